@@ -1,0 +1,174 @@
+"""What is said about demo scenes: captions, modification texts, and the target of an edit in words.
+
+Test phrasings are disjoint from training and validation phrasings, so a score on the test split
+says something about language never seen.
+"""
+
+import random
+from collections.abc import Mapping
+
+from indexer.demo.scene import Item, Scene, Split
+
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "studio": ("in a studio", "on a studio background", "in a photo studio"),
+    "beach": ("on the beach", "at the beach", "on a sandy beach"),
+    "snow": ("in the snow", "in snow", "in a snowy landscape"),
+    "forest": ("in the forest", "in a forest", "in front of forest trees"),
+    "street": ("on the street", "on a city street", "in the street"),
+    "night": ("at night", "under the night sky", "in the night"),
+    "room": ("in a room", "in the living room", "inside a room"),
+    "desert": ("in the desert", "in a desert", "on desert sand"),
+}
+
+
+def describe_item(item: Item, rng: random.Random | None = None) -> str:
+    """"a blue striped sofa"; with `rng` also "a striped blue sofa" or "a plain blue sofa"."""
+    words = [item.colour] if item.pattern == "plain" else [item.colour, item.pattern]
+    if rng is not None:
+        if item.pattern == "plain" and rng.random() < 0.3:
+            words = ["plain", item.colour]
+        elif rng.random() < 0.3:
+            words.reverse()
+    phrase = " ".join([*words, item.kind])
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
+def describe_items(items: tuple[Item, ...], rng: random.Random | None = None) -> str:
+    """The items without their setting, left to right: "a red mug to the left of a white hat"."""
+    if len(items) == 1:
+        return describe_item(items[0], rng)
+    left, right = (describe_item(item, rng) for item in items)
+    joins = ("{left} to the left of {right}", "{left} left of {right}")
+    if rng is None:
+        return joins[0].format(left=left, right=right)
+    joins += (
+        "{right} to the right of {left}",
+        "{right} right of {left}",
+        "{left} on the left and {right} on the right",
+        "{left} beside {right}",
+        "{left} next to {right}",
+        "{right} and {left}",
+        "{left} and {right}",
+    )
+    return rng.choice(joins).format(left=left, right=right)
+
+
+def caption(scene: Scene, rng: random.Random | None = None) -> str:
+    """The scene in one sentence; without `rng` the canonical one, with it a paraphrase."""
+    if rng is None:
+        return f"{describe_items(scene.items)} {PLACES[scene.setting][0]}"
+    items, place = describe_items(scene.items, rng), rng.choice(PLACES[scene.setting])
+    forms = ("{items} {place}", "a picture of {items} {place}", "{items}, {place}", "{place}, {items}")
+    return rng.choice(forms).format(items=items, place=place)
+
+
+def partial_caption(scene: Scene, rng: random.Random) -> str:
+    """A caption that leaves things out, down to one word: how people write queries."""
+    item = rng.choice(scene.items)
+    place = rng.choice(PLACES[scene.setting])
+    article = "an" if item.kind[0] in "aeiou" else "a"
+    return rng.choice(
+        (
+            describe_items(scene.items, rng),
+            describe_items(scene.items, rng),
+            describe_item(item, rng),
+            f"{article} {item.kind} {place}",
+            f"{article} {item.kind}",
+            f"something {item.colour}",
+            f"something {item.pattern}",
+            item.kind, item.colour, item.pattern, place, scene.setting,
+            f"{item.colour} {item.kind}", f"{item.pattern} {item.kind}",
+        )
+    )  # fmt: skip
+
+
+def captions(scene: Scene, count: int) -> list[str]:
+    """`count` different ways to caption a scene: canonical first, one in four partial."""
+    rng = random.Random(f"captions/{scene.seed}")
+    return [caption(scene)] + [
+        partial_caption(scene, rng) if number % 4 == 3 else caption(scene, rng)
+        for number in range(1, count)
+    ]
+
+
+# {the}: "the sofa" where two objects need telling apart; {old}/{new}: kind, colour or pattern words;
+# {place}: a phrase of PLACES; {item}: a whole new object; {other}: the object that stays.
+_SEEN = {
+    "colour": (
+        "make {the} {new}", "the same but {new}", "change the colour of {the} to {new}",
+        "{the} in {new}", "I want {the} in {new} instead", "{new} instead of {old}",
+    ),
+    "pattern": (
+        "make {the} {new}", "the same but {new}", "with a {new} pattern on {the}",
+        "{new} instead of {old}", "change the pattern of {the} to {new}",
+    ),
+    "kind": (
+        "replace {the} with a {new}", "a {new} instead of {the}", "change {the} to a {new}",
+        "turn {the} into a {new}",
+    ),
+    "setting": (
+        "put it {place}", "the same {place}", "{place} instead", "move it so that it is {place}",
+    ),
+    "relation": (
+        "swap the two", "switch their sides", "with {the} on the {side}",
+        "move {the} to the {side}",
+    ),
+    "add": (
+        "add {item} on the {side}", "with {item} to its {side}", "put {item} on the {side} of it",
+    ),
+    "remove": (
+        "remove {the}", "without {the}", "take {the} away", "only the {other}",
+    ),
+    "two_changes": (
+        "make {the} {new} and {new2}", "the same but {new} and {new2}",
+        "change {the} to {new} and {new2}",
+    ),
+}  # fmt: skip
+_UNSEEN = {
+    "colour": (
+        "can I have {the} in {new}", "swap the {old} for {new}", "what about {new} for {the}",
+        "{the} should be {new}",
+    ),
+    "pattern": (
+        "I'd rather have {the} {new}", "{the} should be {new}", "show me {the} {new} this time",
+    ),
+    "kind": (
+        "a {new} rather than {the}", "the same, but let {the} be a {new}",
+        "I'd like a {new} where {the} is",
+    ),
+    "setting": (
+        "I would like to see it {place}", "now {place}, please", "show this {place}",
+    ),
+    "relation": (
+        "the other way round", "exchange their places", "{the} should stand on the {side}",
+    ),
+    "add": (
+        "also show {item} on the {side}", "there should be {item} standing on its {side}",
+    ),
+    "remove": (
+        "leave out {the}", "get rid of {the}", "just the {other}, please",
+    ),
+    "two_changes": (
+        "{the} should be {new} and {new2}", "rather {new} and also {new2} for {the}",
+    ),
+}  # fmt: skip
+EDITS = tuple(_SEEN)
+
+
+def modification_text(
+    edit: str, words: Mapping[str, str], split: Split, rng: random.Random, *, must_name: bool
+) -> str:
+    """Phrase an edit with a template of the split.
+
+    Args:
+        edit: One of `EDITS`.
+        words: Values for the template's fields, see the tables above.
+        split: "test" uses phrasings that the other splits never use.
+        rng: Chooses the phrasing.
+        must_name: Only phrasings that name the object will do: "the same but blue" cannot tell
+            which of two it means.
+    """
+    templates = (_UNSEEN if split == "test" else _SEEN)[edit]
+    if must_name:
+        templates = tuple(t for t in templates if "{the}" in t) or templates
+    return rng.choice(templates).format(**words)

@@ -1,0 +1,114 @@
+"""A composed query → its intent and its query embedding: the coarse stage's brain in one place.
+
+Knows the gallery's schema and an encoder's text side; knows nothing of HTTP, Qdrant or threads.
+Blocking, and made for one thread.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from models.composition.facets import FacetIntents
+from models.composition.subjects import EncodeTexts
+from models.composition.vector import (
+    CompositionWeights,
+    Embedding,
+    Embeddings,
+    RoleEmbeddings,
+    intersect,
+    unite,
+)
+from models.contracts.gallery import GallerySpec
+from models.contracts.intent import ComposedIntent, Roles
+
+CompositionMode = Literal["intersection", "union", "text", "image"]
+
+_REMEMBERED_TEXTS = 20_000
+
+
+class Composer:
+    """Composes queries for one gallery."""
+
+    def __init__(
+        self, spec: GallerySpec, encode_texts: EncodeTexts, weights: CompositionWeights
+    ) -> None:
+        """Prepare for a gallery.
+
+        Args:
+            spec: The gallery's schema.
+            encode_texts: Texts → float32 (B, D) unit rows.
+            weights: How much each role counts.
+        """
+        self._texts = _RememberedTexts(encode_texts, spec.embedding_dim)
+        self._weights = weights
+        self._facets = (
+            FacetIntents(spec.facets, spec.noun_facet, self._texts.encode)
+            if spec.noun_facet is not None
+            else None
+        )
+
+    def intent(self, reference: Embedding, text: str, roles: Roles | None = None) -> ComposedIntent:
+        """The intent: the client's roles, else facets, else none.
+
+        Args:
+            reference: The reference image's embedding, (D,).
+            text: The modification text.
+            roles: Roles that the client sent.
+        """
+        if roles is not None:
+            return ComposedIntent(**roles.model_dump(), source="client")
+        if self._facets is not None:
+            return self._facets.compose(reference, text)
+        return ComposedIntent(target=text[:200], desired=(text[:200],), source="none")
+
+    def embed(
+        self,
+        mode: CompositionMode,
+        reference: Embedding,
+        text: str,
+        intent: ComposedIntent | None = None,
+    ) -> Embedding:
+        """The query embedding, float32 (D,), unit length.
+
+        Raises:
+            ValueError: Mode `intersection` without an intent.
+        """
+        if mode == "image":
+            return reference
+        text_embedding = self._texts.encode([text])[0]
+        if mode == "text":
+            return text_embedding
+        # without an intent's words there is nothing to intersect with: the plain sum, and said so
+        if mode == "union" or (intent is not None and intent.source == "none"):
+            return unite(reference, text_embedding, self._weights)
+        if intent is None:
+            raise ValueError("an intersection needs an intent")
+        roles = RoleEmbeddings(
+            target=self._texts.encode([intent.target])[0],
+            preserve=self._texts.encode(intent.preserve),
+            desired=self._texts.encode(intent.desired),
+            forbidden=self._texts.encode(intent.forbidden),
+        )
+        return intersect(roles, reference, text_embedding, self._weights)
+
+
+class _RememberedTexts:
+    """Text embeddings by text: a gallery's vocabulary is embedded once, not per query."""
+
+    def __init__(self, encode_texts: EncodeTexts, embedding_dim: int) -> None:
+        self._encode_texts = encode_texts
+        self._dim = embedding_dim
+        self._rows: OrderedDict[str, Embedding] = OrderedDict()
+
+    def encode(self, texts: Sequence[str]) -> Embeddings:
+        unknown = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        if unknown:
+            self._rows.update(zip(unknown, self._encode_texts(unknown), strict=True))
+        for text in texts:
+            self._rows.move_to_end(text)
+        rows = [self._rows[text] for text in texts]
+        while len(self._rows) > _REMEMBERED_TEXTS:
+            self._rows.popitem(last=False)
+        return np.stack(rows) if rows else np.zeros((0, self._dim), dtype=np.float32)

@@ -1,0 +1,175 @@
+"""The intent of a composed query without an LLM: the reference read in the gallery's own words,
+overwritten by what the modification text says.
+
+Facets the text does not touch are preserved, values it replaces are forbidden, and context facets
+(where something stands) are dropped unless the text names them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from models.composition.subjects import EncodeTexts, Subject, SubjectReader
+from models.composition.vector import Embedding
+from models.composition.words import Mention, find_mentions, has_word, place_phrase
+from models.contracts.gallery import Facet
+from models.contracts.intent import ComposedIntent
+
+
+class FacetIntents:
+    """Composes intents for one gallery."""
+
+    def __init__(self, facets: Sequence[Facet], noun_facet: str, encode_texts: EncodeTexts) -> None:
+        """Prepare for a schema; see `SubjectReader`."""
+        self._facets = [facet for facet in facets if facet.kind == "keyword"]
+        self._noun = noun_facet
+        self._context = {facet.name for facet in facets if facet.context}
+        self._reader = SubjectReader(facets, noun_facet, encode_texts)
+
+    def compose(self, reference: Embedding, text: str) -> ComposedIntent:
+        """Roles of a composed query.
+
+        Args:
+            reference: The reference image's embedding, (D,).
+            text: The modification text, in any words; those the gallery does not use are left to
+                the text's own embedding.
+
+        Returns:
+            An intent with source `facets`.
+        """
+        mentions = find_mentions(text, self._facets)
+        nouns = [m for m in mentions if m.facet == self._noun]
+        there = [m.value for m in nouns if m.definite or m.use == "unwanted"]
+        subjects = self._reader.read(reference, there)
+        edit = _Edit(subjects, self._noun)
+        for mention in mentions:
+            if mention.facet in self._context:
+                edit.place(place_phrase(text, mention), mention)
+        edit.apply([m for m in mentions if m.facet not in self._context])
+        if has_word(text, "only", "just") and there:
+            edit.keep_only(there[-1])
+        return edit.intent(text)
+
+
+@dataclass
+class _Edit:
+    """Subjects being edited, and the roles collected on the way."""
+
+    subjects: list[Subject]
+    noun_facet: str
+    places: list[str] = field(default_factory=list)
+    desired: list[str] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
+    added: list[Subject] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)  # values that are new, so not preserved
+    focus: int = 0  # the subject that the text is about
+
+    def place(self, phrase: str, mention: Mention) -> None:
+        if mention.use == "unwanted":
+            self.forbidden.append(phrase)
+        else:
+            self.places.append(phrase)
+            self.desired.append(phrase)
+
+    def apply(self, mentions: Sequence[Mention]) -> None:
+        target = self.focus = self._edited(mentions)
+        adjectives: list[Mention] = []  # of an added thing whose noun is still to come
+        new_nouns = [m for m in mentions if self._is_new_noun(m) and m.use == "wanted"]
+        for mention in mentions:
+            if mention.facet != self.noun_facet:
+                if mention.use == "added":
+                    adjectives.append(mention)
+                elif mention.use == "unwanted":
+                    self.forbidden.append(mention.value)
+                else:
+                    target = self._set(target, mention)
+            elif mention.use == "added" and self._is_new_noun(mention):
+                self._add(mention.value, adjectives)
+                adjectives = []
+            elif mention.use == "unwanted" and not new_nouns:
+                self._remove(mention.value)
+            elif mention in new_nouns:
+                target = self._rename(target, mention.value)
+        for mention in adjectives:  # "with a striped pattern on the table" adds no thing
+            target = self._set(target, mention)
+
+    def keep_only(self, noun: str) -> None:
+        for subject in [s for s in self.subjects if s.noun != noun]:
+            if any(s.noun == noun for s in self.subjects):
+                self._remove(subject.noun)
+
+    def intent(self, text: str) -> ComposedIntent:
+        target = " ".join([self._things(text), *self.places]).strip() or text
+        return ComposedIntent(
+            target=target[:200],
+            preserve=tuple(self._preserved())[:16],
+            desired=tuple(dict.fromkeys(self.desired))[:16],
+            forbidden=tuple(v for v in dict.fromkeys(self.forbidden) if v not in self.desired)[:16],
+            source="facets",
+        )
+
+    def _things(self, text: str) -> str:
+        """All subjects in words, in the order the text asks for, if it asks."""
+        things = [subject.phrase for subject in self.subjects + self.added]
+        if len(things) != 2 or not has_word(text, "left", "right"):
+            return " and ".join(things)
+        moved = 1 if self.added else self.focus  # the thing that goes to the side named
+        goes_left = (moved == 0) == has_word(text, "left")
+        left, right = things if goes_left else things[::-1]
+        return f"{left} to the left of {right}"
+
+    def _preserved(self) -> list[str]:
+        """Single words of a thing that changes, whole phrases of things that do not."""
+        kept = []
+        for subject in self.subjects:
+            words = [*(value for _, value in subject.adjectives), subject.noun]
+            if self.changed.isdisjoint(words):
+                kept.append(subject.phrase)
+            else:
+                kept += [word for word in words if word not in self.changed]
+        return list(dict.fromkeys(kept))
+
+    def _edited(self, mentions: Sequence[Mention]) -> int:
+        """Which subject the text is about: the one it names, else the first."""
+        named = [m.value for m in mentions if m.facet == self.noun_facet and m.use != "added"]
+        for index, subject in enumerate(self.subjects):
+            if subject.noun in named:
+                return index
+        return 0
+
+    def _is_new_noun(self, mention: Mention) -> bool:
+        return mention.facet == self.noun_facet and all(
+            subject.noun != mention.value for subject in self.subjects
+        )
+
+    def _set(self, index: int, mention: Mention) -> int:
+        subject = self.subjects[index]
+        old = dict(subject.adjectives).get(mention.facet)
+        if old != mention.value:
+            if old is not None:
+                self.forbidden.append(old)
+            self.changed.add(mention.value)
+        self.desired.append(mention.value)
+        adjectives = tuple(
+            (facet, mention.value if facet == mention.facet else value)
+            for facet, value in subject.adjectives
+        )
+        self.subjects[index] = replace(subject, adjectives=adjectives)
+        return index
+
+    def _rename(self, index: int, noun: str) -> int:
+        self.forbidden.append(self.subjects[index].noun)
+        self.desired.append(noun)
+        self.changed.add(noun)
+        self.subjects[index] = replace(self.subjects[index], noun=noun)
+        return index
+
+    def _add(self, noun: str, adjectives: Sequence[Mention]) -> None:
+        thing = Subject(noun, tuple((m.facet, m.value) for m in adjectives))
+        self.added.append(thing)
+        self.desired.append(thing.phrase)
+
+    def _remove(self, noun: str) -> None:
+        for subject in [s for s in self.subjects if s.noun == noun]:
+            self.forbidden.append(subject.phrase)
+            if len(self.subjects) > 1:
+                self.subjects.remove(subject)

@@ -1,0 +1,140 @@
+"""Finds a gallery's own words in a modification text, and what the text does with each.
+
+English only, by small tables of cues; words it does not know are left to the text's embedding.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import snowballstemmer
+
+from models.contracts.gallery import Facet
+
+Use = Literal["wanted", "unwanted", "added"]
+
+_STEMMER = snowballstemmer.stemmer("english")
+_TOKEN = re.compile(r"[a-z0-9]+")
+
+# A cue holds until the next cue or the end of the clause. "instead of red": red is unwanted.
+_CUES: tuple[tuple[tuple[str, ...], Use], ...] = (
+    (("instead", "of"), "unwanted"),
+    (("rather", "than"), "unwanted"),
+    (("get", "rid", "of"), "unwanted"),
+    (("take", "away"), "unwanted"),
+    (("take", "out"), "unwanted"),
+    (("leave", "out"), "unwanted"),
+    (("no", "longer"), "unwanted"),
+    (("but", "not"), "unwanted"),
+    (("without",), "unwanted"),
+    (("remove",), "unwanted"),
+    (("drop",), "unwanted"),
+    (("lose",), "unwanted"),
+    (("no",), "unwanted"),
+    (("not",), "unwanted"),
+    (("replace",), "unwanted"),
+    (("swap",), "unwanted"),
+    (("exchange",), "unwanted"),
+    (("take",), "unwanted"),
+    (("next", "to"), "added"),
+    (("add",), "added"),
+    (("also", "show"), "added"),
+    (("together", "with"), "added"),
+    (("beside",), "added"),
+    (("plus",), "added"),
+    (("there", "should", "be"), "added"),
+    (("put", "a"), "added"),
+    (("put", "an"), "added"),
+    (("with", "a"), "added"),
+    (("with", "an"), "added"),
+    # these end whatever came before: "replace the sofa with a chair", "swap red for blue"
+    (("with",), "wanted"),
+    (("for",), "wanted"),
+    (("by",), "wanted"),
+    (("but",), "wanted"),
+    (("to",), "wanted"),
+    (("into",), "wanted"),
+    (("instead",), "wanted"),
+    (("should", "be"), "wanted"),
+)
+_PREPOSITIONS = {"in", "on", "at", "under", "by", "inside", "near", "against", "over"}
+_DEFINITE = {"the", "this", "that", "its", "their", "these", "those"}
+_REPLACING = {("replace",), ("swap",), ("exchange",)}
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A facet value that a text names.
+
+    Attributes:
+        facet: The facet's name.
+        value: The gallery's own spelling of the value.
+        use: What the text does with it.
+        position: Index of its first word, for putting mentions in order.
+        definite: "the sofa" speaks of a sofa that is there; "a sofa" of one that is not.
+    """
+
+    facet: str
+    value: str
+    use: Use
+    position: int
+    definite: bool
+
+
+def find_mentions(text: str, facets: Sequence[Facet]) -> list[Mention]:
+    """All facet values a text names, in order; of overlapping ones the longest."""
+    words = _TOKEN.findall(text.lower())
+    stems = _stems(" ".join(words))
+    uses = _uses(words)
+    found: list[Mention] = []
+    taken: set[int] = set()
+    values = [(facet.name, value, _stems(value)) for facet in facets for value in facet.values]
+    for name, value, pattern in sorted(values, key=lambda entry: -len(entry[2])):
+        for start in range(len(stems) - len(pattern) + 1):
+            span = set(range(start, start + len(pattern)))
+            if pattern and stems[start : start + len(pattern)] == pattern and not span & taken:
+                taken |= span
+                definite = start > 0 and words[start - 1] in _DEFINITE
+                found.append(Mention(name, value, uses[start], start, definite))
+    return sorted(found, key=lambda mention: mention.position)
+
+
+def _uses(words: list[str]) -> list[Use]:
+    """What the text does at every word: the last cue before it decides."""
+    uses: list[Use] = []
+    current: Use = "wanted"
+    replacing = False
+    skip = 0
+    for index in range(len(words)):
+        if skip:
+            skip -= 1
+        else:
+            cue = next((c for c in _CUES if tuple(words[index : index + len(c[0])]) == c[0]), None)
+            if cue is not None:
+                # "replace the sofa with a chair": the chair is wanted, not added to the sofa
+                current = "wanted" if replacing and cue[1] == "added" else cue[1]
+                replacing = cue[0] in _REPLACING
+                skip = len(cue[0]) - 1
+        uses.append(current)
+    return uses
+
+
+def place_phrase(text: str, mention: Mention) -> str:
+    """The words around a context value as the text has them: "on a city street", not "street"."""
+    words = _TOKEN.findall(text.lower())
+    for start in range(mention.position, max(-1, mention.position - 5), -1):
+        if words[start] in _PREPOSITIONS:
+            return " ".join(words[start : mention.position + 1])
+    return mention.value
+
+
+def has_word(text: str, *wanted: str) -> bool:
+    """Whether any of the words stands in the text."""
+    return not set(_TOKEN.findall(text.lower())).isdisjoint(wanted)
+
+
+@lru_cache(maxsize=4096)
+def _stems(text: str) -> tuple[str, ...]:
+    return tuple(_STEMMER.stemWords(_TOKEN.findall(text.lower())))

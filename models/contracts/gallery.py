@@ -1,0 +1,94 @@
+"""What the indexer writes to Qdrant and the API reads: names, ids, payload, metadata."""
+
+import uuid
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ALIAS = "gallery"  # the only name the API reads; a build moves it when, and only when, it is whole
+VECTOR_NAME = "image"
+SCHEMA_VERSION = 1
+MAX_FACET_VALUES = 200
+
+AttributeValue = str | bool | int | float | list[str]
+
+_NAMESPACE = uuid.UUID("6d0a3f4e-6f0b-5d0c-9b3e-0a5c1d2e3f40")
+
+
+class GalleryImage(BaseModel):
+    """One searchable image: this *is* the payload of its Qdrant point.
+
+    Attributes:
+        image_id: The catalogue's own name for the image, unique in the gallery.
+        content_hash: SHA-256 of the file's bytes, hex; the image store is addressed by it.
+        width: Of the upright image, in pixels.
+        height: Of the upright image, in pixels.
+        caption: The catalogue's caption, if it has one.
+        attributes: Facet → value or values; what filters and the facets intent work with.
+        payload: Whatever else the manifest's row held; returned, never interpreted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_id: str = Field(min_length=1, max_length=512)
+    content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    caption: str | None = None
+    attributes: dict[str, AttributeValue] = {}
+    payload: dict[str, Any] = {}
+
+
+class Facet(BaseModel):
+    """One attribute of the gallery's schema.
+
+    Attributes:
+        name: The attribute's name.
+        kind: `keyword` (words), `number`, or `flag` (true/false).
+        values: The words, most frequent first; empty for other kinds, and for facets with more
+            than `MAX_FACET_VALUES` words, which are text rather than facets.
+        context: Where or how something is shown rather than what it is: dropped from an intent
+            unless the modification text names it.
+        several: Some image has more than one value: it may show several things.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["keyword", "number", "flag"]
+    values: tuple[str, ...] = ()
+    context: bool = False
+    several: bool = False
+
+
+class GallerySpec(BaseModel):
+    """The collection's metadata: what a reader must know before it searches.
+
+    Attributes:
+        schema_version: Of this contract.
+        encoder_fingerprint: The encoder that made the embeddings; a query embedded by any other
+            would find confident nonsense.
+        embedding_dim: D.
+        facets: The attribute schema, in the order adjectives are put in a phrase.
+        noun_facet: The facet that names the thing ("category"); the others describe it.
+        built_at: When the build began, ISO 8601, UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    encoder_fingerprint: str
+    embedding_dim: int
+    facets: tuple[Facet, ...] = ()
+    noun_facet: str | None = None
+    built_at: str
+
+
+def point_id_for(image_id: str) -> str:
+    """The point's id: the same image always lands on the same point, so builds can be repeated."""
+    return str(uuid.uuid5(_NAMESPACE, image_id))
+
+
+def collection_name(encoder_fingerprint: str, generation: int) -> str:
+    """Collections name the encoder that filled them, and count the builds."""
+    return f"{ALIAS}__{encoder_fingerprint}__{generation:04d}"

@@ -1,0 +1,33 @@
+"""The intent of a composed query: what a modification text wants of, and beyond, the reference."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+IntentSource = Literal["client", "mllm", "facets", "none"]
+Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Phrases = Annotated[tuple[Phrase, ...], Field(max_length=16)]
+
+
+class Roles(BaseModel):
+    """The roles of a composed query, as short phrases.
+
+    *A red striped sofa in the snow* with "the same but blue" has the target "a blue striped sofa",
+    preserves *striped* and *sofa*, desires *blue* and forbids *red*. The snow has no role: dropped.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: Phrase = Field(description="the wished-for picture in words", examples=["a blue sofa"])
+    preserve: Phrases = Field((), description="what of the reference stays", examples=[["sofa"]])
+    desired: Phrases = Field((), description="what the text asks for", examples=[["blue"]])
+    forbidden: Phrases = Field((), description="what the text rules out", examples=[["red"]])
+
+
+class ComposedIntent(Roles):
+    """Roles, and who found them."""
+
+    source: IntentSource = Field(
+        description="`client`: sent with the request; `mllm`: composed by the worker; `facets`: read "
+        "with the gallery's own attributes; `none`: the text as it stands"
+    )

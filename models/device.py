@@ -1,0 +1,25 @@
+"""Chooses where models run, with the reason in words for the start-up log."""
+
+import torch
+
+
+def resolve_device(wanted: str) -> tuple[torch.device, str]:
+    """Pick a device.
+
+    Args:
+        wanted: "auto", "cpu", "cuda" or "mps".
+
+    Returns:
+        The device, and why it was chosen.
+
+    Raises:
+        RuntimeError: The wanted device is not there.
+    """
+    if wanted in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda"), f"CUDA device {torch.cuda.get_device_name()}"
+    if wanted in ("auto", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps"), "Apple GPU"
+    if wanted in ("auto", "cpu"):
+        why = "asked for" if wanted == "cpu" else "no GPU found"
+        return torch.device("cpu"), f"CPU with {torch.get_num_threads()} threads ({why})"
+    raise RuntimeError(f"device {wanted!r} was asked for, but PyTorch finds none on this machine")

@@ -1,0 +1,145 @@
+"""Images and texts → embeddings in one space: the only module that knows open_clip.
+
+Takes RGB pictures and strings, gives unit-length float32 rows. Blocking: it knows nothing of event
+loops; whoever serves requests calls it from a thread of its own.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save_file
+
+from models.device import resolve_device
+from models.settings import EncoderSettings
+
+_T = TypeVar("_T")
+Embeddings = NDArray[np.float32]
+
+# Part of the fingerprint: raise it when the code between a picture and its embedding changes.
+_CODE_VERSION = 1
+_CONFIG_NAME = "open_clip_config.json"
+_WEIGHTS_NAME = "open_clip_model.safetensors"
+
+
+class ImageTextEncoder:
+    """A contrastive image–text model.
+
+    Attributes:
+        fingerprint: Changes whenever embeddings would: names the model, and hashes its weights,
+            its preprocessing and the version of this code. Galleries carry it.
+        embedding_dim: D, the length of every embedding.
+        device_reason: Where the model runs and why, for the log.
+    """
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        """Load the model.
+
+        Raises:
+            FileNotFoundError: A `local-dir:` model's folder or config is missing.
+            RuntimeError: open_clip does not know the model, its weights cannot be had, or the
+                device is not there.
+        """
+        self._device, self.device_reason = resolve_device(settings.device)
+        self._batch_size = settings.batch_size
+        model, _, self._preprocess = open_clip.create_model_and_transforms(
+            settings.source,
+            pretrained=settings.pretrained,
+            device=self._device,
+            require_pretrained=True,
+        )
+        self._model = model.eval().requires_grad_(False)
+        self._tokenize = open_clip.get_tokenizer(settings.source)
+        self.fingerprint = _fingerprint(settings, model)
+        probe = self.encode_texts(["probe"])
+        self.embedding_dim = int(probe.shape[1])
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """One RGB picture → the tensor `encode_preprocessed` takes; safe to call in any thread.
+
+        Returns:
+            float32 (3, H, W), resized, cropped and normalised as the model was trained.
+        """
+        tensor: torch.Tensor = self._preprocess(image)
+        return tensor
+
+    def encode_preprocessed(self, tensors: Sequence[torch.Tensor]) -> Embeddings:
+        """Embed pictures that `preprocess` prepared.
+
+        Returns:
+            float32 (B, D), unit-length rows in the order given.
+        """
+        rows = [
+            self._to_rows(self._model.encode_image(torch.stack(list(chunk)).to(self._device)))
+            for chunk in _chunks(tensors, self._batch_size)
+        ]
+        return np.concatenate(rows) if rows else self._no_rows()
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
+        """Embed RGB pictures; float32 (B, D), unit-length rows in the order given."""
+        return self.encode_preprocessed([self.preprocess(image) for image in images])
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Embed texts; float32 (B, D), unit-length rows. Longer texts than the model's context
+        length are cut off, as open_clip does."""
+        rows = [
+            self._to_rows(self._model.encode_text(self._tokenize(list(chunk)).to(self._device)))
+            for chunk in _chunks(texts, self._batch_size)
+        ]
+        return np.concatenate(rows) if rows else self._no_rows()
+
+    @torch.inference_mode()
+    def _to_rows(self, features: torch.Tensor) -> Embeddings:
+        unit = torch.nn.functional.normalize(features.float(), dim=-1)  # (B, D)
+        rows: Embeddings = unit.cpu().numpy()
+        return rows
+
+    def _no_rows(self) -> Embeddings:
+        return np.zeros((0, self.embedding_dim), dtype=np.float32)
+
+
+def create_untrained(folder: Path) -> tuple[torch.nn.Module, Any]:
+    """Make a randomly initialised model from a folder's `open_clip_config.json`.
+
+    Returns:
+        The open_clip model, and its tokenizer: list of texts → int64 (B, context length).
+
+    Raises:
+        FileNotFoundError: The folder or its config is missing.
+    """
+    source = f"local-dir:{folder}"
+    model = open_clip.create_model(source, load_weights=False)
+    return model, open_clip.get_tokenizer(source)
+
+
+def save_weights(model: torch.nn.Module, folder: Path) -> Path:
+    """Write a model's weights into its folder in half precision, as `local-dir:` reads them."""
+    weights = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
+    path = folder / _WEIGHTS_NAME
+    save_file(weights, path)
+    return path
+
+
+def _chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _fingerprint(settings: EncoderSettings, model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    preprocessing = open_clip.get_model_preprocess_cfg(model)
+    digest.update(json.dumps([preprocessing, _CODE_VERSION], sort_keys=True, default=str).encode())
+    name = settings.model.rsplit("/", 1)[-1].replace(":", "-")
+    return f"{name}-{digest.hexdigest()[:16]}"

@@ -1,0 +1,185 @@
+"""Trains an encoder from image–caption pairs: contrastive, no triplets.
+
+The objective is CLIP's (arXiv 2103.00020, §2.3): for B pictures and their captions, symmetric
+cross-entropy over the (B, B) cosine similarities times a learned temperature. Every picture meets
+two of its captions per step, because the text tower costs little and the picture much.
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from models.encoder import create_untrained, save_weights
+from models.training.pairs import Pairs, batches, load_pairs
+
+_WARMUP_STEPS = 100
+_MAX_LOGIT_SCALE = math.log(100)
+_REPORT_EVERY, _VALIDATE_EVERY = 20, 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `python -m models.training encoder` understands."""
+    parser.add_argument("--manifest", type=Path, required=True, help="training pairs (JSONL)")
+    parser.add_argument("--validation", type=Path, required=True, help="validation pairs (JSONL)")
+    parser.add_argument(
+        "--out", type=Path, required=True,
+        help="folder with open_clip_config.json; the weights are written there",
+    )  # fmt: skip
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--group-by", help="a facet that the pictures of a batch share (harder)")
+    parser.add_argument("--group-from", type=float, default=0.25,
+                        help="share of the steps after which every other batch is grouped")  # fmt: skip
+    parser.add_argument("--limit", type=int, help="use only the first N training pairs")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train, validating on the way, and write half-precision weights and `metrics.json`.
+
+    An interrupted run continues from its last checkpoint, `<out>/checkpoint.partial`.
+    """
+    torch.manual_seed(options.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, tokenize = create_untrained(options.out)
+    model = model.to(device)
+    size_px = int(model.visual.image_size[0])  # type: ignore[index,union-attr]
+    pairs = load_pairs(options.manifest, tokenize, size_px, options.limit)
+    validation = load_pairs(options.validation, tokenize, size_px)
+    optimizer = _optimizer(model, options.learning_rate)
+    checkpoint = options.out / "checkpoint.partial"
+    first = 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        first = saved["step"]
+        print(f"continuing after step {first}")
+
+    mixed = batches(pairs, options.batch_size, None, options.seed + first)
+    grouped = batches(pairs, options.batch_size, options.group_by, options.seed + first + 1)
+    mean, std = _normalisation(options.out, device)
+    started, seen, running = time.monotonic(), 0, 0.0
+    for step in range(first, options.steps):
+        hard = step % 2 == 1 and step >= options.group_from * options.steps
+        rows = next(grouped if hard else mixed)
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * _schedule(step, options.steps)
+        images = (_jitter(pairs.images[rows].to(device).float() / 255) - mean) / std
+        loss = _contrastive_loss(model, images, _two_captions(pairs, rows).to(device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)  # type: ignore[operator,union-attr]
+        seen, running = seen + len(rows), running + loss.item()
+        if (step + 1) % _REPORT_EVERY == 0:
+            rate = seen / (time.monotonic() - started)
+            left = (options.steps - step - 1) * options.batch_size / rate / 60
+            print(
+                f"step {step + 1}/{options.steps} loss {running / _REPORT_EVERY:.3f} "
+                f"{rate:.0f} images/s {left:.0f} min left",
+                flush=True,
+            )
+            running = 0.0
+        if (step + 1) % _VALIDATE_EVERY == 0 or step + 1 == options.steps:
+            print(f"  validation {recall_at_1(model, validation, mean, std)}", flush=True)
+            state = {
+                "model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1,
+            }  # fmt: skip
+            torch.save(state, checkpoint.with_suffix(".tmp"))
+            checkpoint.with_suffix(".tmp").replace(checkpoint)
+            save_weights(model, options.out)
+
+
+@torch.inference_mode()
+def recall_at_1(
+    model: torch.nn.Module, pairs: Pairs, mean: torch.Tensor, std: torch.Tensor, count: int = 1000
+) -> dict[str, float]:
+    """Text→image R@1: how often a canonical caption finds its picture first among `count`.
+
+    Pictures whose caption occurred before are left out, so that one picture is right for each.
+
+    Returns:
+        `all`, and `held_out`: over the captions of combinations never trained on (same gallery).
+    """
+    model.eval()
+    unique = list({caption: number for number, caption in enumerate(pairs.captions)}.values())
+    rows = torch.tensor(sorted(unique)[:count])
+    images, texts = [], []
+    for chunk in rows.split(256):
+        pixels = (pairs.images[chunk].to(mean.device).float() / 255 - mean) / std
+        images.append(model.encode_image(pixels, normalize=True))  # type: ignore[operator]
+        texts.append(model.encode_text(pairs.tokens[chunk, 0].to(mean.device), normalize=True))  # type: ignore[operator]
+    model.train()
+    similarity = torch.cat(texts) @ torch.cat(images).T  # (count, count)
+    right = (similarity.argmax(dim=1).cpu() == torch.arange(len(rows))).float()
+    held_out = pairs.held_out[rows]
+    return {
+        "all": round(right.mean().item(), 4),
+        "held_out": round(right[held_out].mean().item(), 4),
+        "among": len(rows),
+    }
+
+
+def _two_captions(pairs: Pairs, rows: torch.Tensor) -> torch.Tensor:
+    """Two different random captions per row: int64 (2, B, T)."""
+    count = pairs.tokens.shape[1]
+    first = torch.randint(count, (len(rows),))
+    second = (first + torch.randint(1, max(count, 2), (len(rows),))) % count
+    return torch.stack([pairs.tokens[rows, first], pairs.tokens[rows, second]])
+
+
+def _contrastive_loss(
+    model: torch.nn.Module, images: torch.Tensor, tokens: torch.Tensor
+) -> torch.Tensor:
+    image_rows = model.encode_image(images, normalize=True)  # type: ignore[operator]  # (B, D)
+    text_rows = model.encode_text(tokens.flatten(0, 1), normalize=True)  # type: ignore[operator]
+    scale = model.logit_scale.exp()  # type: ignore[operator,union-attr]
+    right = torch.arange(len(images), device=images.device)
+    losses = []
+    for texts in text_rows.view(len(tokens), len(images), -1):  # (B, D) for each caption
+        logits = scale * image_rows @ texts.T  # (B, B)
+        losses += [functional.cross_entropy(logits, right), functional.cross_entropy(logits.T, right)]
+    return torch.stack(losses).mean()
+
+
+def _jitter(images: torch.Tensor) -> torch.Tensor:
+    """Random brightness and contrast, so that shades are not learned by heart."""
+    shape = (len(images), 1, 1, 1)
+    contrast = 1 + 0.1 * (2 * torch.rand(shape, device=images.device) - 1)
+    brightness = 0.05 * (2 * torch.rand(shape, device=images.device) - 1)
+    return (images * contrast + brightness).clamp(0, 1)
+
+
+def _optimizer(model: torch.nn.Module, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW; weight decay on matrices only, as CLIP does."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
+        lr=learning_rate, betas=(0.9, 0.98), fused=True,
+    )  # fmt: skip
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine down to zero."""
+    if step < _WARMUP_STEPS:
+        return (step + 1) / _WARMUP_STEPS
+    return 0.5 * (1 + math.cos(math.pi * (step - _WARMUP_STEPS) / max(1, steps - _WARMUP_STEPS)))
+
+
+def _normalisation(folder: Path, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+    mean, std = (config["preprocess_cfg"][name] for name in ("mean", "std"))
+    return (
+        torch.tensor(mean, device=device).view(3, 1, 1),
+        torch.tensor(std, device=device).view(3, 1, 1),
+    )

@@ -1,0 +1,107 @@
+"""Image–caption pairs of a manifest, decoded once and held in memory for training."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+Tokenize = Callable[[list[str]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """N pictures with C captions each.
+
+    Attributes:
+        images: uint8 (N, 3, S, S).
+        tokens: int64 (N, C, T); rows with fewer captions repeat theirs.
+        captions: The first, canonical caption of every picture, N strings.
+        held_out: bool (N,), pictures with attribute combinations that training never sees.
+        facets: Facet name → one set of values per picture.
+    """
+
+    images: torch.Tensor
+    tokens: torch.Tensor
+    captions: list[str]
+    held_out: torch.Tensor
+    facets: dict[str, list[frozenset[str]]]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+def load_pairs(
+    manifest: Path, tokenize: Tokenize, size_px: int, limit: int | None = None
+) -> Pairs:
+    """Read a manifest's pictures and captions.
+
+    Args:
+        manifest: JSONL with `image` and `caption` or `captions` in every row.
+        tokenize: Texts → int64 (B, T).
+        size_px: S; pictures are scaled and centre-cropped to S × S.
+        limit: Read at most this many rows.
+
+    Raises:
+        FileNotFoundError: The manifest or a picture is missing.
+        ValueError: A row has no caption.
+    """
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()][:limit]
+    captions = [row.get("captions") or [row.get("caption")] for row in rows]
+    for number, said in enumerate(captions, 1):
+        if not all(said):
+            raise ValueError(f"{manifest}, line {number}: training needs a `caption`, found none")
+
+    def pixels(row: dict[str, str]) -> np.ndarray:
+        with Image.open(manifest.parent / row["image"]) as image:
+            fitted = ImageOps.fit(image.convert("RGB"), (size_px, size_px), Image.Resampling.BICUBIC)
+        return np.asarray(fitted).transpose(2, 0, 1)
+
+    images = np.empty((len(rows), 3, size_px, size_px), dtype=np.uint8)
+    with ThreadPoolExecutor() as pool:
+        decoded = pool.map(pixels, rows)
+        for number, picture in enumerate(tqdm(decoded, "decode", len(rows), unit="image")):
+            images[number] = picture
+    most = max(len(said) for said in captions)
+    flat = [said[i % len(said)] for said in captions for i in range(most)]
+    tokens = torch.cat([tokenize(flat[i : i + 4096]) for i in range(0, len(flat), 4096)])
+    names = sorted({name for row in rows for name in row.get("attributes", {})})
+    return Pairs(
+        images=torch.from_numpy(images),
+        tokens=tokens.view(len(rows), most, -1),
+        captions=[said[0] for said in captions],
+        held_out=torch.tensor([bool(row.get("held_out")) for row in rows]),
+        facets={
+            name: [_values(row.get("attributes", {}).get(name)) for row in rows] for name in names
+        },
+    )
+
+
+def batches(pairs: Pairs, size: int, group_by: str | None, seed: int) -> Iterator[torch.Tensor]:
+    """Endless batches of row numbers, int64 (size,).
+
+    With `group_by` the pictures of a batch share a value of that facet: all sofas, say. What tells
+    them apart is then everything but the easiest thing, and a batch teaches more.
+    """
+    rng = np.random.default_rng(seed)
+    groups = [np.arange(len(pairs))]
+    if group_by is not None:
+        values = pairs.facets[group_by]
+        groups = [
+            np.array([number for number, row in enumerate(values) if value in row])
+            for value in sorted(frozenset().union(*values))
+        ]
+    while True:
+        group = groups[rng.integers(len(groups))]
+        yield torch.from_numpy(rng.choice(group, size, replace=len(group) < size))
+
+
+def _values(value: object) -> frozenset[str]:
+    if isinstance(value, list):
+        return frozenset(map(str, value))
+    return frozenset() if value is None else frozenset([str(value)])
