@@ -36,6 +36,7 @@ class ImageTextEncoder:
         fingerprint: Changes whenever embeddings would: names the model, and hashes its weights,
             its preprocessing and the version of this code. Galleries carry it.
         embedding_dim: D, the length of every embedding.
+        batch_size: Images per forward pass.
         device_reason: Where the model runs and why, for the log.
     """
 
@@ -48,7 +49,7 @@ class ImageTextEncoder:
                 device is not there.
         """
         self._device, self.device_reason = resolve_device(settings.device)
-        self._batch_size = settings.batch_size
+        self.batch_size = settings.batch_size
         model, _, self._preprocess = open_clip.create_model_and_transforms(
             settings.source,
             pretrained=settings.pretrained,
@@ -78,7 +79,7 @@ class ImageTextEncoder:
         """
         rows = [
             self._to_rows(self._model.encode_image(torch.stack(list(chunk)).to(self._device)))
-            for chunk in _chunks(tensors, self._batch_size)
+            for chunk in _chunks(tensors, self.batch_size)
         ]
         return np.concatenate(rows) if rows else self._no_rows()
 
@@ -91,7 +92,7 @@ class ImageTextEncoder:
         length are cut off, as open_clip does."""
         rows = [
             self._to_rows(self._model.encode_text(self._tokenize(list(chunk)).to(self._device)))
-            for chunk in _chunks(texts, self._batch_size)
+            for chunk in _chunks(texts, self.batch_size)
         ]
         return np.concatenate(rows) if rows else self._no_rows()
 
@@ -138,7 +139,7 @@ def _fingerprint(settings: EncoderSettings, model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     preprocessing = open_clip.get_model_preprocess_cfg(model)
     digest.update(json.dumps([preprocessing, _CODE_VERSION], sort_keys=True, default=str).encode())
     name = settings.model.rsplit("/", 1)[-1].replace(":", "-")

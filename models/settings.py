@@ -1,9 +1,10 @@
 """Setting groups that more than one process needs. Each process nests them under its own prefix."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -28,3 +29,33 @@ class EncoderSettings(BaseModel):
     def source(self) -> str:
         """The name open_clip understands; `demo` is the folder shipped with this package."""
         return f"local-dir:{PRESETS / 'demo' / 'encoder'}" if self.model == "demo" else self.model
+
+
+class QdrantSettings(BaseModel):
+    """Where the gallery is: a Qdrant server if `url` is set, else an embedded folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(
+        Path("data/qdrant"), description="folder of the embedded engine; one process at a time"
+    )
+    url: str | None = Field(None, description="a Qdrant server, e.g. `http://qdrant:6333`")
+    api_key: SecretStr | None = Field(None, description="the server's key")
+    timeout_s: int = Field(10, ge=1, description="longest wait for one answer of the server")
+
+
+def check_no_unknown(environ: Mapping[str, str], prefix: str, known: type[BaseModel]) -> None:
+    """Refuse variables with our prefix that mean nothing: a typo must not be silence.
+
+    Raises:
+        ValueError: Names every such variable and what there is.
+    """
+    names = {name.upper() for name in known.model_fields}
+    unknown = [
+        key
+        for key in environ
+        if key.upper().startswith(prefix) and key.upper()[len(prefix) :].split("__")[0] not in names
+    ]
+    if unknown:
+        there_are = ", ".join(f"{prefix}{name}" for name in sorted(names))
+        raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}; there are: {there_are}")

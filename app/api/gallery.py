@@ -1,0 +1,203 @@
+"""The `Gallery` port on Qdrant: reads through the alias only, on threads of its own.
+
+The same code serves the embedded engine (a folder) and a server (a URL). The embedded engine is
+plain Python and not made for threads, so it gets one; a server gets a few.
+"""
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ApiException
+
+from app.api.ports import Candidate, Embedding
+from app.api.schemas import Filter, NumberRange
+from app.errors import GalleryUnavailable, InvalidFilter, InvalidRequest, UnknownImage
+from models.contracts.gallery import (
+    ALIAS,
+    VECTOR_NAME,
+    Facet,
+    GalleryImage,
+    GallerySpec,
+    point_id_for,
+)
+from models.settings import QdrantSettings
+
+T = TypeVar("T")
+
+_SERVER_THREADS = 8
+
+
+class QdrantGallery:
+    """The gallery in service."""
+
+    def __init__(self, settings: QdrantSettings) -> None:
+        """Connects at the first use, and again until it succeeds: the engine may come up later."""
+        self._settings = settings
+        self._connected: QdrantClient | None = None
+        self._connecting = threading.Lock()
+        threads = 1 if settings.url is None else _SERVER_THREADS
+        self._threads = ThreadPoolExecutor(threads, "qdrant")
+
+    def close(self) -> None:
+        """Finish what is running and let go of the folder or connection."""
+        if self._connected is not None:
+            self._threads.submit(self._connected.close)
+        self._threads.shutdown()
+
+    @property
+    def _client(self) -> QdrantClient:
+        with self._connecting:
+            if self._connected is None:
+                self._connected = _connect(self._settings)
+            return self._connected
+
+    async def spec(self) -> GallerySpec:
+        """The gallery's metadata; see the port."""
+        return await self._call(self._spec)
+
+    async def count(self) -> int:
+        """How many images it holds; see the port."""
+        return await self._call(lambda: int(self._client.count(ALIAS, exact=True).count))
+
+    async def retrieve(
+        self,
+        query_embedding: Embedding,
+        limit: int,
+        filters: Filter | None,
+        exclude_content_hash: str | None,
+    ) -> list[Candidate]:
+        """The nearest images, best first; see the port."""
+        return await self._call(
+            lambda: self._retrieve(query_embedding, limit, filters, exclude_content_hash)
+        )
+
+    async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
+        """One image and its embedding; see the port."""
+        return await self._call(lambda: self._get(image_id))
+
+    async def page(
+        self, limit: int, offset: str | None, filters: Filter | None
+    ) -> tuple[list[GalleryImage], str | None]:
+        """Some images in the order of their point ids, which is as good as shuffled."""
+        return await self._call(lambda: self._page(limit, offset, filters))
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except (OSError, ApiException) as error:
+            raise GalleryUnavailable(f"Qdrant does not answer: {error}") from error
+
+    def _spec(self) -> GallerySpec:
+        if not self._client.collection_exists(ALIAS):
+            raise GalleryUnavailable(
+                "there is no gallery yet; build one with `python -m indexer build`"
+            )
+        metadata = self._client.get_collection(ALIAS).config.metadata
+        return GallerySpec.model_validate(metadata)
+
+    def _retrieve(
+        self,
+        query_embedding: Embedding,
+        limit: int,
+        filters: Filter | None,
+        exclude_content_hash: str | None,
+    ) -> list[Candidate]:
+        query_filter = self._filter(filters)
+        if exclude_content_hash is not None:
+            query_filter.must_not = [_equals("content_hash", exclude_content_hash)]
+        found = self._client.query_points(
+            ALIAS,
+            query=query_embedding.tolist(),
+            using=VECTOR_NAME,
+            limit=limit,
+            query_filter=query_filter,
+            with_payload=True,
+        )
+        return [
+            Candidate(GalleryImage.model_validate(point.payload), float(point.score))
+            for point in found.points
+        ]
+
+    def _get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
+        points = self._client.retrieve(ALIAS, [point_id_for(image_id)], with_vectors=True)
+        if not points or not isinstance(points[0].vector, dict):
+            raise UnknownImage(f"the gallery has no image with the id {image_id!r}")
+        embedding = np.asarray(points[0].vector[VECTOR_NAME], dtype=np.float32)
+        return GalleryImage.model_validate(points[0].payload), embedding
+
+    def _page(
+        self, limit: int, offset: str | None, filters: Filter | None
+    ) -> tuple[list[GalleryImage], str | None]:
+        try:
+            points, following = self._client.scroll(
+                ALIAS, scroll_filter=self._filter(filters), limit=limit, offset=offset
+            )
+        except ValueError as error:
+            raise InvalidRequest(f"offset {offset!r} is not one of a page's next_offset") from error
+        images = [GalleryImage.model_validate(point.payload) for point in points]
+        return images, None if following is None else str(following)
+
+    def _filter(self, filters: Filter | None) -> models.Filter:
+        if not filters:
+            return models.Filter()
+        facets = {facet.name: facet for facet in self._spec().facets}
+        return models.Filter(must=[_condition(name, filters[name], facets) for name in filters])
+
+
+def _connect(settings: QdrantSettings) -> QdrantClient:
+    if settings.url is not None:
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        return QdrantClient(
+            url=settings.url, api_key=key, timeout=settings.timeout_s, check_compatibility=False
+        )
+    warnings.filterwarnings("ignore", message="Local mode is not recommended")
+    try:
+        return QdrantClient(path=str(settings.path))
+    except RuntimeError as error:
+        raise GalleryUnavailable(
+            f"another process is using the embedded gallery in {settings.path}; stop it, or run a "
+            "Qdrant server and set CIR_API__QDRANT__URL"
+        ) from error
+
+
+def _equals(key: str, value: str | bool) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+
+
+def _condition(
+    name: str, wanted: object, facets: Mapping[str, Facet]
+) -> models.FieldCondition:
+    """One attribute's condition, checked against the gallery's schema."""
+    if name not in facets:
+        known = ", ".join(facets) or "none"
+        raise InvalidFilter(f"the gallery has no attribute `{name}`; there are: {known}")
+    kind, key = facets[name].kind, f"attributes.{name}"
+    if isinstance(wanted, NumberRange):
+        if kind != "number":
+            raise InvalidFilter(f"`{name}` holds no numbers, so it cannot be filtered by a range")
+        bounds = wanted.model_dump(exclude_none=True)
+        return models.FieldCondition(key=key, range=models.Range(**bounds))
+    values = wanted if isinstance(wanted, list) else [wanted]
+    if not values:
+        raise InvalidFilter(f"the list for `{name}` is empty; nothing could match")
+    fits = {"keyword": str, "number": (int, float), "flag": bool}[kind]
+    for value in values:
+        if not isinstance(value, fits) or (kind == "number" and isinstance(value, bool)):
+            expected = {"keyword": "text", "number": "a number or a range", "flag": "true or false"}
+            raise InvalidFilter(f"`{name}` expects {expected[kind]}, found {value!r}")
+        if kind == "keyword" and facets[name].values and value not in facets[name].values:
+            there_are = ", ".join(facets[name].values[:20])
+            raise InvalidFilter(f"no image has `{name}` = {value!r}; values are: {there_are}")
+    if kind == "keyword":
+        return models.FieldCondition(key=key, match=models.MatchAny(any=values))
+    if len(values) != 1:
+        raise InvalidFilter(f"`{name}` takes one value or a range, found {len(values)} values")
+    if kind == "flag":
+        return _equals(key, values[0])
+    return models.FieldCondition(key=key, range=models.Range(gte=values[0], lte=values[0]))

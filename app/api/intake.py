@@ -1,0 +1,113 @@
+"""Requests → composed queries: the two spellings of `POST /search`, checked and decoded.
+
+Decoding runs on threads: a large photograph must not hold up everybody else's answers.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from app.api.schemas import ReferenceImage, SearchRequest
+from app.api.search import ComposedQuery, Upload
+from app.errors import InvalidReference, InvalidRequest
+from models.images import ImageLimits, InvalidImage, decode_image
+
+_JSON_FIELDS = ("filter", "intent")  # in a form these are JSON texts
+_MAX_FORM_FIELDS = 32
+_TARGET_PX = 512  # no encoder takes more; large photographs are decoded at a fraction
+
+
+async def read_query(request: Request, limits: ImageLimits) -> ComposedQuery:
+    """Read either spelling.
+
+    Raises:
+        RequestValidationError: Fields are missing, unknown or wrong.
+        InvalidReference: The image cannot be used.
+        InvalidRequest: Neither JSON nor a form.
+    """
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type == "application/json":
+        parsed = await _read_json(request)
+        data = None
+    elif content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        async with request.form(max_files=1, max_fields=_MAX_FORM_FIELDS) as form:
+            parsed, data = await _read_form(form)
+    else:
+        raise InvalidRequest(
+            f"expected multipart/form-data or application/json, found {content_type or 'nothing'}"
+        )
+    reference = parsed.reference_image
+    if data is None and reference.image_id is not None:
+        return ComposedQuery(reference.image_id, parsed.modification_text, parsed)
+    if data is None:
+        data = _from_base64(reference.base64 or "")
+    upload = await asyncio.to_thread(_decode, data, limits)
+    return ComposedQuery(upload, parsed.modification_text, parsed)
+
+
+async def _read_json(request: Request) -> SearchRequest:
+    try:
+        body = await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not JSON: {error}") from None
+    return _validated(body)
+
+
+async def _read_form(form: FormData) -> tuple[SearchRequest, bytes | None]:
+    """Form fields → the same request as in JSON, and the uploaded bytes if there are any."""
+    fields: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if name in fields:
+            raise InvalidRequest(f"the form field `{name}` is given twice")
+        fields[name] = value
+    file = fields.pop("reference_image", None)
+    image_id = fields.pop("reference_image_id", None)
+    if (file is None) == (image_id is None):
+        raise InvalidRequest(
+            "give exactly one of the form fields reference_image (a file) and reference_image_id"
+        )
+    if file is not None and not isinstance(file, UploadFile):
+        raise InvalidReference("the form field reference_image must be a file, found text")
+    for name in _JSON_FIELDS:
+        if isinstance(fields.get(name), str):
+            try:
+                fields[name] = json.loads(fields[name])
+            except json.JSONDecodeError as error:
+                raise InvalidRequest(f"the form field `{name}` is not JSON: {error}") from None
+    if file is None:
+        return _validated({**fields, "reference_image": {"image_id": image_id}}), None
+    data = await file.read()
+    # the bytes travel beside the request; the placeholder only satisfies "exactly one"
+    placeholder = ReferenceImage(base64="").model_dump(exclude_none=True)
+    return _validated({**fields, "reference_image": placeholder}), data
+
+
+def _validated(body: Any) -> SearchRequest:
+    try:
+        return SearchRequest.model_validate(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None
+
+
+def _from_base64(text: str) -> bytes:
+    payload = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        return base64.b64decode(payload, validate=True)
+    except binascii.Error as error:
+        raise InvalidReference(f"reference_image.base64 is not base64: {error}") from None
+
+
+def _decode(data: bytes, limits: ImageLimits) -> Upload:
+    try:
+        picture = decode_image(data, limits, _TARGET_PX)
+    except InvalidImage as error:
+        raise InvalidReference(f"the reference image cannot be used: {error}") from error
+    return Upload(picture, hashlib.sha256(data).hexdigest())

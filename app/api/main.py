@@ -1,0 +1,128 @@
+"""The API's composition root: settings → models, gallery, service, HTTP. Run it with uvicorn:
+
+uvicorn app.api.main:create_app --factory
+"""
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from app.api import error_handlers
+from app.api.gallery import QdrantGallery
+from app.api.query_embedder import ClipQueryEmbedder
+from app.api.routes import router
+from app.api.search import SearchLimits, SearchService
+from app.api.settings import ApiSettings
+from app.errors import GalleryUnavailable
+from app.observability import configure_logging, request_id_var
+from models.encoder import ImageTextEncoder
+from models.image_store import ImageStore
+from models.images import ImageLimits
+from models.presets import load_preset
+from models.settings import check_no_unknown
+
+_log = logging.getLogger(__name__)
+
+_STATIC = Path(__file__).parent / "static"
+_FORM_OVERHEAD_BYTES = 1_000_000
+_RETRY_GALLERY_S = 2.0
+
+
+def create_app(settings: ApiSettings | None = None) -> FastAPI:
+    """Put the API together.
+
+    Args:
+        settings: Default: from the environment.
+
+    Raises:
+        ValueError: The environment holds unknown or bad settings.
+    """
+    if settings is None:
+        check_no_unknown(os.environ, "CIR_API__", ApiSettings)
+        settings = ApiSettings()
+    configure_logging(settings.log_level)
+    app = FastAPI(
+        title="Composed image retrieval",
+        summary="Show an image, say what should be different, get the gallery images that fit.",
+        version="0.1.0",
+        lifespan=_lifespan,
+        # base64 in JSON is a third longer than the bytes it stands for
+        max_body_size=settings.max_upload_bytes * 4 // 3 + _FORM_OVERHEAD_BYTES,
+    )
+    app.state.settings = settings
+    app.state.image_store = ImageStore(settings.image_store)
+    app.state.image_limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
+    app.middleware("http")(_with_request_id)
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_api_route("/", _page, include_in_schema=False)
+    error_handlers.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Load the encoder, open the gallery, serve, and let go of both in order."""
+    settings: ApiSettings = app.state.settings
+    preset = load_preset(settings.preset)
+    gallery = QdrantGallery(settings.qdrant)
+    encoder = await asyncio.to_thread(ImageTextEncoder, settings.encoder or preset.encoder)
+    _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
+    embedder = ClipQueryEmbedder(encoder, preset.composition)
+    app.state.gallery, app.state.embedder = gallery, embedder
+    app.state.search = SearchService(
+        embedder,
+        gallery,
+        SearchLimits(
+            settings.max_top_k,
+            settings.max_retrieval_depth,
+            settings.timeout_ms,
+            settings.max_concurrent_searches,
+        ),
+    )
+    opening = asyncio.create_task(_open_gallery(gallery, embedder))
+    try:
+        yield
+    finally:
+        opening.cancel()
+        embedder.close()
+        gallery.close()
+
+
+async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> None:
+    """Follow the alias: learn the schema of the gallery in service, now and after every swap."""
+    learned = None
+    while True:
+        try:
+            spec = await gallery.spec()
+            if spec != learned:
+                await embedder.learn(spec)
+                learned = spec
+                _log.info("gallery of %s in service", spec.built_at)
+        except GalleryUnavailable as error:
+            _log.warning("not ready: %s", error)
+        await asyncio.sleep(_RETRY_GALLERY_S)
+
+
+async def _with_request_id(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    """Take the client's request id or make one; it is in the answer, the header and the logs."""
+    given = request.headers.get("x-request-id", "")
+    request_id = given if given.isprintable() and 0 < len(given) <= 128 else uuid.uuid4().hex
+    request_id_var.set(request_id)
+    response = await call_next(request)
+    response.headers["X-Request-ID"] = request_id
+    return response
+
+
+async def _page() -> FileResponse:
+    return FileResponse(_STATIC / "index.html")

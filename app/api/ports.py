@@ -1,0 +1,73 @@
+"""What the search needs of the world: domain types in, domain types out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.api.schemas import CompositionMode, Filter
+from models.contracts.gallery import GalleryImage, GallerySpec
+from models.contracts.intent import ComposedIntent, Roles
+
+Embedding = NDArray[np.float32]  # (D,), unit length
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A gallery image that the coarse stage found, with its cosine to the query embedding."""
+
+    image: GalleryImage
+    retrieval_score: float
+
+
+class Gallery(Protocol):
+    """The searchable images, read only."""
+
+    async def spec(self) -> GallerySpec:
+        """The gallery in service; raises `GalleryUnavailable` if there is none."""
+
+    async def count(self) -> int:
+        """How many images it holds."""
+
+    async def retrieve(
+        self,
+        query_embedding: Embedding,
+        limit: int,
+        filters: Filter | None,
+        exclude_content_hash: str | None,
+    ) -> list[Candidate]:
+        """The nearest images, best first; `InvalidFilter` if the filter does not fit."""
+
+    async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
+        """One image and its embedding; raises `UnknownImage`."""
+
+    async def page(
+        self, limit: int, offset: str | None, filters: Filter | None
+    ) -> tuple[Sequence[GalleryImage], str | None]:
+        """Some images, and where the next page begins."""
+
+
+class QueryEmbedder(Protocol):
+    """Images, texts and roles → embeddings."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The encoder's fingerprint."""
+
+    async def encode_reference(self, image: Image.Image) -> Embedding:
+        """A reference image's embedding."""
+
+    async def compose(self, reference: Embedding, text: str, roles: Roles | None) -> ComposedIntent:
+        """The intent of a composed query."""
+
+    async def embed(
+        self,
+        mode: CompositionMode,
+        reference: Embedding,
+        text: str,
+        intent: ComposedIntent | None,
+    ) -> Embedding:
+        """The query embedding."""

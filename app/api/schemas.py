@@ -1,0 +1,180 @@
+"""The public bodies of the HTTP interface."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from models.contracts.gallery import AttributeValue, Facet
+from models.contracts.intent import ComposedIntent, Roles
+
+MAX_TEXT_CHARS = 500
+
+CompositionMode = Literal["intersection", "union", "text", "image"]
+ModificationText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS)
+]
+Scalar = str | bool | int | float
+
+
+class NumberRange(BaseModel):
+    """Bounds of a numeric attribute."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gte: float | None = Field(None, description="at least")
+    gt: float | None = Field(None, description="more than")
+    lte: float | None = Field(None, description="at most")
+    lt: float | None = Field(None, description="less than")
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> "NumberRange":
+        if not self.model_fields_set:
+            raise ValueError("a range needs at least one of gte, gt, lte, lt")
+        return self
+
+
+Filter = dict[str, Scalar | list[Scalar] | NumberRange]
+
+
+class ReferenceImage(BaseModel):
+    """The image to start from: its bytes, or an image of the gallery."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base64: str | None = Field(None, description="the file's bytes in base64")
+    image_id: str | None = Field(None, description="a gallery image", max_length=512)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "ReferenceImage":
+        if (self.base64 is None) == (self.image_id is None):
+            raise ValueError("give exactly one of base64 and image_id")
+        return self
+
+
+class SearchOptions(BaseModel):
+    """What can be asked besides image and text; the same in JSON and multipart."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int = Field(10, ge=1, description="how many results")
+    composition: CompositionMode = Field(
+        "intersection", description="how image and text become one query; the rest are baselines"
+    )
+    retrieval_depth: int = Field(100, ge=1, description="how many candidates the coarse stage gives")
+    rerank_depth: int | None = Field(
+        None, ge=0, description="how many candidates to re-rank; 0 turns the second stage off"
+    )
+    timeout_ms: int | None = Field(None, ge=1, le=60_000, description="answer within this time")
+    filter: Filter | None = Field(
+        None,
+        description="attribute → value, list of values (any of them), or range",
+        examples=[{"category": ["sofa", "chair"], "price": {"lte": 500}}],
+    )
+    exclude_reference: bool = Field(True, description="leave out the reference gallery image")
+    intent: Roles | None = Field(None, description="edited roles, instead of composed ones")
+
+
+class SearchRequest(SearchOptions):
+    """`POST /search` as JSON."""
+
+    reference_image: ReferenceImage
+    modification_text: ModificationText = Field(
+        description="what should be different", examples=["the same but blue"]
+    )
+
+
+class SearchResult(BaseModel):
+    """One gallery image that was found."""
+
+    rank: int = Field(description="1 is best")
+    image_id: str
+    score: float = Field(description="what the order is by; higher is better")
+    retrieval_rank: int = Field(description="rank in the coarse stage")
+    retrieval_score: float = Field(description="cosine with the query embedding, −1 to 1")
+    rerank_score: float | None = Field(description="0 to 1; null for what was not re-ranked")
+    image_url: str
+    thumbnail_url: str
+    caption: str | None
+    attributes: dict[str, AttributeValue]
+
+
+class Composition(BaseModel):
+    """How the query was composed."""
+
+    mode: CompositionMode
+    intent: ComposedIntent | None = Field(description="the roles; null for the baselines")
+
+
+class Coverage(BaseModel):
+    """What was and was not done."""
+
+    candidates: int = Field(description="candidates of the coarse stage")
+    reranked: int = Field(description="of these, re-ranked")
+    degraded: bool = Field(description="whether the answer is less than what was asked for")
+    reasons: list[str] = Field(
+        description="stable words: `rerank_disabled` (no judge is set up), `intent_fallback` (no "
+        "roles could be found: a plain sum of image and text was searched instead)"
+    )
+
+
+class Models(BaseModel):
+    """Which models answered."""
+
+    encoder: str = Field(description="fingerprint")
+    judge: str | None = Field(description="version; null without a second stage")
+
+
+class SearchResponse(BaseModel):
+    """The answer of `POST /search`."""
+
+    request_id: str
+    composition: Composition
+    results: list[SearchResult]
+    coverage: Coverage
+    timings_ms: dict[str, float] = Field(description="stage → milliseconds")
+    models: Models
+
+
+class GalleryResponse(BaseModel):
+    """The answer of `GET /gallery`."""
+
+    images: int
+    encoder_fingerprint: str
+    built_at: str
+    noun_facet: str | None
+    facets: list[Facet]
+
+
+class GalleryItem(BaseModel):
+    """One image of `GET /gallery/images`."""
+
+    image_id: str
+    image_url: str
+    thumbnail_url: str
+    caption: str | None
+    attributes: dict[str, AttributeValue]
+
+
+class GalleryPage(BaseModel):
+    """The answer of `GET /gallery/images`."""
+
+    images: list[GalleryItem]
+    next_offset: str | None = Field(description="give as `offset` for the next page; null: the end")
+
+
+class Readiness(BaseModel):
+    """The answer of `GET /readyz`."""
+
+    ready: bool
+    reasons: list[str] = Field(description="sentences; empty when ready")
+
+
+class ProblemDetail(BaseModel):
+    """RFC 9457, `application/problem+json`."""
+
+    type: str = Field(examples=["urn:cir:invalid-filter"])
+    title: str
+    status: int
+    detail: str = Field(description="what was wrong, where, and what would be right")
+    errors: list[dict[str, Any]] | None = Field(None, description="one entry per bad field")
+    request_id: str | None = None

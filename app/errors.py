@@ -1,0 +1,63 @@
+"""What can go wrong in a search, as one tree; HTTP codes are given in `api/error_handlers.py`.
+
+    ServiceError
+    ├── InvalidRequest          the client can mend it
+    │   ├── InvalidReference    the reference image cannot be used
+    │   └── InvalidFilter       the filter does not fit the gallery's schema
+    ├── UnknownImage            no gallery image has that id
+    ├── Overloaded              too many searches at once; try again
+    ├── DeadlineExceeded        no candidates before the deadline
+    └── GalleryUnavailable      no gallery in service, or not ours to read
+"""
+
+
+class ServiceError(Exception):
+    """Base of the tree; the message is a sentence for the client.
+
+    Attributes:
+        type: A stable word that clients can switch on.
+    """
+
+    type = "internal"
+
+
+class InvalidRequest(ServiceError):
+    """The request is not one we can answer."""
+
+    type = "invalid-request"
+
+
+class InvalidReference(InvalidRequest):
+    """The reference image cannot be used."""
+
+    type = "invalid-reference-image"
+
+
+class InvalidFilter(InvalidRequest):
+    """The filter names what the gallery does not have."""
+
+    type = "invalid-filter"
+
+
+class UnknownImage(ServiceError):
+    """No gallery image has that id."""
+
+    type = "unknown-image"
+
+
+class Overloaded(ServiceError):
+    """More searches at once than the service is set up for."""
+
+    type = "overloaded"
+
+
+class DeadlineExceeded(ServiceError):
+    """The deadline passed before there were any candidates."""
+
+    type = "deadline-exceeded"
+
+
+class GalleryUnavailable(ServiceError):
+    """There is no gallery to search, or it was built with another encoder."""
+
+    type = "gallery-unavailable"

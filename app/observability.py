@@ -1,0 +1,77 @@
+"""Logs with a request id, and the counters and histograms behind `/metrics`."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from prometheus_client import Counter, Gauge, Histogram
+
+request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+SEARCHES = Counter("cir_searches_total", "Searches by outcome", ["outcome"])
+REASONS = Counter("cir_coverage_reasons_total", "Reasons given in coverage", ["reason"])
+STAGE_SECONDS = Histogram("cir_stage_seconds", "Time per stage", ["stage"], buckets=_BUCKETS)
+IN_FLIGHT = Gauge("cir_searches_in_flight", "Searches being answered now")
+
+
+class StageTimer:
+    """Times the stages of one search.
+
+    Attributes:
+        timings_ms: Stage → milliseconds, for the answer.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self.timings_ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside; a stage entered twice adds up."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - began
+            STAGE_SECONDS.labels(name).observe(seconds)
+            self.timings_ms[name] = round(self.timings_ms.get(name, 0.0) + seconds * 1000, 2)
+
+    def elapsed_s(self) -> float:
+        """Seconds since the search began."""
+        return time.perf_counter() - self._began
+
+    def finish(self) -> dict[str, float]:
+        """All stages and the total, in milliseconds."""
+        self.timings_ms["total"] = round(self.elapsed_s() * 1000, 2)
+        return self.timings_ms
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON, with the request's id where there is one."""
+        line = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": request_id_var.get(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps({k: v for k, v in line.items() if v is not None}, default=str)
+
+
+def configure_logging(level: str) -> None:
+    """Send all logs of the process to stderr as JSON lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,257 @@
+"""The runner of a build: reader → preparer → encoder → writer, overlapped and timed.
+
+Files are prepared by threads a few batches ahead, the encoder works in this thread, and a thread of
+its own writes to Qdrant; so the encoder, which is the expensive part, waits for nobody.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from indexer.preparer import Preparer, Prepared, Skipped
+from indexer.reader import ImageRow, schema_of
+from indexer.settings import IndexerSettings
+from indexer.writer import GalleryError, GalleryWriter
+from models.contracts.gallery import GallerySpec
+from models.encoder import ImageTextEncoder
+from models.image_store import ImageStore
+from models.images import ImageLimits
+
+_BATCHES_AHEAD = 3  # prepared before the encoder asks, and waiting for Qdrant at most
+
+
+@dataclass
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        rows: Images the source lists.
+        indexed: Images in the gallery now.
+        embedded: Of these, embedded in this run.
+        reused: Of these, taken over from earlier builds with the embedding they had.
+        skipped: Rows not indexed, with reasons; `duplicate` are byte-identical to an earlier row.
+        seconds: Where the time of this thread went: `start` (resume, schema), `images` (waiting for
+            files), `encode`, `write` (waiting for Qdrant), `finish` (verify, swap), `total`.
+    """
+
+    rows: int
+    indexed: int = 0
+    embedded: int = 0
+    reused: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def failed(self) -> int:
+        """Rows whose file could not be used; duplicates are not failures."""
+        return sum(skip.reason != "duplicate" for skip in self.skipped)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the report file."""
+        return {
+            "rows": self.rows,
+            "indexed": self.indexed,
+            "embedded": self.embedded,
+            "reused": self.reused,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "skipped": [asdict(skip) for skip in self.skipped],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The report in sentences."""
+        total = max(self.seconds["total"], 1e-9)
+        yield (
+            f"{self.indexed} of {self.rows} images in the gallery "
+            f"({self.embedded} embedded, {self.reused} taken over) in {total:.1f} s"
+        )
+        if self.embedded and self.seconds["encode"]:
+            yield (
+                f"{self.embedded / total:.0f} images/s over all; the encoder alone "
+                f"{self.embedded / self.seconds['encode']:.0f} images/s"
+            )
+        shares = ("start", "images", "encode", "write", "finish")
+        yield "time: " + ", ".join(f"{k} {self.seconds[k] / total:.0%}" for k in shares)
+        for reason, count in Counter(skip.reason for skip in self.skipped).most_common():
+            yield f"skipped, {reason.replace('_', ' ')}: {count}"
+            for skip in islice((s for s in self.skipped if s.reason == reason), 5):
+                yield f"  {skip.image_id}: {skip.sentence}"
+            if count > 5:
+                yield f"  … and {count - 5} more, see the report file"
+
+
+def build_gallery(
+    rows: Sequence[ImageRow],
+    encoder: ImageTextEncoder,
+    writer: GalleryWriter,
+    settings: IndexerSettings,
+) -> BuildReport:
+    """Embed images and put the new gallery in service.
+
+    Args:
+        rows: All images the gallery should hold.
+        encoder: What embeds them.
+        writer: Where they go.
+        settings: Limits, sizes and the image store.
+
+    Returns:
+        What was done. Rows that could not be used are in `skipped`; the job goes on without them.
+
+    Raises:
+        ManifestError: The schema names an attribute that no image has.
+        GalleryError: Too many images failed or the new gallery is not sound; the gallery in
+            service, if there is one, is untouched.
+    """
+    report = BuildReport(rows=len(rows))
+    began = time.monotonic()
+    named = {name for row in rows for name in row.attributes}
+    facets, noun = schema_of(
+        rows, [name for name in settings.context_facets if name in named], settings.noun_facet
+    )
+    spec = GallerySpec(
+        encoder_fingerprint=encoder.fingerprint,
+        embedding_dim=encoder.embedding_dim,
+        facets=facets,
+        noun_facet=noun,
+        built_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    preparer = Preparer(
+        store=ImageStore(settings.image_store),
+        limits=ImageLimits(settings.max_bytes, settings.max_pixels),
+        preprocess=encoder.preprocess,
+        thumbnail_px=settings.thumbnail_px,
+        rerank_px=settings.rerank_px,
+        known=writer.begin(spec),
+    )
+    report.seconds["start"] = time.monotonic() - began
+    image_ids = _run(rows, preparer, encoder, writer, settings, report)
+    if report.failed > settings.max_failed_share * len(rows):
+        raise GalleryError(
+            f"{report.failed} of {len(rows)} images could not be used, more than the limit of "
+            f"{settings.max_failed_share:.0%}; the gallery in service was left as it is"
+        )
+    with _Timer(report, "finish"):
+        writer.finish(image_ids)
+    report.indexed = len(image_ids)
+    report.seconds["total"] = time.monotonic() - began
+    return report
+
+
+def _run(
+    rows: Sequence[ImageRow],
+    preparer: Preparer[torch.Tensor],
+    encoder: ImageTextEncoder,
+    writer: GalleryWriter,
+    settings: IndexerSettings,
+    report: BuildReport,
+) -> list[str]:
+    """Push all rows through; returns the ids that made it, in order."""
+    size = encoder.batch_size
+    image_ids: list[str] = []
+    first_with: dict[str, str] = {}  # content hash → image id
+    writes: deque[Future[None]] = deque()
+    with (
+        ThreadPoolExecutor(settings.decode_workers, "prepare") as preparers,
+        ThreadPoolExecutor(1, "write") as writes_in_order,
+        tqdm(total=len(rows), desc="build", unit="image") as bar,
+    ):
+        results = _ahead(preparers, preparer.prepare, rows, _BATCHES_AHEAD * size)
+        while True:
+            with _Timer(report, "images"):
+                batch = list(islice(results, size))
+            if not batch:
+                break
+            fresh = _without_duplicates(batch, first_with, report)
+            image_ids += [prepared.image.image_id for prepared in fresh]
+            new = [p for p in fresh if not writer.is_stored(p.image)]
+            report.reused += len(fresh) - len(new)
+            with _Timer(report, "encode"):
+                embeddings = _embed(new, encoder, writer, report)
+            with _Timer(report, "write"):
+                while len(writes) >= _BATCHES_AHEAD:
+                    writes.popleft().result()
+            images = [prepared.image for prepared in new]
+            writes.append(writes_in_order.submit(writer.upsert, images, embeddings))
+            bar.update(len(batch))
+            bar.set_postfix(skipped=len(report.skipped))
+        with _Timer(report, "write"):
+            for write in writes:
+                write.result()
+    return image_ids
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    prepare: Any,
+    rows: Sequence[ImageRow],
+    most: int,
+) -> Iterator[Prepared[torch.Tensor] | Skipped]:
+    """Like `pool.map`, but never more than `most` results ahead: pictures are large."""
+    waiting: deque[Future[Prepared[torch.Tensor] | Skipped]] = deque()
+    for row in rows:
+        waiting.append(pool.submit(prepare, row))
+        if len(waiting) >= most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _without_duplicates(
+    batch: Sequence[Prepared[torch.Tensor] | Skipped],
+    first_with: dict[str, str],
+    report: BuildReport,
+) -> list[Prepared[torch.Tensor]]:
+    """Images whose bytes were not seen before in this build; the rest goes into the report."""
+    fresh = []
+    for result in batch:
+        if isinstance(result, Skipped):
+            report.skipped.append(result)
+            continue
+        image = result.image
+        first = first_with.setdefault(image.content_hash, image.image_id)
+        if first == image.image_id:
+            fresh.append(result)
+        else:
+            report.skipped.append(
+                Skipped(image.image_id, "", "duplicate", f"the same bytes as {first}")
+            )
+    return fresh
+
+
+def _embed(
+    batch: Sequence[Prepared[torch.Tensor]],
+    encoder: ImageTextEncoder,
+    writer: GalleryWriter,
+    report: BuildReport,
+) -> np.ndarray:
+    """Embeddings of a batch, (B, D): computed, or copied where an earlier build has them."""
+    inputs = [prepared.model_input for prepared in batch if prepared.model_input is not None]
+    computed = iter(encoder.encode_preprocessed(inputs))
+    report.embedded += len(inputs)
+    report.reused += len(batch) - len(inputs)
+    rows = [
+        writer.embedding_of(prepared.known) if prepared.known is not None else next(computed)
+        for prepared in batch
+    ]
+    return np.stack(rows) if rows else np.zeros((0, encoder.embedding_dim), np.float32)
+
+
+class _Timer:
+    """Adds the time spent inside to one of a report's columns."""
+
+    def __init__(self, report: BuildReport, column: str) -> None:
+        self._report, self._column = report, column
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._report.seconds[self._column] += time.monotonic() - self._began

@@ -1,0 +1,94 @@
+"""`python -m indexer …`: the offline jobs. Parses, calls, prints; exit codes are in `--help`."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from indexer.demo.catalogue import write_catalogue
+from indexer.demo.scene import SPLITS
+from indexer.reader import ManifestError, read_folder, read_manifest
+from indexer.settings import IndexerSettings
+from models.settings import check_no_unknown
+
+_OK, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+_EPILOG = "exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 130 interrupted"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        code: int = options.run(options)
+        return code
+    except (ManifestError, ValidationError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _USAGE
+    except (RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m indexer", description=__doc__, epilog=_EPILOG)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    demo = commands.add_parser("demo", help="render a demo catalogue", epilog=_EPILOG)
+    demo.add_argument("--out", type=Path, required=True, help="folder to write into")
+    demo.add_argument("--images", type=int, default=2500, help="how many (default %(default)s)")
+    demo.add_argument("--seed", type=int, default=7, help="default %(default)s")
+    demo.add_argument("--split", choices=SPLITS, default="test", help="default %(default)s")
+    demo.add_argument("--size", type=int, default=160, help="pixels (default %(default)s)")
+    demo.add_argument("--queries", type=int, default=800, help="at most (default %(default)s)")
+    demo.set_defaults(run=_demo)
+
+    build = commands.add_parser("build", help="embed a gallery into Qdrant", epilog=_EPILOG)
+    source = build.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", type=Path, help="a folder of images")
+    source.add_argument("--manifest", type=Path, help="a JSONL or CSV manifest")
+    build.add_argument(
+        "--report", type=Path, default=Path("data/build-report.json"),
+        help="everything that was done and skipped, as JSON (default %(default)s)",
+    )  # fmt: skip
+    build.set_defaults(run=_build)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    manifest = write_catalogue(
+        options.out, options.images, options.seed, options.split, options.size, options.queries
+    )
+    print(f"wrote {manifest}")
+    return _OK
+
+
+def _build(options: argparse.Namespace) -> int:
+    check_no_unknown(os.environ, "CIR_INDEXER__", IndexerSettings)
+    settings = IndexerSettings()
+    rows = read_folder(options.images) if options.images else read_manifest(options.manifest)
+    # torch and open_clip take seconds to import: not before the input is known to be sound
+    from indexer.build import build_gallery  # noqa: PLC0415
+    from indexer.writer import GalleryWriter  # noqa: PLC0415
+    from models.encoder import ImageTextEncoder  # noqa: PLC0415
+    from models.presets import load_preset  # noqa: PLC0415
+
+    writer = GalleryWriter(settings.qdrant)
+    try:
+        encoder = ImageTextEncoder(settings.encoder or load_preset(settings.preset).encoder)
+        print(f"{len(rows)} images; encoder {encoder.fingerprint} on {encoder.device_reason}")
+        report = build_gallery(rows, encoder, writer, settings)
+    finally:
+        writer.close()
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    options.report.write_text(json.dumps(report.as_dict(), indent=1), encoding="utf-8")
+    print("\n".join(report.lines()))
+    return _OK

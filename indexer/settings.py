@@ -1,0 +1,37 @@
+"""The indexer's settings: environment variables with the prefix `CIR_INDEXER__`."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.settings import EncoderSettings, QdrantSettings
+
+
+class IndexerSettings(BaseSettings):
+    """What a build needs besides the images; command-line flags override it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CIR_INDEXER__", env_nested_delimiter="__", frozen=True
+    )
+
+    preset: str = Field("demo", description="encoder and weights that belong together")
+    encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
+    qdrant: QdrantSettings = QdrantSettings()
+    image_store: Path = Field(Path("data/images"), description="where prepared copies are written")
+    context_facets: tuple[str, ...] = Field(
+        ("setting",),
+        description="attributes that say where something is shown, not what it is (JSON list); "
+        "those no image has are ignored",
+    )
+    noun_facet: str | None = Field(
+        None, description="the attribute that names the thing; default `category` if there is one"
+    )
+    decode_workers: int = Field(4, ge=1, le=64, description="threads that read and decode")
+    thumbnail_px: int = Field(256, ge=16, description="longer side of thumbnails")
+    rerank_px: int = Field(448, ge=16, description="longer side of the copies for re-ranking")
+    max_bytes: int = Field(100_000_000, ge=1, description="larger files are refused")
+    max_pixels: int = Field(200_000_000, ge=1, description="larger pictures are refused")
+    max_failed_share: float = Field(
+        0.5, ge=0, le=1, description="a build with more unreadable images than this is refused"
+    )
