@@ -1,13 +1,13 @@
 """What can go wrong in a search, as one tree; HTTP codes are given in `api/error_handlers.py`.
 
-    ServiceError
-    ├── InvalidRequest          the client can mend it
-    │   ├── InvalidReference    the reference image cannot be used
-    │   └── InvalidFilter       the filter does not fit the gallery's schema
-    ├── UnknownImage            no gallery image has that id
-    ├── Overloaded              too many searches at once; try again
-    ├── DeadlineExceeded        no candidates before the deadline
-    └── GalleryUnavailable      no gallery in service, or not ours to read
+ServiceError
+├── InvalidRequest          the client can mend it
+│   ├── InvalidReference    the reference image cannot be used
+│   └── InvalidFilter       the filter does not fit the gallery's schema
+├── UnknownImage            no gallery image has that id
+├── Overloaded              too many searches at once; try again
+├── DeadlineExceeded        no candidates before the deadline
+└── GalleryUnavailable      no gallery in service, or not ours to read
 """
 
 

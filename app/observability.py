@@ -70,8 +70,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Send all logs of the process to stderr as JSON lines."""
+    """Send all logs of the process to stderr as JSON lines; libraries only when they warn."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for ours in ("app", "models", "uvicorn"):
+        logging.getLogger(ours).setLevel(level.upper())

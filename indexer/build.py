@@ -5,7 +5,7 @@ its own writes to Qdrant; so the encoder, which is the expensive part, waits for
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from indexer.preparer import Preparer, Prepared, Skipped
+from indexer.preparer import Prepared, Preparer, Skipped
 from indexer.reader import ImageRow, schema_of
 from indexer.settings import IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
@@ -48,7 +48,7 @@ class BuildReport:
     embedded: int = 0
     reused: int = 0
     skipped: list[Skipped] = field(default_factory=list)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @property
     def failed(self) -> int:

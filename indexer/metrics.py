@@ -7,7 +7,9 @@ id; a query without any right answer has no value and is refused.
 from collections.abc import Collection, Hashable, Sequence
 
 
-def recall_at_k(ranked_ids: Sequence[Hashable], relevant_ids: Collection[Hashable], k: int) -> float:
+def recall_at_k(
+    ranked_ids: Sequence[Hashable], relevant_ids: Collection[Hashable], k: int
+) -> float:
     """1.0 if any right answer is among the first `k`, else 0.0 (the retrieval field's recall@K).
 
     Raises:

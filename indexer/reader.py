@@ -1,4 +1,4 @@
-"""Finds a gallery's images: a folder, a JSONL manifest or a CSV manifest → rows. Decodes nothing."""
+"""Finds a gallery's images: a folder, a JSONL or a CSV manifest → rows. Decodes nothing."""
 
 import csv
 import json
@@ -64,7 +64,9 @@ def read_folder(folder: Path) -> list[ImageRow]:
         raise ManifestError(f"{folder} is not a folder")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
-        raise ManifestError(f"{folder} holds no files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise ManifestError(
+            f"{folder} holds no files ending in {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
     return [ImageRow(path.relative_to(folder).as_posix(), str(path)) for path in paths]
 
 
@@ -115,7 +117,8 @@ def schema_of(
     wanted = context | ({noun_facet} if noun_facet else set())
     if missing := sorted(wanted - set(names)):
         raise ManifestError(
-            f"no image has the attribute {', '.join(missing)}; there are: {', '.join(names) or 'none'}"
+            f"no image has the attribute {', '.join(missing)}; "
+            f"there are: {', '.join(names) or 'none'}"
         )
     facets = tuple(_facet(name, rows, name in context) for name in names)
     if noun_facet is None and any(f.name == "category" and f.values for f in facets):
@@ -130,9 +133,7 @@ def _facet(name: str, rows: Sequence[ImageRow], context: bool) -> Facet:
     if all(isinstance(value, int | float) for value in values):
         return Facet(name=name, kind="number", context=context)
     counts = Counter(
-        str(word)
-        for value in values
-        for word in (value if isinstance(value, list) else [value])
+        str(word) for value in values for word in (value if isinstance(value, list) else [value])
     )
     words = tuple(word for word, _ in counts.most_common())
     return Facet(
@@ -215,9 +216,8 @@ def _attributes(values: Any, path: Path, line: int) -> dict[str, AttributeValue]
     for name, value in values.items():
         if value is None or value == [] or value == "":
             continue
-        if isinstance(value, list) and all(isinstance(word, str) for word in value):
-            attributes[name] = value
-        elif isinstance(value, str | bool | int | float):
+        is_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
+        if is_words or isinstance(value, str | bool | int | float):
             attributes[name] = value
         else:
             raise ManifestError(

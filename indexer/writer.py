@@ -156,7 +156,9 @@ class GalleryWriter:
             try:
                 client.get_collections()
             except Exception as error:  # the client raises its transport's errors as they are
-                raise GalleryError(f"no Qdrant server answers at {settings.url}: {error}") from error
+                raise GalleryError(
+                    f"no Qdrant server answers at {settings.url}: {error}"
+                ) from error
             return client
         warnings.filterwarnings("ignore", message="Local mode is not recommended")
         try:
@@ -205,6 +207,8 @@ class GalleryWriter:
 
     def _check_recall(self) -> None:
         """Search with some of the gallery's own embeddings, exactly and through the index."""
+        if self._embedded:
+            return  # it always searches exactly
         sample, _ = self._client.scroll(self._collection, limit=_RECALL_SAMPLES, with_vectors=True)
         found = total = 0
         for point in sample:
@@ -224,8 +228,8 @@ class GalleryWriter:
             found, total = found + len(exact & indexed), total + len(exact)
         if total and found / total < _MIN_RECALL:
             raise GalleryError(
-                f"the new collection's index finds only {found / total:.0%} of what an exact search "
-                "finds; the gallery in service was left as it is"
+                f"the new collection's index finds only {found / total:.0%} of what an exact "
+                "search finds; the gallery in service was left as it is"
             )
 
     def _swap(self) -> None:

@@ -89,7 +89,8 @@ class ImageTextEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts; float32 (B, D), unit-length rows. Longer texts than the model's context
-        length are cut off, as open_clip does."""
+        length are cut off, as open_clip does.
+        """
         rows = [
             self._to_rows(self._model.encode_text(self._tokenize(list(chunk)).to(self._device)))
             for chunk in _chunks(texts, self.batch_size)

@@ -7,7 +7,7 @@ plain Python and not made for threads, so it gets one; a server gets a few.
 import asyncio
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,13 +15,13 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
+from app.api.filters import equals, qdrant_filter
 from app.api.ports import Candidate, Embedding
-from app.api.schemas import Filter, NumberRange
-from app.errors import GalleryUnavailable, InvalidFilter, InvalidRequest, UnknownImage
+from app.api.schemas import Filter
+from app.errors import GalleryUnavailable, InvalidRequest, UnknownImage
 from models.contracts.gallery import (
     ALIAS,
     VECTOR_NAME,
-    Facet,
     GalleryImage,
     GallerySpec,
     point_id_for,
@@ -94,7 +94,8 @@ class QdrantGallery:
             raise GalleryUnavailable(f"Qdrant does not answer: {error}") from error
 
     def _spec(self) -> GallerySpec:
-        if not self._client.collection_exists(ALIAS):
+        aliases = self._client.get_aliases().aliases
+        if all(alias.alias_name != ALIAS for alias in aliases):
             raise GalleryUnavailable(
                 "there is no gallery yet; build one with `python -m indexer build`"
             )
@@ -110,7 +111,7 @@ class QdrantGallery:
     ) -> list[Candidate]:
         query_filter = self._filter(filters)
         if exclude_content_hash is not None:
-            query_filter.must_not = [_equals("content_hash", exclude_content_hash)]
+            query_filter.must_not = [equals("content_hash", exclude_content_hash)]
         found = self._client.query_points(
             ALIAS,
             query=query_embedding.tolist(),
@@ -144,10 +145,7 @@ class QdrantGallery:
         return images, None if following is None else str(following)
 
     def _filter(self, filters: Filter | None) -> models.Filter:
-        if not filters:
-            return models.Filter()
-        facets = {facet.name: facet for facet in self._spec().facets}
-        return models.Filter(must=[_condition(name, filters[name], facets) for name in filters])
+        return qdrant_filter(filters, self._spec().facets if filters else ())
 
 
 def _connect(settings: QdrantSettings) -> QdrantClient:
@@ -164,40 +162,3 @@ def _connect(settings: QdrantSettings) -> QdrantClient:
             f"another process is using the embedded gallery in {settings.path}; stop it, or run a "
             "Qdrant server and set CIR_API__QDRANT__URL"
         ) from error
-
-
-def _equals(key: str, value: str | bool) -> models.FieldCondition:
-    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
-
-
-def _condition(
-    name: str, wanted: object, facets: Mapping[str, Facet]
-) -> models.FieldCondition:
-    """One attribute's condition, checked against the gallery's schema."""
-    if name not in facets:
-        known = ", ".join(facets) or "none"
-        raise InvalidFilter(f"the gallery has no attribute `{name}`; there are: {known}")
-    kind, key = facets[name].kind, f"attributes.{name}"
-    if isinstance(wanted, NumberRange):
-        if kind != "number":
-            raise InvalidFilter(f"`{name}` holds no numbers, so it cannot be filtered by a range")
-        bounds = wanted.model_dump(exclude_none=True)
-        return models.FieldCondition(key=key, range=models.Range(**bounds))
-    values = wanted if isinstance(wanted, list) else [wanted]
-    if not values:
-        raise InvalidFilter(f"the list for `{name}` is empty; nothing could match")
-    fits = {"keyword": str, "number": (int, float), "flag": bool}[kind]
-    for value in values:
-        if not isinstance(value, fits) or (kind == "number" and isinstance(value, bool)):
-            expected = {"keyword": "text", "number": "a number or a range", "flag": "true or false"}
-            raise InvalidFilter(f"`{name}` expects {expected[kind]}, found {value!r}")
-        if kind == "keyword" and facets[name].values and value not in facets[name].values:
-            there_are = ", ".join(facets[name].values[:20])
-            raise InvalidFilter(f"no image has `{name}` = {value!r}; values are: {there_are}")
-    if kind == "keyword":
-        return models.FieldCondition(key=key, match=models.MatchAny(any=values))
-    if len(values) != 1:
-        raise InvalidFilter(f"`{name}` takes one value or a range, found {len(values)} values")
-    if kind == "flag":
-        return _equals(key, values[0])
-    return models.FieldCondition(key=key, range=models.Range(gte=values[0], lte=values[0]))

@@ -9,11 +9,13 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from app.api import error_handlers
 from app.api.gallery import QdrantGallery
@@ -54,9 +56,10 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         summary="Show an image, say what should be different, get the gallery images that fit.",
         version="0.1.0",
         lifespan=_lifespan,
-        # base64 in JSON is a third longer than the bytes it stands for
-        max_body_size=settings.max_upload_bytes * 4 // 3 + _FORM_OVERHEAD_BYTES,
     )
+    # base64 in JSON is a third longer than the bytes it stands for
+    max_body = settings.max_upload_bytes * 4 // 3 + _FORM_OVERHEAD_BYTES
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=max_body)
     app.state.settings = settings
     app.state.image_store = ImageStore(settings.image_store)
     app.state.image_limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
@@ -99,7 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> None:
     """Follow the alias: learn the schema of the gallery in service, now and after every swap."""
-    learned = None
+    learned, told = None, ""
     while True:
         try:
             spec = await gallery.spec()
@@ -108,7 +111,9 @@ async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> 
                 learned = spec
                 _log.info("gallery of %s in service", spec.built_at)
         except GalleryUnavailable as error:
-            _log.warning("not ready: %s", error)
+            if str(error) != told:  # say it once, not every two seconds
+                _log.warning("not ready: %s", error)
+            told = str(error)
         await asyncio.sleep(_RETRY_GALLERY_S)
 
 
@@ -120,6 +125,11 @@ async def _with_request_id(
     request_id = given if given.isprintable() and 0 < len(given) <= 128 else uuid.uuid4().hex
     request_id_var.set(request_id)
     response = await call_next(request)
+    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        limit = request.app.state.image_limits.max_bytes
+        response = error_handlers.problem(
+            413, "too-large", f"the request is too large; an image may have {limit:,} bytes"
+        )
     response.headers["X-Request-ID"] = request_id
     return response
 

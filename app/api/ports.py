@@ -57,6 +57,9 @@ class QueryEmbedder(Protocol):
     def fingerprint(self) -> str:
         """The encoder's fingerprint."""
 
+    def check_ready(self, spec: GallerySpec) -> None:
+        """Raise `GalleryUnavailable` unless this gallery's queries can be embedded."""
+
     async def encode_reference(self, image: Image.Image) -> Embedding:
         """A reference image's embedding."""
 

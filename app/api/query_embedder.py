@@ -1,5 +1,6 @@
 """The `QueryEmbedder` port on open_clip: one thread that owns the model, so the event loop never
-runs torch."""
+runs torch.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class ClipQueryEmbedder:
     def __init__(self, encoder: ImageTextEncoder, weights: CompositionWeights) -> None:
         self._encoder, self._weights = encoder, weights
         self._composer: Composer | None = None
+        self._learned: GallerySpec | None = None
         self._thread = ThreadPoolExecutor(1, "encoder")
 
     def close(self) -> None:
@@ -43,11 +45,7 @@ class ClipQueryEmbedder:
         Raises:
             GalleryUnavailable: The gallery was embedded by another encoder.
         """
-        if spec.encoder_fingerprint != self.fingerprint:
-            raise GalleryUnavailable(
-                f"the gallery was built with encoder {spec.encoder_fingerprint}, but this service "
-                f"runs {self.fingerprint}; build it again, or set the preset it was built with"
-            )
+        self._check_fingerprint(spec)
 
         def warm_up() -> Composer:
             composer = Composer(spec, self._encoder.encode_texts, self._weights)
@@ -56,6 +54,13 @@ class ClipQueryEmbedder:
             return composer
 
         self._composer = await self._run(warm_up)
+        self._learned = spec
+
+    def check_ready(self, spec: GallerySpec) -> None:
+        """Whether this gallery's queries can be embedded; see the port."""
+        self._check_fingerprint(spec)
+        if self._learned != spec:
+            raise GalleryUnavailable("the service is still opening the gallery")
 
     async def encode_reference(self, image: Image.Image) -> Embedding:
         """A reference image's embedding; see the port."""
@@ -76,6 +81,13 @@ class ClipQueryEmbedder:
         """The query embedding; see the port."""
         composer = self._ready()
         return await self._run(lambda: composer.embed(mode, reference, text, intent))
+
+    def _check_fingerprint(self, spec: GallerySpec) -> None:
+        if spec.encoder_fingerprint != self.fingerprint:
+            raise GalleryUnavailable(
+                f"the gallery was built with encoder {spec.encoder_fingerprint}, but this service "
+                f"runs {self.fingerprint}; build it again, or set the preset it was built with"
+            )
 
     def _ready(self) -> Composer:
         if self._composer is None:

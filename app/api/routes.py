@@ -104,18 +104,11 @@ async def healthz() -> str:
 @router.get("/readyz", tags=["service"], response_model=Readiness)
 async def readyz(gallery: GalleryDep, embedder: EmbedderDep) -> JSONResponse:
     """Whether searches can be answered: 200, or 503 with the reasons."""
-    reasons = []
     try:
-        spec = await gallery.spec()
-        if spec.encoder_fingerprint != embedder.fingerprint:
-            reasons.append(
-                f"the gallery was built with encoder {spec.encoder_fingerprint}, but this service "
-                f"runs {embedder.fingerprint}; build it again, or set the preset it was built with"
-            )
+        embedder.check_ready(await gallery.spec())
     except GalleryUnavailable as error:
-        reasons.append(str(error))
-    body = Readiness(ready=not reasons, reasons=reasons)
-    return JSONResponse(body.model_dump(), 200 if body.ready else 503)
+        return JSONResponse(Readiness(ready=False, reasons=[str(error)]).model_dump(), 503)
+    return JSONResponse(Readiness(ready=True, reasons=[]).model_dump())
 
 
 @router.get("/metrics", tags=["service"], response_class=PlainTextResponse)
@@ -124,9 +117,7 @@ async def metrics() -> PlainTextResponse:
     return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _copy(
-    image_id: str, copy: Copy, gallery: GalleryDep, store: ImageStore
-) -> FileResponse:
+async def _copy(image_id: str, copy: Copy, gallery: GalleryDep, store: ImageStore) -> FileResponse:
     found, _ = await gallery.get(image_id)
     path = store.path_of(found.content_hash, copy)
     if not path.exists():

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from models.contracts.gallery import AttributeValue, Facet
 from models.contracts.intent import ComposedIntent, Roles
@@ -33,7 +41,20 @@ class NumberRange(BaseModel):
         return self
 
 
-Filter = dict[str, Scalar | list[Scalar] | NumberRange]
+def _shape(value: object) -> str:
+    """Which kind of condition this is meant to be, so that errors speak of that kind only."""
+    if isinstance(value, dict | NumberRange):
+        return "range"
+    return "list" if isinstance(value, list) else "value"
+
+
+Condition = Annotated[
+    Annotated[Scalar, Tag("value")]
+    | Annotated[list[Scalar], Tag("list")]
+    | Annotated[NumberRange, Tag("range")],
+    Discriminator(_shape),
+]
+Filter = dict[str, Condition]
 
 
 class ReferenceImage(BaseModel):
@@ -60,7 +81,9 @@ class SearchOptions(BaseModel):
     composition: CompositionMode = Field(
         "intersection", description="how image and text become one query; the rest are baselines"
     )
-    retrieval_depth: int = Field(100, ge=1, description="how many candidates the coarse stage gives")
+    retrieval_depth: int = Field(
+        100, ge=1, description="how many candidates the coarse stage gives"
+    )
     rerank_depth: int | None = Field(
         None, ge=0, description="how many candidates to re-rank; 0 turns the second stage off"
     )

@@ -1,0 +1,1 @@
+"""The demo catalogue: rendered scenes with captions, attributes and composed queries."""

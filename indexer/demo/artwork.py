@@ -113,7 +113,9 @@ def _scatter(rng: random.Random, count: int, shape: str, y: tuple[float, float])
 
 
 def _studio(rng: random.Random) -> str:
-    wall, floor = rng.choice([("#e9ebee", "#f6f7f8"), ("#e6e2dc", "#f4f1ec"), ("#dfe4ea", "#f0f3f6")])
+    wall, floor = rng.choice(
+        [("#e9ebee", "#f6f7f8"), ("#e6e2dc", "#f4f1ec"), ("#dfe4ea", "#f0f3f6")]
+    )
     return (
         f'<rect width="144" height="144" fill="{wall}"/>'
         f'<path d="M0 100Q72 88 144 100V144H0Z" fill="{floor}"/>'

@@ -51,7 +51,9 @@ def write_catalogue(
     (out / MANIFEST_NAME).unlink(missing_ok=True)
     _render_all(out, scenes, split, size_px)
     composed = compose_queries(scenes, split, seed, queries)
-    _write_lines(out / QUERIES_NAME, [_query_row(split, number, q) for number, q in enumerate(composed)])
+    _write_lines(
+        out / QUERIES_NAME, [_query_row(split, number, q) for number, q in enumerate(composed)]
+    )
     _write_lines(
         out / MANIFEST_NAME, [_image_row(split, number, s) for number, s in enumerate(scenes)]
     )

@@ -22,15 +22,14 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 
 
 def describe_item(item: Item, rng: random.Random | None = None) -> str:
-    """"a blue striped sofa"; with `rng` also "a striped blue sofa" or "a plain blue sofa"."""
+    """Like "a blue striped sofa"; with `rng` also "a striped blue sofa", "a plain blue sofa"."""
     words = [item.colour] if item.pattern == "plain" else [item.colour, item.pattern]
     if rng is not None:
         if item.pattern == "plain" and rng.random() < 0.3:
             words = ["plain", item.colour]
         elif rng.random() < 0.3:
             words.reverse()
-    phrase = " ".join([*words, item.kind])
-    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+    return _with_article(" ".join([*words, item.kind]))
 
 
 def describe_items(items: tuple[Item, ...], rng: random.Random | None = None) -> str:
@@ -38,7 +37,7 @@ def describe_items(items: tuple[Item, ...], rng: random.Random | None = None) ->
     if len(items) == 1:
         return describe_item(items[0], rng)
     left, right = (describe_item(item, rng) for item in items)
-    joins = ("{left} to the left of {right}", "{left} left of {right}")
+    joins: tuple[str, ...] = ("{left} to the left of {right}", "{left} left of {right}")
     if rng is None:
         return joins[0].format(left=left, right=right)
     joins += (
@@ -58,40 +57,55 @@ def caption(scene: Scene, rng: random.Random | None = None) -> str:
     if rng is None:
         return f"{describe_items(scene.items)} {PLACES[scene.setting][0]}"
     items, place = describe_items(scene.items, rng), rng.choice(PLACES[scene.setting])
-    forms = ("{items} {place}", "a picture of {items} {place}", "{items}, {place}", "{place}, {items}")
+    forms = (
+        "{items} {place}",
+        "a picture of {items} {place}",
+        "{items}, {place}",
+        "{place}, {items}",
+    )
     return rng.choice(forms).format(items=items, place=place)
 
 
 def partial_caption(scene: Scene, rng: random.Random) -> str:
-    """A caption that leaves things out, down to one word: how people write queries."""
-    item = rng.choice(scene.items)
+    """A caption that leaves things out, down to one word: how people write queries.
+
+    It may be silent about colours or the setting, but never about an object: "a sofa" is no caption
+    of a sofa beside a lamp.
+    """
     place = rng.choice(PLACES[scene.setting])
-    article = "an" if item.kind[0] in "aeiou" else "a"
-    return rng.choice(
-        (
-            describe_items(scene.items, rng),
-            describe_items(scene.items, rng),
-            describe_item(item, rng),
-            f"{article} {item.kind} {place}",
-            f"{article} {item.kind}",
-            f"something {item.colour}",
-            f"something {item.pattern}",
-            item.kind, item.colour, item.pattern, place, scene.setting,
-            f"{item.colour} {item.kind}", f"{item.pattern} {item.kind}",
-        )
-    )  # fmt: skip
+    kinds = " and ".join(_with_article(item.kind) for item in scene.items)
+    forms = [f"{kinds} {place}", kinds, place, scene.setting]
+    if len(scene.items) == 1:
+        (item,) = scene.items
+        forms += [
+            item.kind, item.colour, item.pattern, f"something {item.colour}",
+            f"something {item.pattern}", f"{item.colour} {item.kind}",
+            f"{item.pattern} {item.kind}",
+        ]  # fmt: skip
+    return rng.choice(forms)
 
 
 def captions(scene: Scene, count: int) -> list[str]:
-    """`count` different ways to caption a scene: canonical first, one in four partial."""
+    """`count` different ways to caption a scene: canonical first; of the others, every third leaves
+    out the setting, and every seventh more than that.
+    """
     rng = random.Random(f"captions/{scene.seed}")
-    return [caption(scene)] + [
-        partial_caption(scene, rng) if number % 4 == 3 else caption(scene, rng)
-        for number in range(1, count)
-    ]
+    said = [caption(scene)]
+    for number in range(1, count):
+        if number % 7 == 0:
+            said.append(partial_caption(scene, rng))
+        elif number % 3 == 0:
+            said.append(describe_items(scene.items, rng))
+        else:
+            said.append(caption(scene, rng))
+    return said
 
 
-# {the}: "the sofa" where two objects need telling apart; {old}/{new}: kind, colour or pattern words;
+def _with_article(phrase: str) -> str:
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
+# {the}: "the sofa" where two objects need telling apart; {old}, {new}: kind, colour or pattern;
 # {place}: a phrase of PLACES; {item}: a whole new object; {other}: the object that stays.
 _SEEN = {
     "colour": (

@@ -4,6 +4,7 @@ import colorsys
 import io
 import random
 import re
+from functools import partial
 
 import resvg_py
 from PIL import Image
@@ -48,7 +49,7 @@ def scene_svg(scene: Scene) -> str:
             f'<ellipse cx="{centre:.1f}" cy="{ground:.1f}" rx="{46 * scale:.1f}" '
             f'ry="{7 * scale:.1f}" fill="#000" fill-opacity=".22"/>'
             f'<g transform="translate({centre:.1f},{ground:.1f}) '
-            f'rotate({rng.uniform(-5, 5):.1f}) scale({mirror * scale:.3f},{scale:.3f}) '
+            f"rotate({rng.uniform(-5, 5):.1f}) scale({mirror * scale:.3f},{scale:.3f}) "
             f'translate(-50,-95)" stroke-width="1.6" stroke-linejoin="round">{drawing}</g>'
         )
     return (
@@ -64,9 +65,7 @@ def _item_svg(item: Item, index: int, rng: random.Random) -> tuple[str, str]:
     definitions, paints = _paints(item.pattern, f"p{index}", base, second, rng)
     template = artwork.OBJECTS[item.kind]
     for overlay in paints[1:]:
-        template = _PAINTED.sub(
-            lambda tag, fill=overlay: tag[0] + tag[0].format(paint=fill, edge="none"), template
-        )
+        template = _PAINTED.sub(partial(_painted_over, overlay), template)
     drawing = template.format(
         paint=paints[0],
         base=base,
@@ -77,6 +76,11 @@ def _item_svg(item: Item, index: int, rng: random.Random) -> tuple[str, str]:
         gold=artwork.GOLD, leaf=artwork.LEAF,
     )  # fmt: skip
     return definitions, drawing
+
+
+def _painted_over(overlay: str, tag: re.Match[str]) -> str:
+    """A painted element, and once more on top of itself with another fill."""
+    return tag[0] + tag[0].format(paint=overlay, edge="none")
 
 
 def _paints(

@@ -93,7 +93,7 @@ def _one_or_list(values: list[str]) -> str | list[str]:
 
 
 def sample_item(rng: random.Random, *, held_out_allowed: bool, not_kind: str | None = None) -> Item:
-    """Draw one item; two items of one scene never share their kind, so words can tell them apart."""
+    """Draw one item; items of one scene differ in kind, so that words can tell them apart."""
     while True:
         item = Item(rng.choice(KINDS), rng.choice(COLOURS), rng.choice(PATTERNS))
         if item.kind != not_kind and (held_out_allowed or not item.is_held_out):
@@ -102,11 +102,9 @@ def sample_item(rng: random.Random, *, held_out_allowed: bool, not_kind: str | N
 
 def sample_scene(rng: random.Random, *, held_out_allowed: bool) -> Scene:
     """Draw a scene with one or two items."""
-    items = (sample_item(rng, held_out_allowed=held_out_allowed),)
+    items: tuple[Item, ...] = (sample_item(rng, held_out_allowed=held_out_allowed),)
     if rng.random() < TWO_OBJECT_SHARE:
-        items += (
-            sample_item(rng, held_out_allowed=held_out_allowed, not_kind=items[0].kind),
-        )
+        items += (sample_item(rng, held_out_allowed=held_out_allowed, not_kind=items[0].kind),)
     return Scene(items, rng.choice(SETTINGS), rng.getrandbits(32))
 
 

@@ -1,0 +1,1 @@
+"""Roles → one query embedding, and where roles come from without an LLM."""

@@ -77,7 +77,7 @@ class Composer:
         """
         if mode == "image":
             return reference
-        text_embedding = self._texts.encode([text])[0]
+        text_embedding: Embedding = self._texts.encode([text])[0]
         if mode == "text":
             return text_embedding
         # without an intent's words there is nothing to intersect with: the plain sum, and said so

@@ -1,8 +1,8 @@
 """Reads what a reference image shows, in the gallery's own words: zero-shot, without an LLM.
 
 A *subject* is one thing with its describing facets: sofa, red, striped. Subjects are found by
-comparing the image with phrases such as "a red striped sofa"; where the gallery shows several things
-in one image, also with pairs of them.
+comparing the image with phrases such as "a red striped sofa"; where the gallery shows several
+things in one image, also with pairs of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.composition.vector import Embedding, Embeddings
 from models.contracts.gallery import Facet
@@ -30,7 +31,7 @@ class Subject:
 
     @property
     def phrase(self) -> str:
-        """"a red striped sofa"."""
+        """Like "a red striped sofa"."""
         words = " ".join([*(value for _, value in self.adjectives), self.noun])
         return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"
 
@@ -99,10 +100,10 @@ class SubjectReader:
         subjects: list[Subject],
         embeddings: Embeddings,
         scores: Embedding,
-        order: Embedding,
+        order: NDArray[np.intp],
         known: tuple[str, ...],
     ) -> list[tuple[Subject, Subject]]:
-        """The likeliest pairs of different things: a pair's text is close to the mean of its two."""
+        """The likeliest pairs of things: a pair's text is close to the mean of its two."""
         shortlist = list(order[:_PAIR_SHORTLIST])
         for noun in known:  # what is known to be there may be small in the picture
             shortlist += [i for i in order if subjects[i].noun == noun][:_PAIR_SHORTLIST]

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ALIAS = "gallery"  # the only name the API reads; a build moves it when, and only when, it is whole
 VECTOR_NAME = "image"
-SCHEMA_VERSION = 1
 MAX_FACET_VALUES = 200
 
 AttributeValue = str | bool | int | float | list[str]
@@ -76,7 +75,7 @@ class GallerySpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     encoder_fingerprint: str
     embedding_dim: int
     facets: tuple[Facet, ...] = ()

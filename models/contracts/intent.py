@@ -28,6 +28,6 @@ class ComposedIntent(Roles):
     """Roles, and who found them."""
 
     source: IntentSource = Field(
-        description="`client`: sent with the request; `mllm`: composed by the worker; `facets`: read "
-        "with the gallery's own attributes; `none`: the text as it stands"
+        description="`client`: sent with the request; `mllm`: composed by the worker; `facets`: "
+        "read with the gallery's own attributes; `none`: the text as it stands"
     )

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--group-by", help="a facet that the pictures of a batch share (harder)")
     parser.add_argument("--group-from", type=float, default=0.25,
-                        help="share of the steps after which every other batch is grouped")  # fmt: skip
+                        help="share of the steps before every other batch is grouped")  # fmt: skip
     parser.add_argument("--limit", type=int, help="use only the first N training pairs")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -78,7 +78,7 @@ def train(options: argparse.Namespace) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         with torch.no_grad():
-            model.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)  # type: ignore[operator,union-attr]
+            model.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)  # type: ignore[operator]
         seen, running = seen + len(rows), running + loss.item()
         if (step + 1) % _REPORT_EVERY == 0:
             rate = seen / (time.monotonic() - started)
@@ -114,7 +114,7 @@ def recall_at_1(
     unique = list({caption: number for number, caption in enumerate(pairs.captions)}.values())
     rows = torch.tensor(sorted(unique)[:count])
     images, texts = [], []
-    for chunk in rows.split(256):
+    for chunk in torch.split(rows, 256):
         pixels = (pairs.images[chunk].to(mean.device).float() / 255 - mean) / std
         images.append(model.encode_image(pixels, normalize=True))  # type: ignore[operator]
         texts.append(model.encode_text(pairs.tokens[chunk, 0].to(mean.device), normalize=True))  # type: ignore[operator]
@@ -142,12 +142,15 @@ def _contrastive_loss(
 ) -> torch.Tensor:
     image_rows = model.encode_image(images, normalize=True)  # type: ignore[operator]  # (B, D)
     text_rows = model.encode_text(tokens.flatten(0, 1), normalize=True)  # type: ignore[operator]
-    scale = model.logit_scale.exp()  # type: ignore[operator,union-attr]
+    scale = model.logit_scale.exp()  # type: ignore[operator]
     right = torch.arange(len(images), device=images.device)
     losses = []
     for texts in text_rows.view(len(tokens), len(images), -1):  # (B, D) for each caption
         logits = scale * image_rows @ texts.T  # (B, B)
-        losses += [functional.cross_entropy(logits, right), functional.cross_entropy(logits.T, right)]
+        losses += [
+            functional.cross_entropy(logits, right),
+            functional.cross_entropy(logits.T, right),
+        ]
     return torch.stack(losses).mean()
 
 

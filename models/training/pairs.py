@@ -36,9 +36,7 @@ class Pairs:
         return len(self.captions)
 
 
-def load_pairs(
-    manifest: Path, tokenize: Tokenize, size_px: int, limit: int | None = None
-) -> Pairs:
+def load_pairs(manifest: Path, tokenize: Tokenize, size_px: int, limit: int | None = None) -> Pairs:
     """Read a manifest's pictures and captions.
 
     Args:
@@ -59,7 +57,9 @@ def load_pairs(
 
     def pixels(row: dict[str, str]) -> np.ndarray:
         with Image.open(manifest.parent / row["image"]) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (size_px, size_px), Image.Resampling.BICUBIC)
+            fitted = ImageOps.fit(
+                image.convert("RGB"), (size_px, size_px), Image.Resampling.BICUBIC
+            )
         return np.asarray(fitted).transpose(2, 0, 1)
 
     images = np.empty((len(rows), 3, size_px, size_px), dtype=np.uint8)

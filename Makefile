@@ -1,0 +1,46 @@
+# The commands of this project; CI runs the same ones.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+DEMO := data/demo
+IMAGES ?= 2500
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock clean
+
+help: ## show the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## install everything into .venv
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[api,indexer,train,dev]"
+	@touch $@
+
+demo: $(READY) ## set up, build the demo gallery, serve page and API on localhost
+	@test -f $(DEMO)/manifest.jsonl || $(BIN)/python -m indexer demo --out $(DEMO) --images $(IMAGES)
+	$(BIN)/python -m indexer build --manifest $(DEMO)/manifest.jsonl
+	$(BIN)/python -m app --port $(PORT)
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## formatting, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(READY) ## resolve all dependencies anew into requirements.lock
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --all-extras --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock pyproject.toml
+
+clean: ## remove the environment, caches and built galleries
+	rm -rf $(VENV) data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,150 @@
+// The page is a client of the public API and uses nothing else: POST /search, GET /gallery, …
+
+const $ = (id) => document.getElementById(id);
+const ROLE_WORDS = { preserve: "keep", desired: "want", forbidden: "not" };
+const SOURCE_WORDS = {
+  facets: "(read with the gallery's own attributes)",
+  mllm: "(composed by the multimodal model)",
+  client: "(edited by you)",
+  none: "(no attributes to read the image with: a plain sum of image and text)",
+};
+const REASON_WORDS = {
+  rerank_disabled: "not re-ranked: no judge is set up",
+  intent_fallback: "no roles found: plain sum of image and text",
+};
+const EXAMPLES = ["the same but blue", "make it striped", "put it on the beach", "without it, a teapot instead"];
+
+let reference = null; // { id } of the gallery, or { file }
+let nextOffset = null;
+let searching = null; // AbortController of the search under way
+
+const element = (tag, properties = {}, ...children) => {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+};
+
+const describe = (item) => item.caption ?? item.image_id;
+
+function choose(chosen, imageUrl) {
+  reference = chosen;
+  $("reference").src = imageUrl;
+  $("reference").hidden = false;
+  $("drop-text").textContent = "Use another image";
+  window.scrollTo({ top: 0, behavior: "smooth" });
+  if ($("text").value) search();
+}
+
+function card(item, score) {
+  const image = element("img", { src: item.thumbnail_url, alt: describe(item), loading: "lazy" });
+  const text = element("p", {}, describe(item));
+  const button = element("button", { type: "button", className: "card", title: "Use as reference image" }, image, text);
+  if (score) text.append(element("span", { className: "score" }, ...score.map((part) => element("span", {}, part))));
+  button.addEventListener("click", () => choose({ id: item.image_id }, item.image_url));
+  return button;
+}
+
+function say(sentence) {
+  $("message").textContent = sentence ?? "";
+  $("message").hidden = !sentence;
+}
+
+async function search(intent = null) {
+  if (!reference) return say("Choose a reference image first: upload one, or pick one below.");
+  searching?.abort();
+  searching = new AbortController();
+  const form = new FormData();
+  if (reference.file) form.append("reference_image", reference.file);
+  else form.append("reference_image_id", reference.id);
+  form.append("modification_text", $("text").value);
+  form.append("composition", $("mode").value);
+  form.append("top_k", "12");
+  if (intent && $("mode").value === "intersection") form.append("intent", JSON.stringify(intent));
+  $("go").disabled = true;
+  try {
+    const response = await fetch("/search", { method: "POST", body: form, signal: searching.signal });
+    const answer = await response.json();
+    if (!response.ok) return say(answer.detail ?? `The service answered ${response.status}.`);
+    say(null);
+    showResults(answer);
+    showRoles(answer.composition.intent);
+  } catch (error) {
+    if (error.name !== "AbortError") say(`The service cannot be reached: ${error.message}`);
+  } finally {
+    $("go").disabled = false;
+  }
+}
+
+function showResults(answer) {
+  const cards = answer.results.map((result) =>
+    element("li", {}, card(result, [`#${result.rank}`, `score ${result.score.toFixed(3)}`])));
+  $("results").replaceChildren(...cards);
+  if (!cards.length) say("Nothing in the gallery fits the filter.");
+  const stages = Object.entries(answer.timings_ms).map(([stage, ms]) => `${stage} ${ms.toFixed(1)} ms`);
+  const reasons = answer.coverage.reasons.map((reason) => REASON_WORDS[reason] ?? reason);
+  $("timing").textContent = [stages.join(" · "), `best of ${answer.coverage.candidates} candidates`, ...reasons].join(" — ");
+}
+
+function showRoles(intent) {
+  $("roles").hidden = !intent;
+  if (!intent) return;
+  $("target").textContent = intent.target;
+  $("source").textContent = SOURCE_WORDS[intent.source] ?? "";
+  const chips = Object.keys(ROLE_WORDS).flatMap((role) => intent[role].map((phrase) => chip(role, phrase, intent)));
+  const help = element("p", { className: "chips-help" }, "Remove what you do not mean; what is in no chip was dropped.");
+  $("chips").replaceChildren(...chips, ...(chips.length ? [help] : []));
+}
+
+function chip(role, phrase, intent) {
+  const remove = element("button", { type: "button", title: `Remove “${phrase}”`, ariaLabel: `Remove ${phrase}` }, "×");
+  remove.addEventListener("click", () => {
+    const { source, ...roles } = intent;
+    roles[role] = roles[role].filter((other) => other !== phrase);
+    // a word that is no longer kept or wanted must not stay in the target either
+    if (role !== "forbidden") roles.target = roles.target.replace(phrase, " ").replace(/\s+/g, " ").trim() || intent.target;
+    search(roles);
+  });
+  return element("span", { className: `chip ${role}` }, element("small", {}, ROLE_WORDS[role]), phrase, remove);
+}
+
+async function loadGallery() {
+  const query = nextOffset ? `&offset=${nextOffset}` : "";
+  const response = await fetch(`/gallery/images?limit=12${query}`);
+  if (!response.ok) return say((await response.json()).detail);
+  const page = await response.json();
+  nextOffset = page.next_offset;
+  $("more").hidden = !nextOffset;
+  $("gallery").append(...page.images.map((item) => card(item)));
+}
+
+async function loadFacts() {
+  const response = await fetch("/gallery");
+  const facts = await response.json();
+  if (!response.ok) return ($("gallery-line").textContent = facts.detail);
+  const facets = facts.facets.map((facet) => facet.name).join(", ");
+  const demo = facts.encoder_fingerprint.startsWith("demo-")
+    ? " The demo model is small and was trained on rendered scenes like these only." : "";
+  $("gallery-line").textContent = `${facts.images.toLocaleString()} images${facets ? `, described by ${facets}` : ""}.${demo}`;
+}
+
+$("form").addEventListener("submit", (event) => { event.preventDefault(); search(); });
+$("mode").addEventListener("change", () => { if (reference && $("text").value) search(); });
+$("more").addEventListener("click", loadGallery);
+$("file").addEventListener("change", () => {
+  const [file] = $("file").files;
+  if (file) choose({ file }, URL.createObjectURL(file));
+});
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  $("drop").addEventListener(kind, (event) => {
+    event.preventDefault();
+    $("drop").classList.toggle("over", kind === "dragover");
+    const file = kind === "drop" && event.dataTransfer.files[0];
+    if (file) choose({ file }, URL.createObjectURL(file));
+  });
+}
+$("examples").append(...EXAMPLES.map((text) => {
+  const button = element("button", { type: "button" }, text);
+  button.addEventListener("click", () => { $("text").value = text; search(); });
+  return button;
+}));
+await Promise.all([loadFacts(), loadGallery()]);
