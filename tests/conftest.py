@@ -1,0 +1,102 @@
+"""Shared fixtures: a rendered catalogue, the shipped encoder, a built gallery, a running API.
+
+All real: the only doubles in this suite are fakes of our own ports (`tests/fakes.py`).
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.api.main import create_app
+from app.api.settings import ApiSettings
+from indexer.build import BuildReport, build_gallery
+from indexer.demo.catalogue import write_catalogue
+from indexer.reader import read_manifest
+from indexer.settings import IndexerSettings
+from indexer.writer import GalleryWriter
+from models.encoder import ImageTextEncoder
+from models.presets import load_preset
+from models.settings import EncoderSettings, QdrantSettings
+
+CATALOGUE_IMAGES = 360
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine leaks into a test."""
+    for name in os.environ:
+        if name.startswith("CIR_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A test-split demo catalogue; the path of its manifest."""
+    out = tmp_path_factory.mktemp("catalogue")
+    return write_catalogue(out, CATALOGUE_IMAGES, seed=11, split="test", size_px=128, queries=240)
+
+
+@pytest.fixture(scope="session")
+def encoder() -> ImageTextEncoder:
+    """The shipped demo encoder."""
+    return ImageTextEncoder(load_preset("demo").encoder)
+
+
+@dataclass(frozen=True)
+class BuiltGallery:
+    """Where a gallery was built, and what the build said."""
+
+    qdrant: Path
+    image_store: Path
+    report: BuildReport
+
+
+@pytest.fixture(scope="session")
+def built_gallery(
+    catalogue: Path, encoder: ImageTextEncoder, tmp_path_factory: pytest.TempPathFactory
+) -> BuiltGallery:
+    """The catalogue, embedded and in service in an embedded Qdrant."""
+    root = tmp_path_factory.mktemp("gallery")
+    settings = indexer_settings(root)
+    writer = GalleryWriter(settings.qdrant)
+    report = build_gallery(read_manifest(catalogue), encoder, writer, settings)
+    writer.close()
+    return BuiltGallery(settings.qdrant.path, settings.image_store, report)
+
+
+@pytest.fixture(scope="session")
+def client(built_gallery: BuiltGallery) -> Iterator[TestClient]:
+    """The API on the built gallery, ready."""
+    settings = ApiSettings(
+        qdrant=QdrantSettings(path=built_gallery.qdrant),
+        image_store=built_gallery.image_store,
+        timeout_ms=20_000,  # machines that run tests are busy
+        max_upload_bytes=2_000_000,
+        max_pixels=4_000_000,
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as running:
+        wait_until_ready(running)
+        yield running
+
+
+def indexer_settings(root: Path, **changes: object) -> IndexerSettings:
+    """Settings of a build that keeps everything below `root`."""
+    values: dict[str, object] = {
+        "qdrant": QdrantSettings(path=root / "qdrant"),
+        "image_store": root / "images",
+        "encoder": EncoderSettings(batch_size=32),
+    }
+    return IndexerSettings(**(values | changes))  # type: ignore[arg-type]
+
+
+def wait_until_ready(client: TestClient, timeout_s: float = 60) -> None:
+    """Poll readiness, as a load balancer would."""
+    give_up = time.monotonic() + timeout_s
+    while (answer := client.get("/readyz")).status_code != 200:
+        assert time.monotonic() < give_up, answer.text
+        time.sleep(0.05)

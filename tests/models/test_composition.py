@@ -1,0 +1,158 @@
+"""Intents without an LLM: which words are found, what becomes of them, what the query is."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.composition.composer import Composer
+from models.composition.vector import CompositionWeights
+from models.composition.words import find_mentions, place_phrase
+from models.contracts.gallery import Facet, GallerySpec
+from models.contracts.intent import Roles
+
+FACETS = (
+    Facet(name="colour", kind="keyword", values=("red", "blue", "green")),
+    Facet(name="pattern", kind="keyword", values=("plain", "striped", "dotted")),
+    Facet(name="category", kind="keyword", values=("sofa", "lamp", "mug"), several=True),
+    Facet(name="setting", kind="keyword", values=("snow", "beach"), context=True),
+    Facet(name="price", kind="number"),
+)
+WORDS = ["a", "and", *(value for facet in FACETS for value in facet.values)]
+
+
+def bag_of_words(texts: list[str]) -> np.ndarray:
+    """A stand-in encoder that can be checked by eye: one dimension per known word."""
+    rows = np.array(
+        [[float(text.split().count(word)) for word in WORDS] + [0.01] for text in texts], np.float32
+    )
+    rows[:, 1] *= 0.1  # "and" says little
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def composer(facets: tuple[Facet, ...] = FACETS, noun: str | None = "category") -> Composer:
+    spec = GallerySpec(
+        encoder_fingerprint="bag", embedding_dim=len(WORDS) + 1, facets=facets, noun_facet=noun,
+        built_at="now",
+    )  # fmt: skip
+    return Composer(spec, bag_of_words, CompositionWeights())
+
+
+def reference(caption: str) -> np.ndarray:
+    return bag_of_words([caption])[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the same but blue", [("blue", "wanted")]),
+        ("with stripes", [("striped", "wanted")]),
+        ("red instead of blue", [("red", "wanted"), ("blue", "unwanted")]),
+        ("replace the sofa with a lamp", [("sofa", "unwanted"), ("lamp", "wanted")]),
+        ("without the lamp", [("lamp", "unwanted")]),
+        ("add a green mug", [("green", "added"), ("mug", "added")]),
+        ("put it in the SNOW!", [("snow", "wanted")]),
+        ("more elegant, please", []),
+    ],
+)
+def test_words_of_the_gallery_are_found_with_their_use(
+    text: str, expected: list[tuple[str, str]]
+) -> None:
+    assert [(m.value, m.use) for m in find_mentions(text, FACETS)] == expected
+
+
+def test_the_longest_value_wins() -> None:
+    facets = [Facet(name="colour", kind="keyword", values=("blue", "light blue"))]
+    assert [m.value for m in find_mentions("make it light blue", facets)] == ["light blue"]
+
+
+def test_a_place_is_quoted_as_the_text_has_it() -> None:
+    text = "I want it on a sandy beach"
+    (mention,) = find_mentions(text, FACETS)
+    assert place_phrase(text, mention) == "on a sandy beach"
+
+
+def test_what_changes_what_stays_and_what_is_dropped() -> None:
+    intent = composer().intent(reference("a red striped sofa snow"), "the same but blue")
+    assert intent.target == "a blue striped sofa"
+    assert set(intent.preserve) == {"striped", "sofa"}
+    assert intent.desired == ("blue",)
+    assert intent.forbidden == ("red",)
+    assert intent.source == "facets"
+    assert "snow" not in intent.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("image", "text", "target"),
+    [
+        ("a red striped sofa", "replace the sofa with a lamp", "a red striped lamp"),
+        ("a red striped sofa", "put it on the beach", "a red striped sofa on the beach"),
+        ("a red striped sofa", "make it green and dotted", "a green dotted sofa"),
+        ("a red striped sofa", "add a green mug on the left",
+         "a green mug to the left of a red striped sofa"),
+        ("a red striped sofa and a blue dotted lamp", "make the lamp green",
+         "a red striped sofa and a green dotted lamp"),
+        ("a red striped sofa and a blue dotted lamp", "without the lamp", "a red striped sofa"),
+        ("a red striped sofa and a blue dotted lamp", "only the lamp", "a blue dotted lamp"),
+    ],
+)  # fmt: skip
+def test_targets(image: str, text: str, target: str) -> None:
+    got = composer().intent(reference(image), text).target
+    assert sorted(got.split()) == sorted(target.split())
+
+
+def test_a_text_of_unknown_words_keeps_the_reference_and_speaks_for_itself() -> None:
+    made = composer()
+    image = reference("a red striped sofa")
+    intent = made.intent(image, "more elegant")
+    assert intent.target == "a red striped sofa"
+    assert intent.preserve == ("a red striped sofa",)
+    assert intent.desired == ()
+
+
+def test_roles_of_the_client_are_taken_as_they_are() -> None:
+    roles = Roles(target="a blue sofa", desired=("blue",))
+    intent = composer().intent(reference("a red striped sofa"), "whatever", roles)
+    assert (intent.source, intent.target) == ("client", "a blue sofa")
+
+
+def test_without_attributes_there_is_no_intent_and_the_query_is_the_union() -> None:
+    made = composer(facets=(), noun=None)
+    image = reference("a red striped sofa")
+    intent = made.intent(image, "blue")
+    assert intent.source == "none"
+    np.testing.assert_array_equal(
+        made.embed("intersection", image, "blue", intent), made.embed("union", image, "blue")
+    )
+
+
+def test_baselines() -> None:
+    made, image = composer(), reference("a red striped sofa")
+    np.testing.assert_array_equal(made.embed("image", image, "blue"), image)
+    np.testing.assert_allclose(made.embed("text", image, "blue"), reference("blue"), atol=1e-6)
+
+
+def test_an_intersection_needs_an_intent() -> None:
+    with pytest.raises(ValueError, match="needs an intent"):
+        composer().embed("intersection", reference("a red sofa"), "blue", None)
+
+
+MADE = composer()
+
+
+@given(st.text(min_size=1, max_size=200), st.sampled_from(["a red sofa", "a blue lamp and a mug"]))
+def test_any_text_gives_an_intent_and_a_unit_query(text: str, image: str) -> None:
+    intent = MADE.intent(reference(image), text)
+    assert intent.target
+    query = MADE.embed("intersection", reference(image), text, intent)
+    assert np.linalg.norm(query) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_large_vocabulary_is_cut_to_what_is_likely() -> None:
+    many = tuple(f"word{number}" for number in range(150))
+    facets = (
+        Facet(name="colour", kind="keyword", values=("red", "blue", "green", *many)),
+        Facet(name="category", kind="keyword", values=("sofa", "lamp", *many)),
+    )
+    intent = composer(facets).intent(reference("a red sofa"), "make it blue")
+    assert intent.target == "a blue sofa"

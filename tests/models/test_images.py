@@ -1,0 +1,135 @@
+"""The one decoder: what it accepts, how it turns it upright and RGB, what it refuses."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from models.images import ImageLimits, InvalidImage, decode_image, to_jpeg
+
+LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def half_red() -> Image.Image:
+    """32 × 16, left half red, right half blue."""
+    image = Image.new("RGB", (32, 16), "blue")
+    image.paste((255, 0, 0), (0, 0, 16, 16))
+    return image
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_every_format_decodes_to_rgb(kind: str) -> None:
+    decoded = decode_image(encoded(half_red(), kind), LIMITS)
+    assert (decoded.mode, decoded.size) == ("RGB", (32, 16))
+    red, _, blue = decoded.getpixel((4, 8))
+    assert red > 200
+    assert blue < 60
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "LA", "RGBA", "CMYK", "1", "I;16"])
+def test_every_colour_mode_becomes_rgb(mode: str) -> None:
+    kind = "TIFF" if mode in ("CMYK", "I;16") else "PNG"
+    source = half_red().convert("L") if mode == "I;16" else half_red()
+    assert decode_image(encoded(source.convert(mode), kind), LIMITS).mode == "RGB"
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    image = Image.new("I;16", (16, 16), 32768)
+    assert abs(decode_image(encoded(image, "PNG"), LIMITS).getpixel((8, 8))[0] - 128) <= 1
+
+
+def test_transparency_becomes_white() -> None:
+    clear = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
+    assert decode_image(encoded(clear), LIMITS).getpixel((8, 8)) == (255, 255, 255)
+
+
+def test_exif_rotation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90° clockwise to see it upright
+    decoded = decode_image(encoded(half_red(), "JPEG", exif=exif), LIMITS)
+    assert decoded.size == (16, 32)
+    assert decoded.getpixel((8, 4))[0] > 200  # what was left is now on top
+
+
+def test_of_an_animation_the_first_frame_counts() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode_image(data, LIMITS).getpixel((8, 8)) == (255, 0, 0)
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_but_never_below_twice_the_target() -> None:
+    data = encoded(Image.new("RGB", (800, 800), "red"), "JPEG")
+    assert decode_image(data, LIMITS, target_px=100).size == (200, 200)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG whose header promises more than a machine can hold."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", len(header))
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + struct.pack(">I", 0)
+        + b"IDAT"
+        + struct.pack(">I", zlib.crc32(b"IDAT"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"\0" * 1_000_001, "too_many_bytes"),
+        (b"just some text", "not_an_image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
+        (png_claiming(50_000, 50_000), "too_many_pixels"),
+        (encoded(Image.new("RGB", (4, 400))), "too_small"),
+        (encoded(half_red(), "PNG")[:60], "damaged"),
+        (encoded(Image.effect_noise((200, 200), 90).convert("RGB"), "JPEG")[:3000], "damaged"),
+    ],
+)
+def test_what_is_refused_and_why(data: bytes, reason: str) -> None:
+    with pytest.raises(InvalidImage) as refused:
+        decode_image(data, LIMITS)
+    assert refused.value.reason == reason
+
+
+@given(st.binary(max_size=400), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"]))
+def test_no_bytes_raise_anything_else(tail: bytes, head: bytes) -> None:
+    try:
+        decoded = decode_image(head + tail, LIMITS)
+    except InvalidImage:
+        return
+    assert decoded.mode == "RGB"
+
+
+@given(st.data())
+def test_damage_anywhere_is_refused_or_harmless(data: st.DataObject) -> None:
+    sound = bytearray(encoded(half_red(), "JPEG"))
+    for _ in range(4):
+        sound[data.draw(st.integers(0, len(sound) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert decode_image(bytes(sound), LIMITS).mode == "RGB"
+    except InvalidImage as error:
+        assert str(error)
+
+
+def test_copies_keep_their_shape_and_lose_their_metadata() -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    picture = decode_image(encoded(Image.new("RGB", (400, 200)), "JPEG", exif=exif), LIMITS)
+    with Image.open(io.BytesIO(to_jpeg(picture, 100))) as copy:
+        assert copy.size == (100, 50)
+        assert not copy.getexif()
