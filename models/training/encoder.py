@@ -33,9 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--group-by", help="a facet that the pictures of a batch share (harder)")
-    parser.add_argument("--group-from", type=float, default=0.25,
-                        help="share of the steps before every other batch is grouped")  # fmt: skip
+    parser.add_argument(
+        "--group-by", nargs="*", default=[], metavar="FACET",
+        help="facets whose values the pictures of a batch share, in two batches of three",
+    )
+    parser.add_argument(
+        "--group-from", type=float, default=0.25, help="share of the steps before the first group"
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, help="use only the first N training pairs")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -62,12 +66,12 @@ def train(options: argparse.Namespace) -> None:
         first = saved["step"]
         print(f"continuing after step {first}")
 
-    mixed = batches(pairs, options.batch_size, None, options.seed + first)
+    mixed = batches(pairs, options.batch_size, (), options.seed + first)
     grouped = batches(pairs, options.batch_size, options.group_by, options.seed + first + 1)
     mean, std = _normalisation(options.out, device)
     started, seen, running = time.monotonic(), 0, 0.0
     for step in range(first, options.steps):
-        hard = step % 2 == 1 and step >= options.group_from * options.steps
+        hard = step % 3 != 0 and step >= options.group_from * options.steps
         rows = next(grouped if hard else mixed)
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * _schedule(step, options.steps)

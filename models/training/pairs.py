@@ -1,9 +1,11 @@
 """Image–caption pairs of a manifest, decoded once and held in memory for training."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -82,23 +84,27 @@ def load_pairs(manifest: Path, tokenize: Tokenize, size_px: int, limit: int | No
     )
 
 
-def batches(pairs: Pairs, size: int, group_by: str | None, seed: int) -> Iterator[torch.Tensor]:
-    """Endless batches of row numbers, int64 (size,).
+def batches(
+    pairs: Pairs, size: int, group_by: Sequence[str], seed: int
+) -> Iterator[torch.Tensor]:
+    """Endless batches of row numbers, int64 (at most `size`,), without repetitions.
 
-    With `group_by` the pictures of a batch share a value of that facet: all sofas, say. What tells
-    them apart is then everything but the easiest thing, and a batch teaches more.
+    With `group_by` the pictures of a batch share a value of each of those facets: all blue and on
+    the beach, say. What tells them apart is then everything but what was easy, and a batch teaches
+    more.
+
+    Raises:
+        KeyError: There is no such facet.
     """
     rng = np.random.default_rng(seed)
-    groups = [np.arange(len(pairs))]
-    if group_by is not None:
-        values = pairs.facets[group_by]
-        groups = [
-            np.array([number for number, row in enumerate(values) if value in row])
-            for value in sorted(frozenset().union(*values))
-        ]
+    members: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for number, values in enumerate(zip(*(pairs.facets[name] for name in group_by), strict=True)):
+        for combination in product(*values):
+            members[combination].append(number)
+    groups = [np.array(rows) for rows in members.values()] or [np.arange(len(pairs))]
     while True:
         group = groups[rng.integers(len(groups))]
-        yield torch.from_numpy(rng.choice(group, size, replace=len(group) < size))
+        yield torch.from_numpy(rng.choice(group, min(size, len(group)), replace=False))
 
 
 def _values(value: object) -> frozenset[str]:

@@ -38,7 +38,9 @@ def test_the_formula_worked_by_hand() -> None:
     )
     w = CompositionWeights(target=0.8, desired=0.1, preserve=0.4, text=0.3, forbidden=0.2)
     expected = np.array([0.8, 0.1, 0.1, 0.1, -0.2, 0.3 + 0.2])
-    query = intersect(roles, reference=unit(0, 0, 0, 0, 0, 1), text=unit(0, 0, 0, 0, 0, 1), weights=w)
+    query = intersect(
+        roles, reference=unit(0, 0, 0, 0, 0, 1), text=unit(0, 0, 0, 0, 0, 1), weights=w
+    )
     np.testing.assert_allclose(query, expected / np.linalg.norm(expected), atol=1e-6)
 
 
@@ -53,7 +55,9 @@ def test_what_has_no_role_does_not_count() -> None:
 
 
 @given(embeddings, embeddings, embeddings, weights)
-def test_queries_have_unit_length(a: np.ndarray, b: np.ndarray, c: np.ndarray, w: CompositionWeights) -> None:
+def test_queries_have_unit_length(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, w: CompositionWeights
+) -> None:
     roles = RoleEmbeddings(a, b[None], c[None], NONE)
     for query in (intersect(roles, b, c, w), unite(a, b, w)):
         assert query.dtype == np.float32

@@ -1,0 +1,44 @@
+"""Metrics: hand-worked cases, and agreement with the definition on anything."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.metrics import average_precision_at_k, recall_at_k
+
+
+def test_average_precision_worked_by_hand() -> None:
+    # right at ranks 1 and 3 of 3 right answers: (1/1 + 2/3) / 3
+    assert average_precision_at_k(["a", "x", "b"], {"a", "b", "c"}, 3) == pytest.approx(5 / 9)
+    assert average_precision_at_k(["a", "x", "b"], {"a", "b", "c"}, 1) == 1.0
+
+
+def test_recall_is_whether_any_right_answer_is_there() -> None:
+    assert recall_at_k(["x", "a"], {"a", "b"}, 1) == 0.0
+    assert recall_at_k(["x", "a"], {"a", "b"}, 2) == 1.0
+    assert recall_at_k([], {"a"}, 5) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("ranked", "relevant", "k"), [(["a"], [], 1), (["a", "a"], ["a"], 2), (["a"], ["a"], 0)]
+)
+def test_what_has_no_value_is_refused(ranked: list[str], relevant: list[str], k: int) -> None:
+    for metric in (recall_at_k, average_precision_at_k):
+        with pytest.raises(ValueError, match=r"."):
+            metric(ranked, relevant, k)
+
+
+@given(
+    st.lists(st.integers(0, 30), unique=True, max_size=20),
+    st.sets(st.integers(0, 30), min_size=1, max_size=8),
+    st.integers(1, 25),
+)
+def test_agreement_with_the_definition(ranked: list[int], relevant: set[int], k: int) -> None:
+    hits = [image_id in relevant for image_id in ranked[:k]]
+    precisions = [sum(hits[: i + 1]) / (i + 1) for i in range(len(hits)) if hits[i]]
+    expected = sum(precisions) / min(len(relevant), k)
+    value = average_precision_at_k(ranked, relevant, k)
+    assert value == pytest.approx(expected)
+    assert 0 <= value <= 1
+    assert recall_at_k(ranked, relevant, k) == float(any(hits))
+    assert average_precision_at_k(sorted(relevant), relevant, k) == pytest.approx(1.0)
