@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument(
-        "--group-by", nargs="*", default=[], metavar="FACET",
+        "--group-by",
+        nargs="*",
+        default=[],
+        metavar="FACET",
         help="facets whose values the pictures of a batch share, in two batches of three",
     )
     parser.add_argument(

@@ -84,9 +84,7 @@ def load_pairs(manifest: Path, tokenize: Tokenize, size_px: int, limit: int | No
     )
 
 
-def batches(
-    pairs: Pairs, size: int, group_by: Sequence[str], seed: int
-) -> Iterator[torch.Tensor]:
+def batches(pairs: Pairs, size: int, group_by: Sequence[str], seed: int) -> Iterator[torch.Tensor]:
     """Endless batches of row numbers, int64 (at most `size`,), without repetitions.
 
     With `group_by` the pictures of a batch share a value of each of those facets: all blue and on

@@ -1,0 +1,118 @@
+"""The use case, on fakes: what it asks of its ports, and what it says when it cannot."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app.api.schemas import SearchOptions
+from app.api.search import ComposedQuery, SearchLimits, SearchOutcome, SearchService, Upload
+from app.errors import DeadlineExceeded, InvalidRequest, Overloaded, UnknownImage
+from app.observability import StageTimer
+from models.contracts.intent import Roles
+from tests.fakes import FakeGallery, FakeQueryEmbedder, gallery_image
+
+IMAGES = [gallery_image("one", "1" * 64), gallery_image("two", "2" * 64)]
+LIMITS = SearchLimits(
+    max_top_k=50, max_retrieval_depth=200, timeout_ms=2000, max_concurrent_searches=2
+)
+
+
+def query(reference: Any = "one", **options: Any) -> ComposedQuery:
+    return ComposedQuery(reference, "the same but blue", SearchOptions(**options))
+
+
+def search(
+    asked: ComposedQuery,
+    gallery: FakeGallery | None = None,
+    embedder: FakeQueryEmbedder | None = None,
+) -> SearchOutcome:
+    service = SearchService(embedder or FakeQueryEmbedder(), gallery or FakeGallery(IMAGES), LIMITS)
+    return asyncio.run(service.search(asked, StageTimer()))
+
+
+def test_the_reference_is_left_out_by_its_content() -> None:
+    gallery = FakeGallery(IMAGES)
+    assert [c.image.image_id for c in search(query(), gallery).candidates] == ["two"]
+    upload = Upload(Image.new("RGB", (8, 8)), "2" * 64)
+    assert [c.image.image_id for c in search(query(upload), gallery).candidates] == ["one"]
+    kept = search(query(exclude_reference=False), gallery)
+    assert [c.image.image_id for c in kept.candidates] == ["one", "two"]
+
+
+def test_enough_candidates_are_retrieved_for_the_results_asked() -> None:
+    gallery = FakeGallery(IMAGES)
+    search(query(top_k=40, retrieval_depth=10), gallery)
+    assert gallery.limit == 40
+
+
+def test_without_a_judge_it_says_so_and_is_degraded_only_if_one_was_asked_for() -> None:
+    assert search(query()).reasons == ["rerank_disabled"]
+    assert not search(query()).degraded
+    assert not search(query(rerank_depth=0)).degraded
+    assert search(query(rerank_depth=50)).degraded
+
+
+def test_a_plain_sum_in_place_of_an_intersection_is_said() -> None:
+    outcome = search(query(), embedder=FakeQueryEmbedder(source="none"))
+    assert "intent_fallback" in outcome.reasons
+    assert outcome.degraded
+
+
+@pytest.mark.parametrize("mode", ["union", "text", "image"])
+def test_baselines_have_no_intent(mode: str) -> None:
+    embedder = FakeQueryEmbedder()
+    assert search(query(composition=mode), embedder=embedder).intent is None
+    assert embedder.modes == [mode]
+
+
+def test_edited_roles_are_used() -> None:
+    outcome = search(query(intent=Roles(target="a blue sofa")))
+    assert outcome.intent is not None
+    assert outcome.intent.source == "client"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"top_k": 51},
+        {"retrieval_depth": 201},
+        {"composition": "union", "intent": Roles(target="a blue sofa")},
+    ],
+)
+def test_more_than_is_allowed_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        search(query(**options))
+
+
+def test_an_unknown_reference_is_refused() -> None:
+    with pytest.raises(UnknownImage):
+        search(query("nobody"))
+
+
+def test_the_deadline_holds() -> None:
+    with pytest.raises(DeadlineExceeded, match="30 ms"):
+        search(query(timeout_ms=30), embedder=FakeQueryEmbedder(delay_s=30))
+
+
+def test_beyond_its_limit_it_refuses_at_the_door_and_recovers() -> None:
+    async def crowd() -> list[SearchOutcome | BaseException]:
+        service = SearchService(FakeQueryEmbedder(delay_s=0.1), FakeGallery(IMAGES), LIMITS)
+        searches = [service.search(query(), StageTimer()) for _ in range(5)]
+        first = await asyncio.gather(*searches, return_exceptions=True)
+        return [*first, await service.search(query(), StageTimer())]
+
+    *crowd_results, later = asyncio.run(crowd())
+    refused = [result for result in crowd_results if isinstance(result, Overloaded)]
+    assert len(refused) == 3
+    assert isinstance(later, SearchOutcome)
+
+
+def test_stages_are_timed() -> None:
+    timer = StageTimer()
+    service = SearchService(FakeQueryEmbedder(), FakeGallery(IMAGES), LIMITS)
+    asyncio.run(service.search(query(), timer))
+    timings = timer.finish()
+    assert set(timings) == {"embed", "intent", "retrieve", "total"}
+    assert timings["total"] >= timings["retrieve"] >= 0

@@ -1,0 +1,282 @@
+"""A build: what it makes of odd files, of interruptions, of repetition, and of failure."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from qdrant_client import QdrantClient
+
+from indexer.build import build_gallery
+from indexer.cli import main
+from indexer.preparer import Skipped
+from indexer.reader import ImageRow, read_folder, read_manifest
+from indexer.settings import IndexerSettings
+from indexer.writer import GalleryError, GalleryWriter
+from models.contracts.gallery import ALIAS, GallerySpec
+from models.encoder import ImageTextEncoder
+from models.image_store import ImageStore
+from tests.conftest import BuiltGallery, indexer_settings
+from tests.models.test_encoder import tiny_model
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> ImageTextEncoder:
+    return ImageTextEncoder(tiny_model(tmp_path_factory.mktemp("tiny")))
+
+
+def noise(seed: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), np.uint8))
+
+
+def save_all(folder: Path, count: int, start: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    for number in range(start, start + count):
+        noise(number).save(folder / f"{number:03d}.png")
+
+
+def build(rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings):  # type: ignore[no-untyped-def]
+    writer = GalleryWriter(settings.qdrant)
+    try:
+        return build_gallery(rows, encoder, writer, settings)
+    finally:
+        writer.close()
+
+
+def gallery_ids(settings: IndexerSettings) -> list[str]:
+    client = QdrantClient(path=str(settings.qdrant.path))
+    points, _ = client.scroll(ALIAS, limit=10_000)
+    client.close()
+    return sorted(point.payload["image_id"] for point in points if point.payload)
+
+
+def test_odd_files_are_used_or_reported_and_never_fatal(
+    tmp_path: Path, tiny: ImageTextEncoder
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    noise(1).save(folder / "good.png")
+    noise(2).convert("CMYK").save(folder / "cmyk.jpg")
+    noise(3).save(folder / "anim.gif", save_all=True, append_images=[noise(4)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise(5, (60, 30)).save(folder / "rotated.jpg", exif=exif)
+    noise(6).save(folder / "png-inside.jpg", "PNG")
+    shutil.copy(folder / "good.png", folder / "twin.png")
+    (folder / "empty.jpg").touch()
+    (folder / "text.jpg").write_text("not an image")
+    noise(7, (4, 90)).save(folder / "sliver.png")
+    noise(8, (400, 400)).save(folder / "huge.png")
+    whole = io.BytesIO()
+    noise(9, (200, 200)).save(whole, "JPEG")
+    (folder / "cut.jpg").write_bytes(whole.getvalue()[:4000])
+    (folder / "dangling.jpg").symlink_to(folder / "gone.jpg")
+
+    settings = indexer_settings(tmp_path, max_pixels=100_000, max_failed_share=0.9)
+    report = build(read_folder(folder), tiny, settings)
+
+    assert gallery_ids(settings) == [
+        "anim.gif",
+        "cmyk.jpg",
+        "good.png",
+        "png-inside.jpg",
+        "rotated.jpg",
+    ]
+    assert {skip.image_id: skip.reason for skip in report.skipped} == {
+        "twin.png": "duplicate",
+        "empty.jpg": "empty",
+        "text.jpg": "not_an_image",
+        "sliver.png": "too_small",
+        "huge.png": "too_many_pixels",
+        "cut.jpg": "damaged",
+        "dangling.jpg": "unreadable",
+    }
+    assert report.rows == report.indexed + len(report.skipped)
+    sentence = next(s.sentence for s in report.skipped if s.reason == "duplicate")
+    assert sentence == "the same bytes as good.png"
+
+
+def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextEncoder) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise(5, (1000, 500)).save(folder / "phone.jpg", exif=exif)
+    settings = indexer_settings(tmp_path)
+    build(read_folder(folder), tiny, settings)
+    client = QdrantClient(path=str(settings.qdrant.path))
+    (point,), _ = client.scroll(ALIAS)
+    client.close()
+    assert (point.payload["width"], point.payload["height"]) == (500, 1000)
+    store = ImageStore(settings.image_store)
+    for copy, size in (("thumbnail", (128, 256)), ("rerank", (224, 448))):
+        with Image.open(store.path_of(point.payload["content_hash"], copy)) as image:  # type: ignore[arg-type]
+            assert image.size == size
+
+
+def test_a_repeated_build_embeds_nothing_again(tmp_path: Path, tiny: ImageTextEncoder) -> None:
+    save_all(tmp_path / "in", 20)
+    settings = indexer_settings(tmp_path)
+    assert build(read_folder(tmp_path / "in"), tiny, settings).embedded == 20
+    save_all(tmp_path / "in", 3, start=20)
+    (tmp_path / "in" / "000.png").unlink()
+    again = build(read_folder(tmp_path / "in"), tiny, settings)
+    assert (again.embedded, again.reused, again.indexed) == (3, 19, 22)
+    assert gallery_ids(settings) == sorted(p.name for p in (tmp_path / "in").iterdir())
+
+
+def test_changed_attributes_reach_the_gallery_without_embedding(
+    tmp_path: Path, tiny: ImageTextEncoder
+) -> None:
+    save_all(tmp_path / "in", 3)
+    settings = indexer_settings(tmp_path)
+    for colour in ("red", "blue"):
+        rows = [
+            ImageRow(row.image_id, row.location, attributes={"colour": colour})
+            for row in read_folder(tmp_path / "in")
+        ]
+        report = build(rows, tiny, settings)
+    assert report.embedded == 0
+    client = QdrantClient(path=str(settings.qdrant.path))
+    points, _ = client.scroll(ALIAS)
+    spec = GallerySpec.model_validate(client.get_collection(ALIAS).config.metadata)
+    client.close()
+    assert {point.payload["attributes"]["colour"] for point in points} == {"blue"}
+    assert spec.facets[0].values == ("blue",)
+
+
+def test_another_encoder_embeds_everything_anew(tmp_path: Path, tiny: ImageTextEncoder) -> None:
+    save_all(tmp_path / "in", 6)
+    settings = indexer_settings(tmp_path)
+    build(read_folder(tmp_path / "in"), tiny, settings)
+    other = ImageTextEncoder(tiny_model(tmp_path / "other", seed=1))
+    assert build(read_folder(tmp_path / "in"), other, settings).embedded == 6
+
+
+def test_a_failed_build_leaves_the_good_gallery_in_service(
+    tmp_path: Path, tiny: ImageTextEncoder
+) -> None:
+    save_all(tmp_path / "in", 8)
+    settings = indexer_settings(tmp_path)
+    build(read_folder(tmp_path / "in"), tiny, settings)
+    before = gallery_ids(settings)
+    for number in range(6):
+        (tmp_path / "in" / f"{number:03d}.png").write_bytes(b"gone bad")
+    with pytest.raises(GalleryError, match="6 of 8 images could not be used"):
+        build(read_folder(tmp_path / "in"), tiny, settings)
+    assert gallery_ids(settings) == before
+
+
+def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder) -> None:
+    """`finish` counts: a build that lost an image on the way must not go into service."""
+    save_all(tmp_path / "in", 4)
+    settings = indexer_settings(tmp_path)
+    build(read_folder(tmp_path / "in"), tiny, settings)
+    writer = GalleryWriter(settings.qdrant)
+    spec = GallerySpec(
+        encoder_fingerprint=tiny.fingerprint, embedding_dim=16, built_at="2026-01-01T00:00:00"
+    )
+    writer.begin(spec)
+    with pytest.raises(GalleryError, match="holds 0 images where 1 were written"):
+        writer.finish(["never-written"])
+    writer.close()
+    assert len(gallery_ids(settings)) == 4
+
+
+def test_a_second_process_on_the_embedded_folder_gets_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_all(tmp_path / "in", 2)
+    settings = indexer_settings(tmp_path)
+    holder = GalleryWriter(settings.qdrant)
+    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(settings.qdrant.path))
+    assert main(["build", "--images", str(tmp_path / "in")]) == 1
+    holder.close()
+    said = capsys.readouterr().err
+    assert "another process is using the embedded gallery" in said
+    assert "Traceback" not in said
+
+
+def test_bad_usage_is_a_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["build", "--images", str(tmp_path / "none")]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    monkeypatch.setenv("CIR_INDEXER__TYPO", "1")
+    assert main(["build", "--images", str(tmp_path)]) == 2
+    assert "unknown settings: CIR_INDEXER__TYPO" in capsys.readouterr().err
+
+
+def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
+    catalogue: Path, tmp_path: Path
+) -> None:
+    """SIGKILL the real command at several depths, each time into the unfinished build before it."""
+    settings = indexer_settings(tmp_path)
+    environment = os.environ | {
+        "CIR_INDEXER__QDRANT__PATH": str(settings.qdrant.path),
+        "CIR_INDEXER__IMAGE_STORE": str(settings.image_store),
+        "CIR_INDEXER__ENCODER__BATCH_SIZE": "16",
+    }
+    report = tmp_path / "report.json"
+    command = [
+        sys.executable, "-m", "indexer", "build", "--manifest", str(catalogue),
+        "--report", str(report),
+    ]  # fmt: skip
+    total = len(read_manifest(catalogue))
+    killed_with: list[int] = []
+    for target in (1, 60, 200):
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while (
+            process.poll() is None and len(list(settings.image_store.rglob("*.jpg"))) < 2 * target
+        ):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed_with.append(len(list(settings.image_store.rglob("*.rerank.jpg"))))
+        assert not report.exists(), "the build ended before it could be killed"
+    assert killed_with[0] < total
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    done = json.loads(report.read_text())
+    assert done["reused"] > 0, "the killed builds' work was thrown away"
+    ids = gallery_ids(settings)
+    duplicates = {skip["image_id"] for skip in done["skipped"]}
+    assert len(set(ids)) == len(ids)
+    assert set(ids) | duplicates == {row.image_id for row in read_manifest(catalogue)}
+
+
+def test_the_report_adds_up(built_gallery: BuiltGallery) -> None:
+    report = built_gallery.report
+    assert report.indexed == report.embedded == report.rows - len(report.skipped)
+    stages = [report.seconds[k] for k in ("start", "images", "encode", "write", "finish")]
+    assert sum(stages) == pytest.approx(report.seconds["total"], rel=0.2)
+    assert "images/s" in "\n".join(report.lines())
+    assert all(isinstance(skip, Skipped) for skip in report.skipped)
+
+
+def test_real_photographs(tiny: ImageTextEncoder, tmp_path: Path) -> None:
+    """All kinds of real JPEGs, if this checkout has them at hand."""
+    photos = Path(__file__).parents[3] / "shared" / "data" / "photos"
+    if not (photos / "manifest.jsonl").exists():
+        pytest.skip("the photographs are not part of this repository")
+    rows = [
+        json.loads(line) for line in (photos / "manifest.jsonl").read_text("utf-8").splitlines()
+    ]
+    hashes = [row["sha256"] for row in rows]
+    settings = indexer_settings(tmp_path, decode_workers=2)
+    images = [ImageRow(row["file"], str(photos / row["file"]), payload={}) for row in rows]
+    report = build(images, tiny, settings)
+    assert report.failed == 0
+    assert report.indexed == len(set(hashes))
+    assert len(report.skipped) == len(hashes) - len(set(hashes)) > 0
