@@ -1,4 +1,4 @@
-"""Rules that no import linter sees: what loading a module costs, and that the README is complete."""
+"""Rules that no import linter sees: what loading a module costs, what the README must say."""
 
 import subprocess
 import sys

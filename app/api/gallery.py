@@ -6,6 +6,7 @@ plain Python and not made for threads, so it gets one; a server gets a few.
 
 import asyncio
 import threading
+import uuid
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -136,11 +137,12 @@ class QdrantGallery:
         self, limit: int, offset: str | None, filters: Filter | None
     ) -> tuple[list[GalleryImage], str | None]:
         try:
-            points, following = self._client.scroll(
-                ALIAS, scroll_filter=self._filter(filters), limit=limit, offset=offset
-            )
-        except ValueError as error:
-            raise InvalidRequest(f"offset {offset!r} is not one of a page's next_offset") from error
+            start = None if offset is None else str(uuid.UUID(offset))
+        except ValueError:
+            raise InvalidRequest(f"offset {offset!r} is not a page's next_offset") from None
+        points, following = self._client.scroll(
+            ALIAS, scroll_filter=self._filter(filters), limit=limit, offset=start
+        )
         images = [GalleryImage.model_validate(point.payload) for point in points]
         return images, None if following is None else str(following)
 

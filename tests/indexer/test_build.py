@@ -275,8 +275,10 @@ def test_real_photographs(tiny: ImageTextEncoder, tmp_path: Path) -> None:
     ]
     hashes = [row["sha256"] for row in rows]
     settings = indexer_settings(tmp_path, decode_workers=2)
-    images = [ImageRow(row["file"], str(photos / row["file"]), payload={}) for row in rows]
+    images = [ImageRow(row["file"], str(photos / row["file"])) for row in rows]
+    images += [ImageRow(f"again/{row.image_id}", row.location) for row in images[:5]]
     report = build(images, tiny, settings)
     assert report.failed == 0
     assert report.indexed == len(set(hashes))
-    assert len(report.skipped) == len(hashes) - len(set(hashes)) > 0
+    assert len(report.skipped) == len(images) - len(set(hashes))
+    assert {skip.reason for skip in report.skipped} == {"duplicate"}

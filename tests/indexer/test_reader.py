@@ -57,8 +57,8 @@ def test_bad_manifests_are_refused_with_a_sentence(
 def test_missing_things_are_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no manifest at"):
         read_manifest(tmp_path / "none.jsonl")
+    (tmp_path / "m.xlsx").touch()
     with pytest.raises(ManifestError, match=r"ends in \.jsonl or \.csv"):
-        (tmp_path / "m.xlsx").touch()
         read_manifest(tmp_path / "m.xlsx")
     with pytest.raises(ManifestError, match="is not a folder"):
         read_folder(tmp_path / "none")

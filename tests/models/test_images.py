@@ -122,8 +122,8 @@ def test_damage_anywhere_is_refused_or_harmless(data: st.DataObject) -> None:
         sound[data.draw(st.integers(0, len(sound) - 1))] = data.draw(st.integers(0, 255))
     try:
         assert decode_image(bytes(sound), LIMITS).mode == "RGB"
-    except InvalidImage as error:
-        assert str(error)
+    except InvalidImage:
+        return
 
 
 def test_copies_keep_their_shape_and_lose_their_metadata() -> None:
