@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
@@ -101,7 +102,12 @@ class QdrantGallery:
                 "there is no gallery yet; build one with `python -m indexer build`"
             )
         metadata = self._client.get_collection(ALIAS).config.metadata
-        return GallerySpec.model_validate(metadata)
+        try:
+            return GallerySpec.model_validate(metadata)
+        except ValidationError as error:
+            raise GalleryUnavailable(
+                f"the gallery was built by another version of the indexer; build it again ({error})"
+            ) from None
 
     def _retrieve(
         self,

@@ -114,6 +114,8 @@ async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> 
             if str(error) != told:  # say it once, not every two seconds
                 _log.warning("not ready: %s", error)
             told = str(error)
+        except Exception:  # whatever it is, the next look may find it gone
+            _log.exception("the gallery cannot be opened")
         await asyncio.sleep(_RETRY_GALLERY_S)
 
 

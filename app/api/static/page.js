@@ -66,6 +66,7 @@ async function search(intent = null) {
     const answer = await response.json();
     if (!response.ok) return say(answer.detail ?? `The service answered ${response.status}.`);
     say(null);
+    remember();
     showResults(answer);
     showRoles(answer.composition.intent);
   } catch (error) {
@@ -73,6 +74,21 @@ async function search(intent = null) {
   } finally {
     $("go").disabled = false;
   }
+}
+
+// A search on a gallery image has an address of its own, to be shared or bookmarked.
+function remember() {
+  const query = new URLSearchParams({ text: $("text").value, mode: $("mode").value });
+  if (reference.id) query.set("image_id", reference.id);
+  history.replaceState(null, "", reference.id ? `/?${query}` : "/");
+}
+
+function recall() {
+  const query = new URLSearchParams(location.search);
+  $("text").value = query.get("text") ?? "";
+  if (query.has("mode")) $("mode").value = query.get("mode");
+  const id = query.get("image_id");
+  if (id) choose({ id }, `/images/${id.split("/").map(encodeURIComponent).join("/")}`);
 }
 
 function showResults(answer) {
@@ -147,4 +163,5 @@ $("examples").append(...EXAMPLES.map((text) => {
   button.addEventListener("click", () => { $("text").value = text; search(); });
   return button;
 }));
+recall();
 await Promise.all([loadFacts(), loadGallery()]);
