@@ -10,7 +10,12 @@ from typing import Any
 
 import fsspec
 
-from models.contracts.gallery import MAX_FACET_VALUES, AttributeValue, Facet
+from models.contracts.gallery import (
+    MAX_FACET_VALUE_CHARS,
+    MAX_FACET_VALUES,
+    AttributeValue,
+    Facet,
+)
 
 IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif",
@@ -133,15 +138,24 @@ def _facet(name: str, rows: Sequence[ImageRow], context: bool) -> Facet:
     if all(isinstance(value, int | float) for value in values):
         return Facet(name=name, kind="number", context=context)
     counts = Counter(
-        str(word) for value in values for word in (value if isinstance(value, list) else [value])
+        str(word).strip()
+        for value in values
+        for word in (value if isinstance(value, list) else [value])
     )
     words = tuple(word for word, _ in counts.most_common())
     return Facet(
         name=name,
         kind="keyword",
-        values=words if len(words) <= MAX_FACET_VALUES else (),
+        values=words if _are_facet_values(words) else (),
         context=context,
         several=any(isinstance(value, list) and len(value) > 1 for value in values),
+    )
+
+
+def _are_facet_values(words: Sequence[str]) -> bool:
+    """Few and short enough to be a vocabulary; anything else is text about the image."""
+    return len(words) <= MAX_FACET_VALUES and all(
+        0 < len(word) <= MAX_FACET_VALUE_CHARS for word in words
     )
 
 

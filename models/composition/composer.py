@@ -21,7 +21,7 @@ from models.composition.vector import (
     unite,
 )
 from models.contracts.gallery import GallerySpec
-from models.contracts.intent import ComposedIntent, Roles
+from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Roles
 
 CompositionMode = Literal["intersection", "union", "text", "image"]
 
@@ -61,7 +61,7 @@ class Composer:
             return ComposedIntent(**roles.model_dump(), source="client")
         if self._facets is not None:
             return self._facets.compose(reference, text)
-        return ComposedIntent(target=text[:200], desired=(text[:200],), source="none")
+        return ComposedIntent(target=text[:MAX_PHRASE_CHARS], source="none")
 
     def embed(
         self,

@@ -12,7 +12,7 @@ from models.composition.subjects import EncodeTexts, Subject, SubjectReader
 from models.composition.vector import Embedding
 from models.composition.words import Mention, find_mentions, has_word, place_phrase
 from models.contracts.gallery import Facet
-from models.contracts.intent import ComposedIntent
+from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent
 
 
 class FacetIntents:
@@ -71,7 +71,8 @@ class _Edit:
             self.desired.append(phrase)
 
     def apply(self, mentions: Sequence[Mention]) -> None:
-        target = self.focus = self._edited(mentions)
+        """Work through the mentions of things and their describing facets, in order."""
+        self.focus = self._named(mentions)
         adjectives: list[Mention] = []  # of an added thing whose noun is still to come
         new_nouns = [m for m in mentions if self._is_new_noun(m) and m.use == "wanted"]
         for mention in mentions:
@@ -81,16 +82,16 @@ class _Edit:
                 elif mention.use == "unwanted":
                     self.forbidden.append(mention.value)
                 else:
-                    target = self._set(target, mention)
+                    self._set(mention)
             elif mention.use == "added" and self._is_new_noun(mention):
                 self._add(mention.value, adjectives)
                 adjectives = []
             elif mention.use == "unwanted" and not new_nouns:
                 self._remove(mention.value)
             elif mention in new_nouns:
-                target = self._rename(target, mention.value)
+                self._rename(mention.value)
         for mention in adjectives:  # "with a striped pattern on the table" adds no thing
-            target = self._set(target, mention)
+            self._set(mention)
 
     def keep_only(self, noun: str) -> None:
         for subject in [s for s in self.subjects if s.noun != noun]:
@@ -100,10 +101,10 @@ class _Edit:
     def intent(self, text: str) -> ComposedIntent:
         target = " ".join([self._things(text), *self.places]).strip() or text
         return ComposedIntent(
-            target=target[:200],
-            preserve=tuple(self._preserved())[:16],
-            desired=tuple(dict.fromkeys(self.desired))[:16],
-            forbidden=tuple(v for v in dict.fromkeys(self.forbidden) if v not in self.desired)[:16],
+            target=target[:MAX_PHRASE_CHARS],
+            preserve=_as_role(self._preserved()),
+            desired=_as_role(self.desired),
+            forbidden=_as_role([v for v in self.forbidden if v not in self.desired]),
             source="facets",
         )
 
@@ -128,7 +129,7 @@ class _Edit:
                 kept += [word for word in words if word not in self.changed]
         return list(dict.fromkeys(kept))
 
-    def _edited(self, mentions: Sequence[Mention]) -> int:
+    def _named(self, mentions: Sequence[Mention]) -> int:
         """Which subject the text is about: the one it names, else the first."""
         named = [m.value for m in mentions if m.facet == self.noun_facet and m.use != "added"]
         for index, subject in enumerate(self.subjects):
@@ -141,8 +142,8 @@ class _Edit:
             subject.noun != mention.value for subject in self.subjects
         )
 
-    def _set(self, index: int, mention: Mention) -> int:
-        subject = self.subjects[index]
+    def _set(self, mention: Mention) -> None:
+        subject = self.subjects[self.focus]
         old = dict(subject.adjectives).get(mention.facet)
         if old != mention.value:
             if old is not None:
@@ -153,15 +154,13 @@ class _Edit:
             (facet, mention.value if facet == mention.facet else value)
             for facet, value in subject.adjectives
         )
-        self.subjects[index] = replace(subject, adjectives=adjectives)
-        return index
+        self.subjects[self.focus] = replace(subject, adjectives=adjectives)
 
-    def _rename(self, index: int, noun: str) -> int:
-        self.forbidden.append(self.subjects[index].noun)
+    def _rename(self, noun: str) -> None:
+        self.forbidden.append(self.subjects[self.focus].noun)
         self.desired.append(noun)
         self.changed.add(noun)
-        self.subjects[index] = replace(self.subjects[index], noun=noun)
-        return index
+        self.subjects[self.focus] = replace(self.subjects[self.focus], noun=noun)
 
     def _add(self, noun: str, adjectives: Sequence[Mention]) -> None:
         thing = Subject(noun, tuple((m.facet, m.value) for m in adjectives))
@@ -173,3 +172,9 @@ class _Edit:
             self.forbidden.append(subject.phrase)
             if len(self.subjects) > 1:
                 self.subjects.remove(subject)
+                self.focus = 0
+
+
+def _as_role(phrases: Sequence[str]) -> tuple[str, ...]:
+    """Without repetitions, within the contract's bounds."""
+    return tuple(phrase[:MAX_PHRASE_CHARS] for phrase in dict.fromkeys(phrases))[:MAX_PHRASES]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ALIAS = "gallery"  # the only name the API reads; a build moves it when, and only when, it is whole
 VECTOR_NAME = "image"
-MAX_FACET_VALUES = 200
+MAX_FACET_VALUES, MAX_FACET_VALUE_CHARS = 200, 40
 
 AttributeValue = str | bool | int | float | list[str]
 
@@ -44,8 +44,8 @@ class Facet(BaseModel):
     Attributes:
         name: The attribute's name.
         kind: `keyword` (words), `number`, or `flag` (true/false).
-        values: The words, most frequent first; empty for other kinds, and for facets with more
-            than `MAX_FACET_VALUES` words, which are text rather than facets.
+        values: The words, most frequent first; empty for other kinds, and for facets with too
+            many or too long words, which are text rather than facets.
         context: Where or how something is shown rather than what it is: dropped from an intent
             unless the modification text names it.
         several: Some image has more than one value: it may show several things.

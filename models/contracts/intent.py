@@ -4,9 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+MAX_PHRASE_CHARS, MAX_PHRASES = 200, 16
+
 IntentSource = Literal["client", "mllm", "facets", "none"]
-Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Phrases = Annotated[tuple[Phrase, ...], Field(max_length=16)]
+Phrase = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_PHRASE_CHARS)
+]
+Phrases = Annotated[tuple[Phrase, ...], Field(max_length=MAX_PHRASES)]
 
 
 class Roles(BaseModel):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from models.encoder import create_untrained, save_weights
@@ -43,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group-from", type=float, default=0.25, help="share of the steps before the first group"
     )  # fmt: skip
+    parser.add_argument(
+        "--init",
+        type=Path,
+        help="weights (safetensors) to start from, wherever names and shapes fit",
+    )
     parser.add_argument("--limit", type=int, help="use only the first N training pairs")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -56,7 +62,8 @@ def train(options: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenize = create_untrained(options.out)
     model = model.to(device)
-    size_px = int(model.visual.image_size[0])  # type: ignore[index,union-attr]
+    size = model.visual.image_size  # type: ignore[union-attr]  # int or (height, width)
+    size_px = size if isinstance(size, int) else int(size[0])  # type: ignore[index]
     pairs = load_pairs(options.manifest, tokenize, size_px, options.limit)
     validation = load_pairs(options.validation, tokenize, size_px)
     optimizer = _optimizer(model, options.learning_rate)
@@ -68,6 +75,8 @@ def train(options: argparse.Namespace) -> None:
         optimizer.load_state_dict(saved["optimizer"])
         first = saved["step"]
         print(f"continuing after step {first}")
+    elif options.init is not None:
+        print(f"{_initialise(model, options.init)} tensors start from {options.init}")
 
     mixed = batches(pairs, options.batch_size, (), options.seed + first)
     grouped = batches(pairs, options.batch_size, options.group_by, options.seed + first + 1)
@@ -134,6 +143,18 @@ def recall_at_1(
         "held_out": round(right[held_out].mean().item(), 4),
         "among": len(rows),
     }
+
+
+def _initialise(model: torch.nn.Module, weights: Path) -> int:
+    """Copy what fits from other weights; the temperature starts anew. Returns how many tensors."""
+    own = model.state_dict()
+    fitting = {
+        name: value.float()
+        for name, value in load_file(weights).items()
+        if name in own and own[name].shape == value.shape and name != "logit_scale"
+    }
+    model.load_state_dict(fitting, strict=False)
+    return len(fitting)
 
 
 def _two_captions(pairs: Pairs, rows: torch.Tensor) -> torch.Tensor:
