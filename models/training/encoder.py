@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="FACET",
-        help="facets whose values the pictures of a batch share, in two batches of three",
+        help="facets whose values the groups of a batch share, in two batches of three",
     )
     parser.add_argument(
         "--group-from", type=float, default=0.25, help="share of the steps before the first group"

@@ -13,6 +13,8 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+_GROUPS_PER_BATCH = 8
+
 Tokenize = Callable[[list[str]], torch.Tensor]
 
 
@@ -87,9 +89,10 @@ def load_pairs(manifest: Path, tokenize: Tokenize, size_px: int, limit: int | No
 def batches(pairs: Pairs, size: int, group_by: Sequence[str], seed: int) -> Iterator[torch.Tensor]:
     """Endless batches of row numbers, int64 (at most `size`,), without repetitions.
 
-    With `group_by` the pictures of a batch share a value of each of those facets: all blue and on
-    the beach, say. What tells them apart is then everything but what was easy, and a batch teaches
-    more.
+    With `group_by` a batch is made of groups whose pictures share a value of each of those facets:
+    blue things on the beach, red ones in the snow. What tells a group apart is everything but what
+    was easy, so a batch teaches more; several groups keep its statistics (batch norm) like the
+    gallery's.
 
     Raises:
         KeyError: There is no such facet.
@@ -100,9 +103,11 @@ def batches(pairs: Pairs, size: int, group_by: Sequence[str], seed: int) -> Iter
         for combination in product(*values):
             members[combination].append(number)
     groups = [np.array(rows) for rows in members.values()] or [np.arange(len(pairs))]
+    each = max(1, size // _GROUPS_PER_BATCH) if group_by else size
     while True:
-        group = groups[rng.integers(len(groups))]
-        yield torch.from_numpy(rng.choice(group, min(size, len(group)), replace=False))
+        picked = rng.choice(len(groups), min(size // each, len(groups)), replace=False)
+        rows = [rng.choice(groups[i], min(each, len(groups[i])), replace=False) for i in picked]
+        yield torch.from_numpy(np.unique(np.concatenate(rows)))
 
 
 def _values(value: object) -> frozenset[str]:

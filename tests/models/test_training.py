@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from itertools import combinations, islice
 from pathlib import Path
 
 import pytest
@@ -40,16 +41,27 @@ def test_an_interrupted_run_goes_on(
     assert "continuing after step 2" in capsys.readouterr().out
 
 
-def test_grouped_batches_share_a_value_of_each_facet(catalogue: Path) -> None:
+def test_grouped_batches_are_made_of_pictures_that_share_values(catalogue: Path) -> None:
     import torch
 
     pairs = load_pairs(catalogue, lambda texts: torch.zeros(len(texts), 4, dtype=torch.long), 16)
-    picked = batches(pairs, 8, ("colour", "setting"), seed=0)
-    for _ in range(20):
-        rows = next(picked).tolist()
-        assert len(set(rows)) == len(rows) <= 8
-        for facet in ("colour", "setting"):
-            assert frozenset.intersection(*(pairs.facets[facet][row] for row in rows))
+
+    def neighbours(rows: list[int]) -> float:
+        """Share of a batch's pairs that have a colour and the setting in common."""
+        common = [
+            all(pairs.facets[facet][a] & pairs.facets[facet][b] for facet in ("colour", "setting"))
+            for a, b in combinations(rows, 2)
+        ]
+        return sum(common) / len(common)
+
+    mixed, grouped = batches(pairs, 64, (), 0), batches(pairs, 64, ("colour", "setting"), 0)
+    for batch in islice(grouped, 20):
+        assert len(set(batch.tolist())) == len(batch) <= 64
+    shares = [
+        sum(neighbours(batch.tolist()) for batch in islice(kind, 20)) / 20
+        for kind in (grouped, mixed)
+    ]
+    assert shares[0] > 2 * shares[1]
 
 
 def test_a_row_without_caption_is_named(catalogue: Path, tmp_path: Path) -> None:
