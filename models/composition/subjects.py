@@ -64,7 +64,7 @@ class SubjectReader:
             One subject, or two where the gallery has such images.
         """
         known = tuple(dict.fromkeys(nouns))[:2]
-        subjects, embeddings = self._phrases(reference)  # n subjects, (n, D)
+        subjects, embeddings = self._phrases(reference, known)  # n subjects, (n, D)
         scores = embeddings @ reference  # (n,)
         order = np.argsort(-scores)
         singles = [i for i in order if not known or subjects[i].noun in known]
@@ -81,13 +81,16 @@ class SubjectReader:
             return list(pairs[winner])
         return best
 
-    def _phrases(self, reference: Embedding) -> tuple[list[Subject], Embeddings]:
+    def _phrases(
+        self, reference: Embedding, known: tuple[str, ...]
+    ) -> tuple[list[Subject], Embeddings]:
         """All subjects worth comparing with the image, and their phrases' embeddings."""
         columns = [list(facet.values) for facet in [*self._adjectives, self._noun]]
         while np.prod([len(column) for column in columns]) > _MAX_PHRASES:
             widest = max(columns, key=len)
             likely = np.argsort(-(self._encode_texts(widest) @ reference))
             columns[columns.index(widest)] = [widest[i] for i in likely[: max(1, len(widest) // 2)]]
+        columns[-1] = list(dict.fromkeys([*known, *columns[-1]]))  # what is there is never cut
         names = [facet.name for facet in self._adjectives]
         subjects = [
             Subject(values[-1], tuple(zip(names, values[:-1], strict=True)))

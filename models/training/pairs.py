@@ -87,7 +87,7 @@ def load_pairs(manifest: Path, tokenize: Tokenize, size_px: int, limit: int | No
 
 
 def batches(pairs: Pairs, size: int, group_by: Sequence[str], seed: int) -> Iterator[torch.Tensor]:
-    """Endless batches of row numbers, int64 (at most `size`,), without repetitions.
+    """Endless batches of row numbers, int64 (at most `size`,), all with different captions.
 
     With `group_by` a batch is made of groups whose pictures share a value of each of those facets:
     blue things on the beach, red ones in the snow. What tells a group apart is everything but what
@@ -107,7 +107,9 @@ def batches(pairs: Pairs, size: int, group_by: Sequence[str], seed: int) -> Iter
     while True:
         picked = rng.choice(len(groups), min(size // each, len(groups)), replace=False)
         rows = [rng.choice(groups[i], min(each, len(groups[i])), replace=False) for i in picked]
-        yield torch.from_numpy(np.unique(np.concatenate(rows)))
+        # two pictures with the same caption would be each other's wrong answer
+        different = {pairs.captions[row]: row for row in np.concatenate(rows)}
+        yield torch.tensor(sorted(different.values()))
 
 
 def _values(value: object) -> frozenset[str]:

@@ -154,5 +154,9 @@ def test_a_large_vocabulary_is_cut_to_what_is_likely() -> None:
         Facet(name="colour", kind="keyword", values=("red", "blue", "green", *many)),
         Facet(name="category", kind="keyword", values=("sofa", "lamp", *many)),
     )
-    intent = composer(facets).intent(reference("a red sofa"), "make it blue")
-    assert intent.target == "a blue sofa"
+    made = composer(facets)
+    assert made.intent(reference("a red sofa"), "make it blue").target == "a blue sofa"
+    unlikely = made.intent(
+        reference("a red sofa"), "make the word149 blue"
+    )  # still taken at its word
+    assert unlikely.target == "a blue word149"
