@@ -30,8 +30,8 @@ class FacetIntents:
 
         Args:
             reference: The reference image's embedding, (D,).
-            text: The modification text, in any words; those the gallery does not use are left to
-                the text's own embedding.
+            text: The modification text, in any words; one without any word of the gallery is
+                desired as it stands.
 
         Returns:
             An intent with source `facets`.
@@ -41,6 +41,8 @@ class FacetIntents:
         there = [m.value for m in nouns if m.definite or m.use == "unwanted"]
         subjects = self._reader.read(reference, there)
         edit = _Edit(subjects, self._noun)
+        if not mentions:  # none of the gallery's words: the text is what is wanted, as it stands
+            edit.desired.append(text)
         for mention in mentions:
             if mention.facet in self._context:
                 edit.place(place_phrase(text, mention), mention)
