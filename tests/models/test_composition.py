@@ -101,13 +101,13 @@ def test_targets(image: str, text: str, target: str) -> None:
     assert sorted(got.split()) == sorted(target.split())
 
 
-def test_a_text_of_unknown_words_keeps_the_reference_and_speaks_for_itself() -> None:
+def test_a_text_of_unknown_words_is_desired_as_it_stands() -> None:
     made = composer()
     image = reference("a red striped sofa")
     intent = made.intent(image, "more elegant")
     assert intent.target == "a red striped sofa"
     assert intent.preserve == ("a red striped sofa",)
-    assert intent.desired == ()
+    assert intent.desired == ("more elegant",)
 
 
 def test_roles_of_the_client_are_taken_as_they_are() -> None:
