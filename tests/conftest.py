@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import settings
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings
@@ -24,6 +25,10 @@ from models.presets import load_preset
 from models.settings import EncoderSettings, QdrantSettings
 
 CATALOGUE_IMAGES = 360
+
+# the same examples in every run, and no timing: machines that run tests are busy
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
@@ -62,24 +67,24 @@ def built_gallery(
 ) -> BuiltGallery:
     """The catalogue, embedded and in service in an embedded Qdrant."""
     root = tmp_path_factory.mktemp("gallery")
-    settings = indexer_settings(root)
-    writer = GalleryWriter(settings.qdrant)
-    report = build_gallery(read_manifest(catalogue), encoder, writer, settings)
+    build_settings = indexer_settings(root)
+    writer = GalleryWriter(build_settings.qdrant)
+    report = build_gallery(read_manifest(catalogue), encoder, writer, build_settings)
     writer.close()
-    return BuiltGallery(settings.qdrant.path, settings.image_store, report)
+    return BuiltGallery(build_settings.qdrant.path, build_settings.image_store, report)
 
 
 @pytest.fixture(scope="session")
 def client(built_gallery: BuiltGallery) -> Iterator[TestClient]:
     """The API on the built gallery, ready."""
-    settings = ApiSettings(
+    api_settings = ApiSettings(
         qdrant=QdrantSettings(path=built_gallery.qdrant),
         image_store=built_gallery.image_store,
         timeout_ms=20_000,  # machines that run tests are busy
         max_upload_bytes=2_000_000,
         max_pixels=4_000_000,
     )
-    with TestClient(create_app(settings), raise_server_exceptions=False) as running:
+    with TestClient(create_app(api_settings), raise_server_exceptions=False) as running:
         wait_until_ready(running)
         yield running
 
