@@ -179,4 +179,5 @@ class _Edit:
 
 def _as_role(phrases: Sequence[str]) -> tuple[str, ...]:
     """Without repetitions, within the contract's bounds."""
-    return tuple(phrase[:MAX_PHRASE_CHARS] for phrase in dict.fromkeys(phrases))[:MAX_PHRASES]
+    cut = dict.fromkeys(phrase.strip()[:MAX_PHRASE_CHARS].strip() for phrase in phrases)
+    return tuple(phrase for phrase in cut if phrase)[:MAX_PHRASES]
