@@ -16,20 +16,14 @@ from models.contracts.gallery import Facet
 _EXPECTED = {"keyword": "text", "number": "a number or a range", "flag": "true or false"}
 
 
-def qdrant_filter(filters: Filter | None, facets: Sequence[Facet]) -> models.Filter:
+def qdrant_filter(filters: Filter, facets: Sequence[Facet]) -> models.Filter:
     """All conditions together.
 
     Raises:
         InvalidFilter: An attribute, a value or its kind does not fit the gallery.
     """
     by_name = {facet.name: facet for facet in facets}
-    wanted = filters or {}
-    return models.Filter(must=[_condition(name, wanted[name], by_name) for name in wanted])
-
-
-def equals(key: str, value: Any) -> models.FieldCondition:
-    """One payload field has one value."""
-    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+    return models.Filter(must=[_condition(name, filters[name], by_name) for name in filters])
 
 
 def _fits(value: object, kind: str) -> bool:
@@ -56,7 +50,7 @@ def _condition(name: str, wanted: Condition, facets: Mapping[str, Facet]) -> mod
     if len(values) != 1:
         raise InvalidFilter(f"`{name}` takes one value or a range, found {len(values)} values")
     if kind == "flag":
-        return equals(key, values[0])
+        return models.FieldCondition(key=key, match=models.MatchValue(value=values[0]))
     return models.FieldCondition(key=key, range=models.Range(gte=values[0], lte=values[0]))
 
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
-from app.api.filters import equals, qdrant_filter
+from app.api.filters import qdrant_filter
 from app.api.ports import Candidate, Embedding
 from app.api.schemas import Filter
 from app.errors import GalleryUnavailable, InvalidRequest, UnknownImage
@@ -116,21 +116,20 @@ class QdrantGallery:
         filters: Filter | None,
         exclude_content_hash: str | None,
     ) -> list[Candidate]:
-        query_filter = self._filter(filters)
-        if exclude_content_hash is not None:
-            query_filter.must_not = [equals("content_hash", exclude_content_hash)]
         found = self._client.query_points(
             ALIAS,
             query=query_embedding.tolist(),
             using=VECTOR_NAME,
-            limit=limit,
-            query_filter=query_filter,
+            limit=limit + 1,  # one may be the reference, see below
+            query_filter=self._filter(filters),
             with_payload=True,
         )
-        return [
+        # leaving the reference out here is cheap; as a filter it would be a look at every payload
+        candidates = [
             Candidate(GalleryImage.model_validate(point.payload), float(point.score))
             for point in found.points
         ]
+        return [c for c in candidates if c.image.content_hash != exclude_content_hash][:limit]
 
     def _get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
         points = self._client.retrieve(ALIAS, [point_id_for(image_id)], with_vectors=True)
@@ -152,8 +151,8 @@ class QdrantGallery:
         images = [GalleryImage.model_validate(point.payload) for point in points]
         return images, None if following is None else str(following)
 
-    def _filter(self, filters: Filter | None) -> models.Filter:
-        return qdrant_filter(filters, self._spec().facets if filters else ())
+    def _filter(self, filters: Filter | None) -> models.Filter | None:
+        return qdrant_filter(filters, self._spec().facets) if filters else None
 
 
 def _connect(settings: QdrantSettings) -> QdrantClient:
