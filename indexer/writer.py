@@ -186,9 +186,6 @@ class GalleryWriter:
         if not self._embedded:  # the embedded engine scans: it has no payload indexes
             for facet in spec.facets:
                 self._index_payload(name, facet)
-            self._client.create_payload_index(
-                name, "content_hash", models.PayloadSchemaType.KEYWORD
-            )
         return name
 
     def _index_payload(self, collection: str, facet: Facet) -> None:
