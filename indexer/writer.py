@@ -87,11 +87,6 @@ class GalleryWriter:
         self._client.update_collection(self._collection, metadata=spec.model_dump(mode="json"))
         return known
 
-    @property
-    def resumed(self) -> int:
-        """How many images the unfinished collection held when this build began."""
-        return len(self._stored)
-
     def is_stored(self, image: GalleryImage) -> bool:
         """Whether this very image, payload and all, is already in the build."""
         return self._stored.get(point_id_for(image.image_id)) == _digest(image)
