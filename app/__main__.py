@@ -1,28 +1,167 @@
-"""`python -m app`: the service with the embedded gallery, in one command."""
+"""`python -m app`: page, API and worker with the embedded gallery, in one command."""
 
 import argparse
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from types import FrameType, TracebackType
 
 import uvicorn
 from pydantic import ValidationError
 
-from app.api.main import create_app
+from app.api.main import create_app, settings_from_environment
+from app.api.settings import ApiSettings
+
+_FIRST_RESTART_S, _LAST_RESTART_S = 1.0, 60.0
+_RAN_WELL_S = 60.0  # a worker that ran this long did not die of its start
+_STOP_GRACE_S = 15.0
 
 
-def main() -> int:
+class WorkerProcess:
+    """A worker beside the API: started again when it dies, stopped when the API stops.
+
+    It gets a session of its own, so that Ctrl-C reaches it through us alone, in order.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        first_restart_s: float = _FIRST_RESTART_S,
+    ) -> None:
+        self._command, self._environ = list(command), dict(environ)
+        self._first_restart_s = first_restart_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="worker", daemon=True)
+
+    def __enter__(self) -> "WorkerProcess":
+        self._watching.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Terminate it, and kill it if that takes too long."""
+        with self._lock:
+            self._stopping.set()
+            process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP_GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._watching.join()
+
+    def _watch(self) -> None:
+        wait_s = self._first_restart_s
+        while True:
+            with self._lock:  # either it is not started any more, or whoever stops sees it
+                if self._stopping.is_set():
+                    return
+                began = time.monotonic()
+                self._process = subprocess.Popen(
+                    self._command, env=self._environ, start_new_session=True
+                )
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > _RAN_WELL_S:
+                wait_s = self._first_restart_s
+            _say(f"the worker ended (exit code {code}); starting it again in {wait_s:g} s")
+            self._stopping.wait(wait_s)
+            wait_s = min(2 * wait_s, _LAST_RESTART_S)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until interrupted; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="default %(default)s")
-    parser.add_argument("--port", type=int, default=8000, help="default %(default)s")
-    options = parser.parse_args()
+    options = _options(arguments)
     try:
-        app = create_app()
+        settings = settings_from_environment()
+        reason = _why_no_worker(options.no_worker, settings)
+        beside: AbstractContextManager[object] = nullcontext()
+        if reason is None:
+            settings, beside = _with_worker(settings)
+        app = create_app(settings)
     except (ValidationError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"serving on http://{options.host}:{options.port}/ (stop with Ctrl-C)", flush=True)
-    uvicorn.run(app, host=options.host, port=options.port, log_config=None, access_log=False)
-    return 0
+    _say("starting a worker beside the API" if reason is None else f"no worker started: {reason}")
+    _say(f"serving on http://{options.host}:{options.port}/ (stop with Ctrl-C)")
+    config = uvicorn.Config(
+        app, host=options.host, port=options.port, log_config=None, access_log=False
+    )
+    return _serve(uvicorn.Server(config), beside)
+
+
+def _serve(server: uvicorn.Server, beside: AbstractContextManager[object]) -> int:
+    """Serve until SIGINT or SIGTERM; 0 if it ever served."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # uvicorn takes the signals while it serves and raises them again afterwards, which must not
+    # end us before the worker has been stopped
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    with beside:
+        server.run()
+    return 0 if server.started else 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="default %(default)s")
+    parser.add_argument("--port", type=int, default=8000, help="default %(default)s")
+    parser.add_argument("--no-worker", action="store_true", help="do without the second stage")
+    return parser.parse_args(arguments)
+
+
+def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
+    """A sentence, or None if a worker is to be started."""
+    if settings.worker.urls:
+        return f"CIR_API__WORKER__URLS names {', '.join(settings.worker.urls)}"
+    if unwanted:
+        return "--no-worker was given"
+    if importlib.util.find_spec("transformers") is None:
+        return "its packages are not installed (pip install 'composed-image-retrieval[worker]')"
+    return None
+
+
+def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:
+    """The API's settings with a worker on a free port, and that worker, not started yet.
+
+    Preset and image store are the API's, unless the environment gives the worker others.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "app.worker.main:app"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
+    environ = {
+        "CIR_WORKER__PRESET": settings.preset,
+        "CIR_WORKER__IMAGE_STORE": str(settings.image_store),
+        "CIR_WORKER__LOG_LEVEL": settings.log_level,
+        **os.environ,
+    }
+    worker = settings.worker.model_copy(update={"urls": (f"http://127.0.0.1:{port}",)})
+    return settings.model_copy(update={"worker": worker}), WorkerProcess(command, environ)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 if __name__ == "__main__":

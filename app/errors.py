@@ -8,6 +8,16 @@ ServiceError
 ├── Overloaded              too many searches at once; try again
 ├── DeadlineExceeded        no candidates before the deadline
 └── GalleryUnavailable      no gallery in service, or not ours to read
+
+What goes wrong with the judge never fails a search: it makes the answer less, and each kind is a
+word in `coverage.reasons`.
+
+JudgeError
+├── JudgeUnavailable        no worker can be reached, or it was lost on the way
+├── JudgeOverloaded         every worker has enough to do
+├── JudgeFailed             the judge failed, or what it answered makes no sense
+├── JudgeDeadline           the worker ran out of time
+└── CandidatesFailed        some pictures could not be judged
 """
 
 
@@ -61,3 +71,41 @@ class GalleryUnavailable(ServiceError):
     """There is no gallery to search, or it was built with another encoder."""
 
     type = "gallery-unavailable"
+
+
+class JudgeError(Exception):
+    """Base of what goes wrong in the second stage; the message is for the log.
+
+    Attributes:
+        reason: The word for it in `coverage.reasons`.
+    """
+
+    reason = "worker_failed"
+
+
+class JudgeUnavailable(JudgeError):
+    """No worker can be reached, or the one that answered went away."""
+
+    reason = "worker_unavailable"
+
+
+class JudgeOverloaded(JudgeError):
+    """Every worker that can be reached has enough to do."""
+
+    reason = "worker_overloaded"
+
+
+class JudgeFailed(JudgeError):
+    """The judge failed, or its answer makes no sense; another worker would do no better."""
+
+
+class JudgeDeadline(JudgeError):
+    """The worker ran out of the time it was given."""
+
+    reason = "deadline"
+
+
+class CandidatesFailed(JudgeError):
+    """Some pictures could not be judged; the others are."""
+
+    reason = "candidates_failed"

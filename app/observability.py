@@ -13,7 +13,11 @@ request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-SEARCHES = Counter("cir_searches_total", "Searches by outcome", ["outcome"])
+SEARCHES = Counter(
+    "cir_searches_total",
+    "Searches by outcome: answered, degraded, deadline, failed, refused, abandoned",
+    ["outcome"],
+)
 REASONS = Counter("cir_coverage_reasons_total", "Reasons given in coverage", ["reason"])
 STAGE_SECONDS = Histogram("cir_stage_seconds", "Time per stage", ["stage"], buckets=_BUCKETS)
 IN_FLIGHT = Gauge("cir_searches_in_flight", "Searches being answered now")
@@ -46,9 +50,8 @@ class StageTimer:
         return time.perf_counter() - self._began
 
     def finish(self) -> dict[str, float]:
-        """All stages and the total, in milliseconds."""
-        self.timings_ms["total"] = round(self.elapsed_s() * 1000, 2)
-        return self.timings_ms
+        """All stages so far and the total, in milliseconds; stages may overlap."""
+        return {**self.timings_ms, "total": round(self.elapsed_s() * 1000, 2)}
 
 
 class JsonFormatter(logging.Formatter):

@@ -49,6 +49,15 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--split", choices=SPLITS, default="test", help="default %(default)s")
     demo.add_argument("--size", type=int, default=160, help="pixels (default %(default)s)")
     demo.add_argument("--queries", type=int, default=800, help="at most (default %(default)s)")
+    demo.add_argument(
+        "--families", action=argparse.BooleanOptionalAction,
+        help="scenes with near neighbours, or independent ones "
+        "(default: independent for training, families otherwise)",
+    )  # fmt: skip
+    demo.add_argument(
+        "--questions", type=int, default=0,
+        help="yes-or-no questions per image, for training a judge (default %(default)s)",
+    )  # fmt: skip
     demo.set_defaults(run=_demo)
 
     build = commands.add_parser("build", help="embed a gallery into Qdrant", epilog=_EPILOG)
@@ -65,7 +74,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demo(options: argparse.Namespace) -> int:
     manifest = write_catalogue(
-        options.out, options.images, options.seed, options.split, options.size, options.queries
+        options.out,
+        options.images,
+        options.seed,
+        options.split,
+        options.size,
+        options.queries,
+        options.families,
+        options.questions,
     )
     print(f"wrote {manifest}")
     return _OK

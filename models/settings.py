@@ -31,6 +31,42 @@ class EncoderSettings(BaseModel):
         return f"local-dir:{PRESETS / 'demo' / 'encoder'}" if self.model == "demo" else self.model
 
 
+class JudgeSettings(BaseModel):
+    """A base model, an adapter on it, and how much of a picture they see."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str = Field(
+        "demo", description="`demo` (shipped), a hub name such as `Qwen/Qwen3-VL-2B-Instruct`, or "
+        "a folder of the same layout",
+    )  # fmt: skip
+    adapter: str | None = Field(
+        None, description="a peft LoRA adapter: hub name or folder; `demo` brings its own"
+    )
+    visual_tokens: int = Field(
+        16, ge=1, le=16384, description="most visual tokens per picture; pictures are scaled to it"
+    )
+    shows_target: bool = Field(
+        True, description="whether the judge sees the composed target beside the request"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where it runs")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU that has it, float32 otherwise"
+    )
+
+    @property
+    def base_source(self) -> str:
+        """What transformers loads."""
+        return str(PRESETS / "demo" / "judge" / "base") if self.base == "demo" else self.base
+
+    @property
+    def adapter_source(self) -> str | None:
+        """What peft loads."""
+        if self.adapter is None and self.base == "demo":
+            return str(PRESETS / "demo" / "judge" / "adapter")
+        return self.adapter
+
+
 class QdrantSettings(BaseModel):
     """Where the gallery is: a Qdrant server if `url` is set, else an embedded folder."""
 

@@ -1,14 +1,14 @@
 """Doubles of our own ports, small enough to check by eye."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 
-from app.api.ports import Candidate, Embedding
-from app.errors import GalleryUnavailable, UnknownImage
+from app.api.ports import Candidate, Embedding, JudgeQuery, RerankScore
+from app.errors import CandidatesFailed, GalleryUnavailable, JudgeError, UnknownImage
 from models.contracts.gallery import GalleryImage, GallerySpec
-from models.contracts.intent import ComposedIntent, Roles
+from models.contracts.intent import ComposedIntent, IntentSource, Roles
 
 SPEC = GallerySpec(encoder_fingerprint="fake-1", embedding_dim=4, built_at="2026-01-01T00:00:00Z")
 
@@ -40,7 +40,7 @@ class FakeGallery:
     async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
         for image in self.images:
             if image.image_id == image_id:
-                return image, np.ones(4, np.float32) / 2
+                return image, np.full(4, 0.5, np.float32)
         raise UnknownImage(f"no image {image_id}")
 
     async def page(self, limit, offset, filters):  # type: ignore[no-untyped-def]
@@ -52,7 +52,7 @@ class FakeQueryEmbedder:
 
     fingerprint = "fake-1"
 
-    def __init__(self, source: str = "facets", delay_s: float = 0) -> None:
+    def __init__(self, source: IntentSource = "facets", delay_s: float = 0) -> None:
         self.source, self.delay_s = source, delay_s
         self.modes: list[str] = []
 
@@ -60,15 +60,78 @@ class FakeQueryEmbedder:
         if spec.encoder_fingerprint != self.fingerprint:
             raise GalleryUnavailable("another encoder")
 
+    def check_open(self) -> None:
+        """Always."""
+
     async def encode_reference(self, image: object) -> Embedding:
-        return np.ones(4, np.float32) / 2
+        return np.full(4, 0.5, np.float32)
 
     async def compose(self, reference: Embedding, text: str, roles: Roles | None) -> ComposedIntent:
         if roles is not None:
             return ComposedIntent(**roles.model_dump(), source="client")
-        return ComposedIntent(target=text, source=self.source)  # type: ignore[arg-type]
+        return ComposedIntent(target=text, source=self.source)
 
     async def embed(self, mode, reference, text, intent):  # type: ignore[no-untyped-def]
         self.modes.append(mode)
         await asyncio.sleep(self.delay_s)
         return reference
+
+
+class FakeReferenceCopies:
+    """One picture for all, unless `missing`."""
+
+    def __init__(self, missing: bool = False) -> None:
+        self.missing = missing
+
+    async def of_upload(self, picture: object) -> bytes:
+        return b"uploaded"
+
+    async def of_gallery(self, content_hash: str) -> bytes:
+        if self.missing:
+            raise CandidatesFailed("no copy")
+        return b"stored"
+
+
+class FakeJudge:
+    """Likes best what comes last; each answer and each score takes its time.
+
+    Attributes:
+        compose_error: Raised instead of an intent.
+        rerank_error: Raised after `judged` candidates.
+        judged: How many candidates get a score; None: all.
+    """
+
+    version = "fake-judge-1"
+
+    def __init__(self, compose_s: float = 0, score_s: float = 0) -> None:
+        self.compose_s, self.score_s = compose_s, score_s
+        self.compose_error: JudgeError | None = None
+        self.rerank_error: JudgeError | None = None
+        self.judged: int | None = None
+        self.composed: list[JudgeQuery] = []
+        self.targets: list[str | None] = []
+        self.closed = False
+
+    async def compose(self, query: JudgeQuery, timeout_s: float) -> ComposedIntent:
+        self.composed.append(query)
+        await asyncio.sleep(self.compose_s)
+        if self.compose_error is not None:
+            raise self.compose_error
+        return ComposedIntent(target="a blue sofa", source="mllm")
+
+    async def rerank(
+        self,
+        query: JudgeQuery,
+        target: str | None,
+        candidates: Sequence[GalleryImage],
+        timeout_s: float,
+    ) -> AsyncGenerator[list[RerankScore], None]:
+        self.targets.append(target)
+        try:
+            for rank, image in enumerate(candidates[: self.judged]):
+                await asyncio.sleep(self.score_s)
+                yield [RerankScore(image.image_id, min(1.0, 0.2 * rank))]
+            if self.rerank_error is not None:
+                raise self.rerank_error
+        finally:
+            self.closed = True

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.api.settings import ApiSettings
+from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[1]
         ("models.contracts.gallery", ["torch", "numpy", "qdrant_client", "PIL"]),
         ("models.composition.composer", ["torch", "open_clip"]),
         ("indexer.cli", ["torch", "open_clip", "fastapi"]),
+        ("models.contracts.rerank", ["torch", "numpy", "fastapi"]),
         ("app.api.main", ["peft", "models.training", "indexer"]),
     ],
 )
@@ -33,7 +35,12 @@ def test_importing_a_module_does_not_load_what_it_must_not_know(
 
 
 @pytest.mark.parametrize(
-    ("prefix", "settings"), [("CIR_API__", ApiSettings), ("CIR_INDEXER__", IndexerSettings)]
+    ("prefix", "settings"),
+    [
+        ("CIR_API__", ApiSettings),
+        ("CIR_WORKER__", WorkerSettings),
+        ("CIR_INDEXER__", IndexerSettings),
+    ],
 )
 def test_every_setting_stands_in_the_readme(prefix: str, settings: type[BaseModel]) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")

@@ -26,6 +26,7 @@ _STATUS: dict[type[errors.ServiceError], int] = {
 }
 _RETRY_AFTER_S = {429: "1", 503: "5"}
 _MAX_ECHO_CHARS = 80
+_UNEXPECTED = "something went wrong on our side; the log has the details"
 
 
 def install(app: FastAPI) -> None:
@@ -40,24 +41,39 @@ def problem(
     status: int, type_: str, detail: str, fields: list[dict[str, Any]] | None = None
 ) -> JSONResponse:
     """A problem document as a response."""
-    body = ProblemDetail(
+    body = _document(status, type_, detail, fields)
+    headers = {"Retry-After": _RETRY_AFTER_S[status]} if status in _RETRY_AFTER_S else None
+    return JSONResponse(body, status, headers, "application/problem+json")
+
+
+def problem_of(error: Exception) -> dict[str, Any]:
+    """A problem document for an answer that has begun, where no status can be given any more."""
+    if isinstance(error, errors.ServiceError):
+        return _document(_status(error), error.type, str(error))
+    _log.error("unexpected error", exc_info=error)
+    return _document(500, "internal", _UNEXPECTED)
+
+
+def _document(
+    status: int, type_: str, detail: str, fields: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    return ProblemDetail(
         type=f"urn:cir:{type_}",
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
         errors=fields,
         request_id=request_id_var.get(),
-    )
-    headers = {"Retry-After": _RETRY_AFTER_S[status]} if status in _RETRY_AFTER_S else None
-    return JSONResponse(
-        body.model_dump(exclude_none=True), status, headers, "application/problem+json"
-    )
+    ).model_dump(exclude_none=True)
+
+
+def _status(error: errors.ServiceError) -> int:
+    return next(code for kind, code in _STATUS.items() if isinstance(error, kind))
 
 
 async def _service_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.ServiceError)
-    status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
-    return problem(status, error.type, str(error))
+    return problem(_status(error), error.type, str(error))
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
@@ -82,4 +98,4 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
     _log.error("unexpected error", exc_info=error)
-    return problem(500, "internal", "something went wrong on our side; the log has the details")
+    return problem(500, "internal", _UNEXPECTED)

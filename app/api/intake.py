@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from app.api.schemas import ReferenceImage, SearchRequest
-from app.api.search import ComposedQuery, Upload
+from app.api.stages import ComposedQuery, Upload
 from app.errors import InvalidReference, InvalidRequest
 from models.images import ImageLimits, InvalidImage, decode_image
 

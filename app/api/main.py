@@ -8,10 +8,11 @@ import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 
+import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
@@ -19,10 +20,15 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from app.api import error_handlers
 from app.api.gallery import QdrantGallery
+from app.api.judge_client import HttpJudge
 from app.api.query_embedder import ClipQueryEmbedder
+from app.api.reference_copies import StoredReferenceCopies
+from app.api.rerank import SecondStage
 from app.api.routes import router
 from app.api.search import SearchLimits, SearchService
+from app.api.search_routes import router as search_router
 from app.api.settings import ApiSettings
+from app.api.worker_pool import WorkerPool
 from app.errors import GalleryUnavailable
 from app.observability import configure_logging, request_id_var
 from models.encoder import ImageTextEncoder
@@ -38,6 +44,16 @@ _FORM_OVERHEAD_BYTES = 1_000_000
 _RETRY_GALLERY_S = 2.0
 
 
+def settings_from_environment() -> ApiSettings:
+    """What the environment sets.
+
+    Raises:
+        ValueError: It holds unknown or bad settings.
+    """
+    check_no_unknown(os.environ, "CIR_API__", ApiSettings)
+    return ApiSettings()
+
+
 def create_app(settings: ApiSettings | None = None) -> FastAPI:
     """Put the API together.
 
@@ -47,9 +63,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     Raises:
         ValueError: The environment holds unknown or bad settings.
     """
-    if settings is None:
-        check_no_unknown(os.environ, "CIR_API__", ApiSettings)
-        settings = ApiSettings()
+    settings = settings or settings_from_environment()
     configure_logging(settings.log_level)
     app = FastAPI(
         title="Composed image retrieval",
@@ -64,6 +78,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.image_store = ImageStore(settings.image_store)
     app.state.image_limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
     app.middleware("http")(_with_request_id)
+    app.include_router(search_router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_api_route("/", _page, include_in_schema=False)
@@ -73,7 +88,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Load the encoder, open the gallery, serve, and let go of both in order."""
+    """Load the encoder, open the gallery, find the workers, serve, and let go of all in order."""
     settings: ApiSettings = app.state.settings
     preset = load_preset(settings.preset)
     gallery = QdrantGallery(settings.qdrant)
@@ -81,23 +96,50 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
     embedder = ClipQueryEmbedder(encoder, preset.composition)
     app.state.gallery, app.state.embedder = gallery, embedder
-    app.state.search = SearchService(
-        embedder,
-        gallery,
-        SearchLimits(
-            settings.max_top_k,
-            settings.max_retrieval_depth,
-            settings.timeout_ms,
-            settings.max_concurrent_searches,
-        ),
-    )
-    opening = asyncio.create_task(_open_gallery(gallery, embedder))
-    try:
+    async with AsyncExitStack() as open_:
+        open_.callback(gallery.close)
+        open_.callback(embedder.close)
+        second = None
+        if settings.worker.urls:
+            second = await open_.enter_async_context(_second_stage(settings))
+        app.state.search = SearchService(
+            embedder,
+            gallery,
+            _limits(settings),
+            StoredReferenceCopies(app.state.image_store, settings.rerank_px),
+            second,
+        )
+        open_.callback(asyncio.create_task(_open_gallery(gallery, embedder)).cancel)
         yield
-    finally:
-        opening.cancel()
-        embedder.close()
-        gallery.close()
+
+
+@asynccontextmanager
+async def _second_stage(settings: ApiSettings) -> AsyncIterator[SecondStage]:
+    """The judge behind one HTTP client, and somebody who looks after its workers."""
+    # how long an answer may take is the search's business, see `rerank`
+    timeout = httpx.Timeout(None, connect=settings.worker.connect_timeout_s)
+    unlimited = httpx.Limits(max_connections=None)  # the door is at the search
+    async with httpx.AsyncClient(timeout=timeout, limits=unlimited, trust_env=False) as http:
+        pool = WorkerPool(http, settings.worker)
+        watching = asyncio.create_task(pool.watch())
+        try:
+            yield SecondStage(
+                HttpJudge(http, pool), settings.compose_timeout_ms, settings.answer_reserve_ms
+            )
+        finally:
+            watching.cancel()
+
+
+def _limits(settings: ApiSettings) -> SearchLimits:
+    return SearchLimits(
+        max_top_k=settings.max_top_k,
+        max_retrieval_depth=settings.max_retrieval_depth,
+        timeout_ms=settings.timeout_ms,
+        max_concurrent_searches=settings.max_concurrent_searches,
+        default_rerank_depth=settings.default_rerank_depth,
+        max_rerank_depth=settings.max_rerank_depth,
+        rerank_weight=settings.rerank_weight,
+    )
 
 
 async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> None:

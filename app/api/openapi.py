@@ -1,4 +1,4 @@
-"""What `/docs` says about `POST /search`, whose two spellings FastAPI cannot infer."""
+"""What `/docs` says about searches, whose two spellings FastAPI cannot infer."""
 
 from typing import Any
 
@@ -56,4 +56,12 @@ SEARCH_ERRORS: dict[int | str, dict[str, Any]] = {
         (503, "No gallery in service, or one of another encoder"),
         (504, "No candidates before the deadline"),
     )
+}
+STREAM_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events, each with JSON data: `intent` (the composition), "
+        "`coarse` (the answer without the second stage), `progress` (how many candidates are "
+        "judged, any number of times), and at the end `result` (the answer of `POST /search`) "
+        "or `error` (a problem document)"
+    }
 }

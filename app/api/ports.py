@@ -1,6 +1,6 @@
 """What the search needs of the world: domain types in, domain types out."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +60,9 @@ class QueryEmbedder(Protocol):
     def check_ready(self, spec: GallerySpec) -> None:
         """Raise `GalleryUnavailable` unless this gallery's queries can be embedded."""
 
+    def check_open(self) -> None:
+        """Raise `GalleryUnavailable` until a gallery has been opened; asks nobody."""
+
     async def encode_reference(self, image: Image.Image) -> Embedding:
         """A reference image's embedding."""
 
@@ -74,3 +77,59 @@ class QueryEmbedder(Protocol):
         intent: ComposedIntent | None,
     ) -> Embedding:
         """The query embedding."""
+
+
+@dataclass(frozen=True)
+class JudgeQuery:
+    """A composed query as a worker gets it.
+
+    Attributes:
+        query_id: The request's id.
+        reference_jpeg: The reference at re-rank size.
+        modification_text: What should be different.
+    """
+
+    query_id: str
+    reference_jpeg: bytes
+    modification_text: str
+
+
+@dataclass(frozen=True)
+class RerankScore:
+    """How well one candidate fits, 0 to 1."""
+
+    image_id: str
+    score: float
+
+
+class Judge(Protocol):
+    """The multimodal model that composes intents and judges candidates; may be gone at any time."""
+
+    @property
+    def version(self) -> str | None:
+        """The version that answered last; None before any did."""
+
+    async def compose(self, query: JudgeQuery, timeout_s: float) -> ComposedIntent:
+        """What the text wants of the reference; raises `JudgeError`."""
+
+    def rerank(
+        self,
+        query: JudgeQuery,
+        target: str | None,
+        candidates: Sequence[GalleryImage],
+        timeout_s: float,
+    ) -> AsyncGenerator[list[RerankScore], None]:
+        """Scores as they are found, each candidate at most once.
+
+        Raises `JudgeError` where candidates are left without a score; the scores before it hold.
+        """
+
+
+class ReferenceCopies(Protocol):
+    """Reference images as the judge wants them."""
+
+    async def of_upload(self, picture: Image.Image) -> bytes:
+        """An uploaded picture at re-rank size, as JPEG."""
+
+    async def of_gallery(self, content_hash: str) -> bytes:
+        """A gallery image's stored copy; raises `CandidatesFailed` if there is none."""

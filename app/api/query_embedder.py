@@ -62,6 +62,10 @@ class ClipQueryEmbedder:
         if self._learned != spec:
             raise GalleryUnavailable("the service is still opening the gallery")
 
+    def check_open(self) -> None:
+        """Whether a gallery has been opened; see the port."""
+        self._ready()
+
     async def encode_reference(self, image: Image.Image) -> Embedding:
         """A reference image's embedding; see the port."""
         return await self._run(lambda: self._encoder.encode_images([image])[0])

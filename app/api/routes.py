@@ -1,61 +1,20 @@
-"""The HTTP interface: parse, call one method, shape the reply."""
+"""The HTTP interface besides the search: the gallery, its images, and the service's state."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.api.deps import EmbedderDep, GalleryDep, ImageLimitsDep, ImageStoreDep, SearchDep
-from app.api.intake import read_query
-from app.api.openapi import SEARCH_BODY, SEARCH_ERRORS
-from app.api.ports import Candidate
-from app.api.schemas import (
-    Composition,
-    Coverage,
-    GalleryItem,
-    GalleryPage,
-    GalleryResponse,
-    Models,
-    Readiness,
-    SearchResponse,
-    SearchResult,
-)
+from app.api.answers import gallery_item
+from app.api.deps import EmbedderDep, GalleryDep, ImageStoreDep
+from app.api.schemas import GalleryPage, GalleryResponse, Readiness
 from app.errors import GalleryUnavailable, UnknownImage
-from app.observability import StageTimer, request_id_var
-from models.contracts.gallery import GalleryImage
 from models.image_store import Copy, ImageStore
 
 router = APIRouter()
 
 _FOR_EVER = {"Cache-Control": "public, max-age=86400"}
-
-
-@router.post("/search", responses=SEARCH_ERRORS, openapi_extra=SEARCH_BODY, tags=["search"])
-async def search(
-    request: Request, service: SearchDep, limits: ImageLimitsDep, embedder: EmbedderDep
-) -> SearchResponse:
-    """Find the gallery images that look like the reference image with the text's change made."""
-    timer = StageTimer()
-    with timer.stage("intake"):
-        query = await read_query(request, limits)
-    outcome = await service.search(query, timer)
-    return SearchResponse(
-        request_id=request_id_var.get() or "",
-        composition=Composition(mode=query.options.composition, intent=outcome.intent),
-        results=[
-            _result(request, candidate, rank)
-            for rank, candidate in enumerate(outcome.candidates[: query.options.top_k], start=1)
-        ],
-        coverage=Coverage(
-            candidates=len(outcome.candidates),
-            reranked=0,
-            degraded=outcome.degraded,
-            reasons=outcome.reasons,
-        ),
-        timings_ms=timer.finish(),
-        models=Models(encoder=embedder.fingerprint, judge=None),
-    )
 
 
 @router.get("/gallery", tags=["gallery"])
@@ -80,7 +39,9 @@ async def gallery_images(
 ) -> GalleryPage:
     """Browse the gallery, a page at a time."""
     images, following = await gallery.page(limit, offset, None)
-    return GalleryPage(images=[_item(request, image) for image in images], next_offset=following)
+    return GalleryPage(
+        images=[gallery_item(request, image) for image in images], next_offset=following
+    )
 
 
 @router.get("/images/{image_id:path}/thumbnail", tags=["gallery"], response_class=FileResponse)
@@ -123,28 +84,3 @@ async def _copy(image_id: str, copy: Copy, gallery: GalleryDep, store: ImageStor
     if not path.exists():
         raise UnknownImage(f"the image store has no {copy} copy of {image_id!r}; build it again")
     return FileResponse(path, media_type="image/jpeg", headers=_FOR_EVER)
-
-
-def _result(request: Request, candidate: Candidate, rank: int) -> SearchResult:
-    return SearchResult(
-        rank=rank,
-        score=candidate.retrieval_score,
-        retrieval_rank=rank,
-        retrieval_score=candidate.retrieval_score,
-        rerank_score=None,
-        **_described(request, candidate.image),
-    )
-
-
-def _item(request: Request, image: GalleryImage) -> GalleryItem:
-    return GalleryItem(**_described(request, image))
-
-
-def _described(request: Request, image: GalleryImage) -> dict[str, Any]:
-    return {
-        "image_id": image.image_id,
-        "image_url": request.app.url_path_for("image", image_id=image.image_id),
-        "thumbnail_url": request.app.url_path_for("thumbnail", image_id=image.image_id),
-        "caption": image.caption,
-        "attributes": image.attributes,
-    }

@@ -111,7 +111,10 @@ class SearchResult(BaseModel):
 
     rank: int = Field(description="1 is best")
     image_id: str
-    score: float = Field(description="what the order is by; higher is better")
+    score: float = Field(
+        description="what the order is by: retrieval score + weight · rerank score where "
+        "re-ranked, else the retrieval score; what is not re-ranked keeps its place"
+    )
     retrieval_rank: int = Field(description="rank in the coarse stage")
     retrieval_score: float = Field(description="cosine with the query embedding, −1 to 1")
     rerank_score: float | None = Field(description="0 to 1; null for what was not re-ranked")
@@ -135,8 +138,11 @@ class Coverage(BaseModel):
     reranked: int = Field(description="of these, re-ranked")
     degraded: bool = Field(description="whether the answer is less than what was asked for")
     reasons: list[str] = Field(
-        description="stable words: `rerank_disabled` (no judge is set up), `intent_fallback` (no "
-        "roles could be found: a plain sum of image and text was searched instead)"
+        description="stable words. `rerank_disabled`: no judge is set up; `worker_unavailable`, "
+        "`worker_overloaded`, `worker_failed`: the judge cannot be reached, has too much to do, "
+        "failed or answered nonsense; `deadline`: time was up before all was re-ranked; "
+        "`candidates_failed`: some pictures could not be judged; `intent_fallback`: the judge was "
+        "asked for the intent and did not give one, or no roles could be found at all"
     )
 
 
@@ -156,6 +162,13 @@ class SearchResponse(BaseModel):
     coverage: Coverage
     timings_ms: dict[str, float] = Field(description="stage → milliseconds")
     models: Models
+
+
+class Progress(BaseModel):
+    """Event `progress` of `POST /search/stream`."""
+
+    reranked: int = Field(description="candidates judged so far")
+    of: int = Field(description="candidates to judge")
 
 
 class GalleryResponse(BaseModel):

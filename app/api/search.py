@@ -1,83 +1,67 @@
 """The use case: a composed query → ranked results, by its deadline, saying what was done.
 
-Knows the ports; nothing of HTTP, torch or Qdrant.
+One search is one stream of stages (`IntentFound`, `CoarseFound`, `Judged` …, `SearchOutcome`); who
+wants the answer alone reads to its end. Knows the ports; nothing of HTTP, torch or Qdrant.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
-from PIL import Image
-
-from app.api.ports import Candidate, Embedding, Gallery, QueryEmbedder
+from app.api.fusion import fuse
+from app.api.ports import Candidate, Gallery, QueryEmbedder, ReferenceCopies
+from app.api.rerank import Judging, SecondStage
 from app.api.schemas import SearchOptions
-from app.errors import DeadlineExceeded, InvalidRequest, Overloaded
+from app.api.stages import CoarseFound, ComposedQuery, IntentFound, Judged, SearchOutcome, Stage
+from app.api.understanding import INTENT_FALLBACK, Understanding, Understood
+from app.errors import DeadlineExceeded, InvalidRequest, Overloaded, ServiceError
 from app.observability import IN_FLIGHT, REASONS, SEARCHES, StageTimer
 from models.contracts.intent import ComposedIntent
 
-RERANK_DISABLED, INTENT_FALLBACK = "rerank_disabled", "intent_fallback"
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A decoded picture, and the SHA-256 of the bytes it came as."""
-
-    picture: Image.Image
-    content_hash: str
-
-
-@dataclass(frozen=True)
-class ComposedQuery:
-    """What a client asks.
-
-    Attributes:
-        reference: An uploaded picture, or the id of a gallery image.
-        modification_text: What should be different.
-        options: Everything else.
-    """
-
-    reference: Upload | str
-    modification_text: str
-    options: SearchOptions
-
-
-@dataclass(frozen=True)
-class SearchOutcome:
-    """What was found, and how.
-
-    Attributes:
-        intent: The roles; None for the baselines.
-        candidates: All candidates of the coarse stage, best first.
-        reasons: Stable words, see `schemas.Coverage`.
-        degraded: Whether the answer is less than what was asked for.
-    """
-
-    intent: ComposedIntent | None
-    candidates: list[Candidate]
-    reasons: list[str]
-    degraded: bool
+RERANK_DISABLED = "rerank_disabled"
 
 
 @dataclass(frozen=True)
 class SearchLimits:
-    """Bounds that the operator sets."""
+    """Bounds and defaults that the operator sets."""
 
     max_top_k: int
     max_retrieval_depth: int
     timeout_ms: int
     max_concurrent_searches: int
+    default_rerank_depth: int = 50
+    max_rerank_depth: int = 200
+    rerank_weight: float = 1.0
 
 
 class SearchService:
     """Answers searches."""
 
-    def __init__(self, embedder: QueryEmbedder, gallery: Gallery, limits: SearchLimits) -> None:
+    def __init__(
+        self,
+        embedder: QueryEmbedder,
+        gallery: Gallery,
+        limits: SearchLimits,
+        copies: ReferenceCopies | None = None,
+        second: SecondStage | None = None,
+    ) -> None:
+        """Put together; without `copies` and `second` there is only the coarse stage."""
         self._embedder, self._gallery, self._limits = embedder, gallery, limits
+        self._second = second
+        self._understanding = Understanding(embedder, gallery, copies, second)
         self._in_flight = 0
 
     async def search(self, query: ComposedQuery, timer: StageTimer) -> SearchOutcome:
-        """Answer one search.
+        """Answer one search; raises what `stages` raises."""
+        async with aclosing(self.stages(query, timer)) as stages:
+            async for stage in stages:
+                if isinstance(stage, SearchOutcome):
+                    return stage
+        raise AssertionError("a search ends with its outcome")
+
+    async def stages(self, query: ComposedQuery, timer: StageTimer) -> AsyncGenerator[Stage, None]:
+        """Answer one search, telling each stage as it is done; closing it stops the work.
 
         Raises:
             InvalidRequest: More results or candidates than allowed; a bad filter.
@@ -87,58 +71,102 @@ class SearchService:
             GalleryUnavailable: There is nothing to search.
         """
         self._check(query.options)
+        self._embedder.check_open()  # before the judge is asked for nothing
         timeout_ms = query.options.timeout_ms or self._limits.timeout_ms
         left_s = timeout_ms / 1000 - timer.elapsed_s()
-        async with self._admitted():
+        deadline = asyncio.get_running_loop().time() + left_s
+        ending = "abandoned"  # by the client, unless it comes to an end of its own
+        with self._admitted():
             try:
-                async with asyncio.timeout(left_s):
-                    outcome = await self._answer(query, timer)
+                async with aclosing(self._answer(query, deadline, timer)) as stages:
+                    async for stage in stages:
+                        if isinstance(stage, SearchOutcome):
+                            ending = _count(stage)
+                        yield stage
             except TimeoutError:
-                SEARCHES.labels("deadline").inc()
+                ending = "deadline"
                 raise DeadlineExceeded(
                     f"no candidates within {timeout_ms} ms; allow more with timeout_ms"
                 ) from None
-        SEARCHES.labels("degraded" if outcome.degraded else "answered").inc()
-        for reason in outcome.reasons:
-            REASONS.labels(reason).inc()
-        return outcome
+            except ServiceError:
+                ending = "failed"
+                raise
+            finally:
+                SEARCHES.labels(ending).inc()
 
-    async def _answer(self, query: ComposedQuery, timer: StageTimer) -> SearchOutcome:
+    async def _answer(
+        self, query: ComposedQuery, deadline: float, timer: StageTimer
+    ) -> AsyncGenerator[Stage, None]:
+        judging, depth = Judging(), self._rerank_depth(query.options)
+        # timeouts end before each yield: held across one they would strike whoever reads the stages
+        async with asyncio.timeout_at(deadline):
+            understood = await self._understanding.read(query, depth > 0, deadline, judging, timer)
+        yield IntentFound(understood.intent)
+        async with asyncio.timeout_at(deadline):
+            candidates = await self._retrieve(query, understood, timer)
+        yield CoarseFound(self._outcome(query, understood.intent, candidates, judging))
+        to_judge = candidates[:depth]
+        if self._second is not None and understood.judge_query is not None and to_judge:
+            with timer.stage("rerank"):
+                rerank = self._second.rerank(
+                    understood.judge_query, _target(understood.intent), to_judge, deadline, judging
+                )
+                async with aclosing(rerank) as counts:
+                    async for reranked in counts:
+                        yield Judged(reranked, len(to_judge))
+        yield self._outcome(query, understood.intent, candidates, judging)
+
+    async def _retrieve(
+        self, query: ComposedQuery, understood: Understood, timer: StageTimer
+    ) -> list[Candidate]:
         options = query.options
         with timer.stage("embed"):
-            reference, content_hash = await self._reference(query)
-        intent = None
-        if options.composition == "intersection":
-            with timer.stage("intent"):
-                intent = await self._embedder.compose(
-                    reference, query.modification_text, options.intent
-                )
-        with timer.stage("embed"):
             query_embedding = await self._embedder.embed(
-                options.composition, reference, query.modification_text, intent
+                options.composition,
+                understood.reference,
+                query.modification_text,
+                understood.intent,
             )
         with timer.stage("retrieve"):
-            candidates = await self._gallery.retrieve(
+            return await self._gallery.retrieve(
                 query_embedding,
                 max(options.retrieval_depth, options.top_k),
                 options.filter,
-                content_hash if options.exclude_reference else None,
+                understood.content_hash if options.exclude_reference else None,
             )
-        fell_back = intent is not None and intent.source == "none"
+
+    def _outcome(
+        self,
+        query: ComposedQuery,
+        intent: ComposedIntent | None,
+        candidates: list[Candidate],
+        judging: Judging,
+    ) -> SearchOutcome:
+        """The answer as things stand."""
+        reasons = [*judging.reasons]
+        if intent is not None and intent.source == "none" and INTENT_FALLBACK not in reasons:
+            reasons.append(INTENT_FALLBACK)
+        degraded = bool(reasons)
+        if self._second is None:
+            # nobody misses a judge that was never set up, except who asks for it
+            reasons.insert(0, RERANK_DISABLED)
+            degraded = degraded or bool(query.options.rerank_depth)
+        composed = intent is not None and intent.source == "mllm"
         return SearchOutcome(
             intent=intent,
-            candidates=candidates,
-            reasons=[RERANK_DISABLED] + ([INTENT_FALLBACK] if fell_back else []),
-            degraded=fell_back or bool(options.rerank_depth),
+            ranked=fuse(candidates, judging.scores, self._limits.rerank_weight),
+            reranked=len(judging.scores),
+            reasons=reasons,
+            degraded=degraded,
+            judge=self._second.version if self._second and (composed or judging.scores) else None,
         )
 
-    async def _reference(self, query: ComposedQuery) -> tuple[Embedding, str]:
-        """The reference's embedding and content hash."""
-        if isinstance(query.reference, str):
-            image, embedding = await self._gallery.get(query.reference)
-            return embedding, image.content_hash
-        embedding = await self._embedder.encode_reference(query.reference.picture)
-        return embedding, query.reference.content_hash
+    def _rerank_depth(self, options: SearchOptions) -> int:
+        if self._second is None:
+            return 0
+        if options.rerank_depth is None:
+            return min(self._limits.default_rerank_depth, self._limits.max_rerank_depth)
+        return options.rerank_depth
 
     def _check(self, options: SearchOptions) -> None:
         limits = self._limits
@@ -149,13 +177,17 @@ class SearchService:
                 f"retrieval_depth is {options.retrieval_depth}, more than "
                 f"{limits.max_retrieval_depth}"
             )
+        if (options.rerank_depth or 0) > limits.max_rerank_depth:
+            raise InvalidRequest(
+                f"rerank_depth is {options.rerank_depth}, more than {limits.max_rerank_depth}"
+            )
         if options.intent is not None and options.composition != "intersection":
             raise InvalidRequest(
                 f"an intent goes with composition `intersection`, not `{options.composition}`"
             )
 
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
         """Refuse at the door rather than let everyone wait."""
         if self._in_flight >= self._limits.max_concurrent_searches:
             SEARCHES.labels("refused").inc()
@@ -170,3 +202,15 @@ class SearchService:
         finally:
             self._in_flight -= 1
             IN_FLIGHT.dec()
+
+
+def _target(intent: ComposedIntent | None) -> str | None:
+    """The wished-for picture, where somebody understood it; else the judge composes it itself."""
+    return None if intent is None or intent.source == "none" else intent.target
+
+
+def _count(outcome: SearchOutcome) -> str:
+    """Count why this answer is as it is; returns the label of how it ended."""
+    for reason in outcome.reasons:
+        REASONS.labels(reason).inc()
+    return "degraded" if outcome.degraded else "answered"

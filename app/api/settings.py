@@ -2,10 +2,32 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.contracts.rerank import MAX_CANDIDATES
 from models.settings import EncoderSettings, QdrantSettings
+
+
+class WorkerSettings(BaseModel):
+    """Where the judge's workers are, and how long to do without one that failed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    urls: tuple[str, ...] = Field((), description="workers (JSON list); none: no second stage")
+    connect_timeout_s: float = Field(0.5, gt=0, description="longest wait for a connection")
+    retry_after_s: float = Field(
+        0.5, gt=0, description="a worker that failed is left out this long, then twice as long, …"
+    )
+    max_retry_after_s: float = Field(10, gt=0, description="… but never longer than this")
+
+    @field_validator("urls")
+    @classmethod
+    def _are_addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not url.startswith(("http://", "https://")):
+                raise ValueError(f"{url!r} is no address of a worker, like `http://worker:8100`")
+        return tuple(dict.fromkeys(url.rstrip("/") for url in urls))
 
 
 class ApiSettings(BaseSettings):
@@ -19,6 +41,28 @@ class ApiSettings(BaseSettings):
     encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
     qdrant: QdrantSettings = QdrantSettings()
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
+    worker: WorkerSettings = WorkerSettings()
+    compose_timeout_ms: int = Field(
+        800,
+        ge=0,
+        description="longest wait for the judge to compose an intent, and never more than half of "
+        "what is left; 0: it is not asked",
+    )
+    default_rerank_depth: int = Field(
+        50, ge=0, le=MAX_CANDIDATES, description="re-ranked in a search that does not say"
+    )
+    max_rerank_depth: int = Field(
+        200, ge=0, le=MAX_CANDIDATES, description="most candidates re-ranked per search"
+    )
+    rerank_weight: float = Field(
+        1.0, ge=0, description="w in retrieval score + w · rerank score, the order's score"
+    )
+    rerank_px: int = Field(
+        448, ge=16, description="longer side of an uploaded reference for the judge; the indexer's"
+    )
+    answer_reserve_ms: int = Field(
+        30, ge=0, description="re-ranking stops this long before the deadline, to answer in time"
+    )
     max_upload_bytes: int = Field(10_000_000, ge=1, description="largest reference image")
     max_pixels: int = Field(50_000_000, ge=1, description="largest reference image, width × height")
     max_top_k: int = Field(100, ge=1, description="most results per search")

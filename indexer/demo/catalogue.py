@@ -16,17 +16,26 @@ from tqdm import tqdm
 
 from indexer.demo import language
 from indexer.demo.queries import ComposedQuery, compose_queries
-from indexer.demo.render import render_scene
+from indexer.demo.questions import ask
+from indexer.demo.render import item_boxes, render_scene
 from indexer.demo.scene import Scene, Split, sample_scenes
 
 MANIFEST_NAME = "manifest.jsonl"
 QUERIES_NAME = "queries.jsonl"
+QUESTIONS_NAME = "questions.jsonl"
 CAPTIONS_PER_IMAGE = 8
 _JPEG_QUALITY = 92
 
 
 def write_catalogue(
-    out: Path, images: int, seed: int, split: Split, size_px: int = 160, queries: int = 1000
+    out: Path,
+    images: int,
+    seed: int,
+    split: Split,
+    size_px: int = 160,
+    queries: int = 1000,
+    families: bool | None = None,
+    questions: int = 0,
 ) -> Path:
     """Render a catalogue.
 
@@ -37,6 +46,8 @@ def write_catalogue(
         split: "train", "validation" or "test", see `scene.sample_scenes`.
         size_px: Width and height of the pictures.
         queries: The most composed queries to write.
+        families: Whether scenes come with near neighbours, see `scene.sample_scenes`.
+        questions: Yes-or-no questions per picture, written to `questions.jsonl` if any.
 
     Returns:
         Path of the manifest.
@@ -46,7 +57,7 @@ def write_catalogue(
     """
     if size_px < 1:
         raise ValueError(f"pictures need at least 1 pixel, got size {size_px}")
-    scenes = sample_scenes(images, seed, split)
+    scenes = sample_scenes(images, seed, split, families)
     (out / "images").mkdir(parents=True, exist_ok=True)
     (out / MANIFEST_NAME).unlink(missing_ok=True)
     _render_all(out, scenes, split, size_px)
@@ -54,6 +65,11 @@ def write_catalogue(
     _write_lines(
         out / QUERIES_NAME, [_query_row(split, number, q) for number, q in enumerate(composed)]
     )
+    if questions:
+        _write_lines(
+            out / QUESTIONS_NAME,
+            [_questions_row(split, number, s, questions) for number, s in enumerate(scenes)],
+        )
     _write_lines(
         out / MANIFEST_NAME, [_image_row(split, number, s) for number, s in enumerate(scenes)]
     )
@@ -87,7 +103,10 @@ def _image_row(split: Split, number: int, scene: Scene) -> dict[str, Any]:
         "caption": said[0],
         "captions": said,
         "attributes": scene.attributes(),
-        "items": [asdict(item) for item in scene.items],
+        "items": [
+            asdict(item) | {"box": box}
+            for item, box in zip(scene.items, item_boxes(scene), strict=True)
+        ],
         "held_out": scene.is_held_out,
     }
 
@@ -104,6 +123,13 @@ def _query_row(split: Split, number: int, query: ComposedQuery) -> dict[str, Any
         "forbidden": query.forbidden,
         "target_image_ids": [image_id(split, answer) for answer in query.answers],
         "held_out": query.held_out,
+    }
+
+
+def _questions_row(split: Split, number: int, scene: Scene, count: int) -> dict[str, Any]:
+    return {
+        "image_id": image_id(split, number),
+        "questions": [[question.phrase, question.answer] for question in ask(scene, count)],
     }
 
 

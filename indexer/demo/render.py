@@ -4,6 +4,7 @@ import colorsys
 import io
 import random
 import re
+from dataclasses import dataclass
 from functools import partial
 
 import resvg_py
@@ -13,6 +14,8 @@ from indexer.demo import artwork
 from indexer.demo.scene import Item, Scene
 
 _PAINTED = re.compile(r'<[^<>]*fill="\{paint\}"[^<>]*/>')
+Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the picture
+
 CANVAS = 144  # the drawings' coordinate system; pictures of any size are rendered from it
 
 
@@ -34,28 +37,53 @@ def render_scene(scene: Scene, size_px: int = CANVAS) -> Image.Image:
 
 def scene_svg(scene: Scene) -> str:
     """The scene as an SVG document; `scene.seed` decides scale, position, shade and scenery."""
+    backdrop, figures = _compose(scene)
+    definitions = "".join(figure.definitions for figure in figures)
+    drawings = "".join(figure.drawing for figure in figures)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{CANVAS}" height="{CANVAS}" '
+        f'viewBox="0 0 {CANVAS} {CANVAS}"><defs>{definitions}</defs>{backdrop}{drawings}</svg>'
+    )
+
+
+def item_boxes(scene: Scene) -> list[Box]:
+    """Where each item of the scene is drawn, in the order of `scene.items`."""
+    return [figure.box for figure in _compose(scene)[1]]
+
+
+@dataclass(frozen=True)
+class _Figure:
+    definitions: str
+    drawing: str
+    box: Box
+
+
+def _compose(scene: Scene) -> tuple[str, list[_Figure]]:
+    """The backdrop's SVG, and the placed items."""
     rng = random.Random(scene.seed)
     backdrop = artwork.BACKDROPS[scene.setting](rng)
     alone = len(scene.items) == 1
-    definitions, figures = "", ""
+    figures = []
     for index, item in enumerate(scene.items):
         scale = rng.uniform(0.84, 1.08) if alone else rng.uniform(0.6, 0.72)
         centre = rng.uniform(58, 86) if alone else (36, 108)[index] + rng.uniform(-4, 4)
         ground = rng.uniform(112, 128)
-        definition, drawing = _item_svg(item, index, rng)
-        definitions += definition
+        definitions, drawing = _item_svg(item, index, rng)
         mirror = rng.choice((-1, 1))
-        figures += (
+        placed = (
             f'<ellipse cx="{centre:.1f}" cy="{ground:.1f}" rx="{46 * scale:.1f}" '
             f'ry="{7 * scale:.1f}" fill="#000" fill-opacity=".22"/>'
             f'<g transform="translate({centre:.1f},{ground:.1f}) '
             f"rotate({rng.uniform(-5, 5):.1f}) scale({mirror * scale:.3f},{scale:.3f}) "
             f'translate(-50,-95)" stroke-width="1.6" stroke-linejoin="round">{drawing}</g>'
         )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{CANVAS}" height="{CANVAS}" '
-        f'viewBox="0 0 {CANVAS} {CANVAS}"><defs>{definitions}</defs>{backdrop}{figures}</svg>'
-    )
+        # drawings fill 90 of the 100 units of their own square and stand at 95
+        edges = (
+            centre - 45 * scale, ground - 90 * scale, centre + 45 * scale, ground,
+        )  # fmt: skip
+        left, top, right, bottom = (round(min(max(e / CANVAS, 0), 1), 3) for e in edges)
+        figures.append(_Figure(definitions, placed, (left, top, right, bottom)))
+    return backdrop, figures
 
 
 def _item_svg(item: Item, index: int, rng: random.Random) -> tuple[str, str]:

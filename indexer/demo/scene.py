@@ -146,16 +146,18 @@ def variations(scene: Scene, rng: random.Random, *, held_out_allowed: bool) -> l
     ]
 
 
-def sample_scenes(count: int, seed: int, split: Split) -> list[Scene]:
+def sample_scenes(count: int, seed: int, split: Split, families: bool | None = None) -> list[Scene]:
     """Draw the scenes of one split.
 
-    Training scenes are independent draws without held-out combinations. Validation and test scenes
-    come in families (`variations`), because a gallery without near neighbours asks nothing hard.
+    Training scenes never hold a held-out combination.
 
     Args:
         count: How many scenes, at least 1.
         seed: Same seed, count and split give the same scenes.
         split: Splits draw from different random streams, so they share no scene.
+        families: Whether scenes come in families (`variations`): a gallery without near neighbours
+            asks nothing hard. By default validation and test scenes do, and training scenes are
+            independent draws.
 
     Raises:
         ValueError: `count` is below 1.
@@ -163,10 +165,11 @@ def sample_scenes(count: int, seed: int, split: Split) -> list[Scene]:
     if count < 1:
         raise ValueError(f"a catalogue needs at least 1 image, got {count}")
     rng = random.Random(f"{split}/{seed}")
-    if split == "train":
-        return [sample_scene(rng, held_out_allowed=False) for _ in range(count)]
+    held_out = split != "train"
+    if not (split != "train" if families is None else families):
+        return [sample_scene(rng, held_out_allowed=held_out) for _ in range(count)]
     scenes: list[Scene] = []
     while len(scenes) < count:
-        parent = sample_scene(rng, held_out_allowed=True)
-        scenes += [parent, *variations(parent, rng, held_out_allowed=True)]
+        parent = sample_scene(rng, held_out_allowed=held_out)
+        scenes += [parent, *variations(parent, rng, held_out_allowed=held_out)]
     return scenes[:count]

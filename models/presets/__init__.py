@@ -1,4 +1,4 @@
-"""Presets: an encoder and the composition weights tuned for it, under one name."""
+"""Presets: an encoder, a judge and the composition weights tuned for them, under one name."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from models.composition.vector import CompositionWeights
-from models.settings import EncoderSettings
+from models.settings import EncoderSettings, JudgeSettings
 
 _FOLDER = Path(__file__).parent
 
@@ -17,6 +17,7 @@ class Preset(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: EncoderSettings
+    judge: JudgeSettings
     composition: CompositionWeights
 
 

@@ -1,8 +1,8 @@
-"""`python -m models.training encoder …`: trains the models this package ships, or yours."""
+"""`python -m models.training encoder …`, `… reranker …`: train the models we ship, or yours."""
 
 import argparse
 
-from models.training import encoder
+from models.training import encoder, reranker
 
 
 def main() -> None:
@@ -12,6 +12,11 @@ def main() -> None:
     command = commands.add_parser("encoder", help="train an encoder from image–caption pairs")
     encoder.add_arguments(command)
     command.set_defaults(run=encoder.train)
+    command = commands.add_parser(
+        "reranker", help="train a judge: vision tower, base, LoRA adapter"
+    )
+    reranker.add_arguments(command)
+    command.set_defaults(run=reranker.train)
     options = parser.parse_args()
     options.run(options)
 

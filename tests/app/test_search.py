@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from app.api.schemas import SearchOptions
-from app.api.search import ComposedQuery, SearchLimits, SearchOutcome, SearchService, Upload
+from app.api.search import SearchLimits, SearchService
+from app.api.stages import ComposedQuery, SearchOutcome, Upload
 from app.errors import DeadlineExceeded, InvalidRequest, Overloaded, UnknownImage
 from app.observability import StageTimer
 from models.contracts.intent import Roles
@@ -32,13 +33,17 @@ def search(
     return asyncio.run(service.search(asked, StageTimer()))
 
 
+def found(outcome: SearchOutcome) -> list[str]:
+    return [one.candidate.image.image_id for one in outcome.ranked]
+
+
 def test_the_reference_is_left_out_by_its_content() -> None:
     gallery = FakeGallery(IMAGES)
-    assert [c.image.image_id for c in search(query(), gallery).candidates] == ["two"]
+    assert found(search(query(), gallery)) == ["two"]
     upload = Upload(Image.new("RGB", (8, 8)), "2" * 64)
-    assert [c.image.image_id for c in search(query(upload), gallery).candidates] == ["one"]
+    assert found(search(query(upload), gallery)) == ["one"]
     kept = search(query(exclude_reference=False), gallery)
-    assert [c.image.image_id for c in kept.candidates] == ["one", "two"]
+    assert found(kept) == ["one", "two"]
 
 
 def test_enough_candidates_are_retrieved_for_the_results_asked() -> None:
@@ -78,6 +83,7 @@ def test_edited_roles_are_used() -> None:
     [
         {"top_k": 51},
         {"retrieval_depth": 201},
+        {"rerank_depth": 201},
         {"composition": "union", "intent": Roles(target="a blue sofa")},
     ],
 )

@@ -1,4 +1,4 @@
-// The page is a client of the public API and uses nothing else: POST /search, GET /gallery, …
+// The page is a client of the public API and uses nothing else: POST /search/stream, GET /gallery, …
 
 const $ = (id) => document.getElementById(id);
 const ROLE_WORDS = { preserve: "keep", desired: "want", forbidden: "not" };
@@ -9,14 +9,20 @@ const SOURCE_WORDS = {
   none: "(no attributes to read the image with: a plain sum of image and text)",
 };
 const REASON_WORDS = {
-  rerank_disabled: "not re-ranked: no judge is set up",
-  intent_fallback: "no roles found: plain sum of image and text",
+  rerank_disabled: "Not re-ranked: no judge is set up.",
+  worker_unavailable: "The judge could not be reached, or was lost on the way.",
+  worker_overloaded: "The judge has too much to do right now.",
+  worker_failed: "The judge failed.",
+  deadline: "Time was up before every candidate was judged.",
+  candidates_failed: "Some pictures could not be judged.",
+  intent_fallback: "The query was read in a simpler way than the multimodal model reads it.",
 };
 const EXAMPLES = ["the same but blue", "make it striped", "put it on the beach", "without it, a teapot instead"];
 
 let reference = null; // { id } of the gallery, or { file }
 let nextOffset = null;
 let searching = null; // AbortController of the search under way
+let answers = {}; // { coarse, result }: the same search before and after re-ranking
 
 const element = (tag, properties = {}, ...children) => {
   const node = Object.assign(document.createElement(tag), properties);
@@ -60,19 +66,57 @@ async function search(intent = null) {
   form.append("composition", $("mode").value);
   form.append("top_k", "12");
   if (intent && $("mode").value === "intersection") form.append("intent", JSON.stringify(intent));
+  const mine = searching;
   $("go").disabled = true;
+  $("order").hidden = $("judging").hidden = true;
+  say(null);
   try {
-    const response = await fetch("/search", { method: "POST", body: form, signal: searching.signal });
-    const answer = await response.json();
-    if (!response.ok) return say(answer.detail ?? `The service answered ${response.status}.`);
-    say(null);
+    const response = await fetch("/search/stream", { method: "POST", body: form, signal: mine.signal });
+    if (!response.ok) return say((await response.json()).detail ?? `The service answered ${response.status}.`);
+    answers = {};
     remember();
-    showResults(answer);
-    showRoles(answer.composition.intent);
+    for await (const { event, data } of serverSentEvents(response.body)) TOLD[event]?.(data);
+    if (!answers.result && !$("message").textContent) say("The service stopped answering before the end.");
   } catch (error) {
     if (error.name !== "AbortError") say(`The service cannot be reached: ${error.message}`);
   } finally {
-    $("go").disabled = false;
+    if (searching === mine) {
+      $("go").disabled = false;
+      $("judging").hidden = true;
+    }
+  }
+}
+
+// What to do at each event of a search.
+const TOLD = {
+  intent: (composition) => showRoles(composition.intent),
+  coarse: (answer) => { answers.coarse = answer; show("coarse"); },
+  progress: ({ reranked, of }) => {
+    $("judging").hidden = false;
+    Object.assign($("progress"), { max: of, value: reranked });
+    $("judged").textContent = `judged ${reranked} of ${of}`;
+  },
+  result: (answer) => {
+    answers.result = answer;
+    $("order").hidden = !answer.coverage.reranked;
+    $("order").querySelector("[value=result]").checked = true;
+    show("result");
+  },
+  error: (problem) => say(problem.detail),
+};
+
+// A POST cannot be read with EventSource, so the few rules of the format stand here.
+async function* serverSentEvents(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; ;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (text + value).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const fields = Object.fromEntries(block.split("\n").map((line) => line.split(/: ?(.*)/s)));
+      if (fields.event) yield { event: fields.event, data: JSON.parse(fields.data) };
+    }
   }
 }
 
@@ -91,14 +135,34 @@ function recall() {
   if (id) choose({ id }, `/images/${id.split("/").map(encodeURIComponent).join("/")}`);
 }
 
+// Shows one of the two orders; cards glide to their new places where the browser can do that.
+function show(order) {
+  const answer = answers[order];
+  if (!answer) return;
+  const still = !document.startViewTransition || matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (still) showResults(answer);
+  else document.startViewTransition(() => showResults(answer));
+}
+
 function showResults(answer) {
-  const cards = answer.results.map((result) =>
-    element("li", {}, card(result, [`#${result.rank}`, `score ${result.score.toFixed(3)}`])));
+  const judged = new Map((answers.result ?? answer).results.map((result) => [result.image_id, result.rerank_score]));
+  const cards = answer.results.map((result) => {
+    const { rank, retrieval_rank: was, image_id: id } = result;
+    const place = was === rank ? `#${rank}` : `#${rank} (was #${was})`;
+    const score = judged.get(id) ?? null;
+    const number = score === null ? `score ${result.score.toFixed(3)}` : `judge ${score.toFixed(2)}`;
+    const moved = was > rank ? "up" : was < rank ? "down" : "";
+    const item = element("li", { className: moved }, card(result, [place, number]));
+    item.style.viewTransitionName = `result-${CSS.escape(id)}`;
+    return item;
+  });
   $("results").replaceChildren(...cards);
   if (!cards.length) say("Nothing in the gallery fits the filter.");
+  const { candidates, reranked, reasons } = answer.coverage;
   const stages = Object.entries(answer.timings_ms).map(([stage, ms]) => `${stage} ${ms.toFixed(1)} ms`);
-  const reasons = answer.coverage.reasons.map((reason) => REASON_WORDS[reason] ?? reason);
-  $("timing").textContent = [stages.join(" · "), `best of ${answer.coverage.candidates} candidates`, ...reasons].join(" — ");
+  const done = reranked ? `, ${reranked} of them judged by ${answer.models.judge ?? "the judge"}` : "";
+  $("timing").textContent = `best of ${candidates} candidates${done} — ${stages.join(" · ")}`;
+  $("coverage").replaceChildren(...reasons.map((reason) => element("li", {}, REASON_WORDS[reason] ?? reason)));
 }
 
 function showRoles(intent) {
@@ -145,6 +209,7 @@ async function loadFacts() {
 
 $("form").addEventListener("submit", (event) => { event.preventDefault(); search(); });
 $("mode").addEventListener("change", () => { if (reference && $("text").value) search(); });
+$("order").addEventListener("change", (event) => show(event.target.value));
 $("more").addEventListener("click", loadGallery);
 $("file").addEventListener("change", () => {
   const [file] = $("file").files;

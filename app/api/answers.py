@@ -1,0 +1,77 @@
+"""Domain types → public bodies."""
+
+from typing import Any
+
+from fastapi import Request
+
+from app.api.fusion import Ranked
+from app.api.schemas import (
+    Composition,
+    Coverage,
+    GalleryItem,
+    Models,
+    SearchOptions,
+    SearchResponse,
+    SearchResult,
+)
+from app.api.stages import SearchOutcome
+from app.observability import StageTimer, request_id_var
+from models.contracts.gallery import GalleryImage
+from models.contracts.intent import ComposedIntent
+
+
+def composition(options: SearchOptions, intent: ComposedIntent | None) -> Composition:
+    """How a query was composed."""
+    return Composition(mode=options.composition, intent=intent)
+
+
+def search_response(
+    request: Request,
+    options: SearchOptions,
+    outcome: SearchOutcome,
+    timer: StageTimer,
+    encoder: str,
+) -> SearchResponse:
+    """An outcome as it stands, cut to the results asked for."""
+    return SearchResponse(
+        request_id=request_id_var.get() or "",
+        composition=composition(options, outcome.intent),
+        results=[
+            _result(request, ranked, rank)
+            for rank, ranked in enumerate(outcome.ranked[: options.top_k], start=1)
+        ],
+        coverage=Coverage(
+            candidates=len(outcome.ranked),
+            reranked=outcome.reranked,
+            degraded=outcome.degraded,
+            reasons=outcome.reasons,
+        ),
+        timings_ms=timer.finish(),
+        models=Models(encoder=encoder, judge=outcome.judge),
+    )
+
+
+def gallery_item(request: Request, image: GalleryImage) -> GalleryItem:
+    """An image of the gallery, for browsing."""
+    return GalleryItem(**_described(request, image))
+
+
+def _result(request: Request, ranked: Ranked, rank: int) -> SearchResult:
+    return SearchResult(
+        rank=rank,
+        score=ranked.score,
+        retrieval_rank=ranked.retrieval_rank,
+        retrieval_score=ranked.candidate.retrieval_score,
+        rerank_score=ranked.rerank_score,
+        **_described(request, ranked.candidate.image),
+    )
+
+
+def _described(request: Request, image: GalleryImage) -> dict[str, Any]:
+    return {
+        "image_id": image.image_id,
+        "image_url": request.app.url_path_for("image", image_id=image.image_id),
+        "thumbnail_url": request.app.url_path_for("thumbnail", image_id=image.image_id),
+        "caption": image.caption,
+        "attributes": image.attributes,
+    }

@@ -1,0 +1,129 @@
+"""The first half of a search: reference and text → embedding and intent.
+
+Sources of an intent, in order: the client's own roles, the judge's (`mllm`), the gallery's
+attributes (`facets`), none. The judge composes while the encoder works.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from app.api.ports import Embedding, Gallery, JudgeQuery, QueryEmbedder, ReferenceCopies
+from app.api.rerank import Judging, SecondStage
+from app.api.stages import ComposedQuery
+from app.errors import CandidatesFailed
+from app.observability import StageTimer, request_id_var
+from models.contracts.intent import ComposedIntent
+
+INTENT_FALLBACK = "intent_fallback"
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A query, ready to be embedded and judged.
+
+    Attributes:
+        reference: The reference's embedding.
+        content_hash: Of the reference.
+        intent: The roles; None for the baselines.
+        judge_query: What the judge is asked with; None where it is not to be asked.
+    """
+
+    reference: Embedding
+    content_hash: str
+    intent: ComposedIntent | None
+    judge_query: JudgeQuery | None
+
+
+class Understanding:
+    """Reads composed queries."""
+
+    def __init__(
+        self,
+        embedder: QueryEmbedder,
+        gallery: Gallery,
+        copies: ReferenceCopies | None,
+        second: SecondStage | None,
+    ) -> None:
+        self._embedder, self._gallery = embedder, gallery
+        self._copies, self._second = copies, second
+
+    async def read(
+        self,
+        query: ComposedQuery,
+        rerank: bool,
+        deadline: float,
+        judging: Judging,
+        timer: StageTimer,
+    ) -> Understood:
+        """Read one query.
+
+        Args:
+            query: What the client asks.
+            rerank: Whether candidates are to be judged later.
+            deadline: Of the search, on the event loop's clock, in seconds.
+            judging: Gets the words for what the judge did not do.
+            timer: Stages `embed` and `intent`, which may overlap.
+
+        Raises:
+            UnknownImage: The reference is no gallery image.
+            GalleryUnavailable: There is nothing to search.
+        """
+        reference = query.reference
+        if isinstance(reference, str):
+            with timer.stage("embed"):
+                image, embedding = await self._gallery.get(reference)
+            content_hash = image.content_hash
+            judge_query, intent = await self._ask(
+                query, content_hash, rerank, deadline, judging, timer
+            )
+        else:
+            content_hash = reference.content_hash
+            asking = asyncio.create_task(
+                self._ask(query, content_hash, rerank, deadline, judging, timer)
+            )
+            try:
+                with timer.stage("embed"):
+                    embedding = await self._embedder.encode_reference(reference.picture)
+                judge_query, intent = await asking
+            finally:
+                asking.cancel()  # nothing is left running when the encoder fails or the client goes
+        if intent is None and query.options.composition == "intersection":
+            with timer.stage("intent"):
+                intent = await self._embedder.compose(
+                    embedding, query.modification_text, query.options.intent
+                )
+        return Understood(embedding, content_hash, intent, judge_query)
+
+    async def _ask(
+        self,
+        query: ComposedQuery,
+        content_hash: str,
+        rerank: bool,
+        deadline: float,
+        judging: Judging,
+        timer: StageTimer,
+    ) -> tuple[JudgeQuery | None, ComposedIntent | None]:
+        """What to ask the judge with, and its intent if it was to give one and did."""
+        if self._second is None or self._copies is None:
+            return None, None
+        options = query.options
+        roles_wanted = options.composition == "intersection" and options.intent is None
+        compose = roles_wanted and self._second.composes
+        if not (compose or rerank):
+            return None, None
+        try:
+            if isinstance(query.reference, str):
+                jpeg = await self._copies.of_gallery(content_hash)
+            else:
+                jpeg = await self._copies.of_upload(query.reference.picture)
+        except CandidatesFailed as error:
+            judging.note(error.reason)
+            return None, None
+        judge_query = JudgeQuery(request_id_var.get() or "search", jpeg, query.modification_text)
+        if not compose:
+            return judge_query, None
+        with timer.stage("intent"):
+            intent = await self._second.compose(judge_query, deadline, judging)
+        if intent is None:
+            judging.note(INTENT_FALLBACK)
+        return judge_query, intent

@@ -1,0 +1,116 @@
+"""Which worker to ask: the same query always the same one, and none that is known to be gone.
+
+A worker keeps the keys and values of a query's prompt, so compose and rerank of one query belong on
+one machine. Rendezvous hashing does that without a shared table: every API process orders the
+workers alike, and a worker that leaves moves no other's queries.
+
+A worker that fails is left out at once and looked at in the background, after a wait that doubles
+up to a cap; it comes back when its `/readyz` says so. No search ever pays for trying.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+from pydantic import ValidationError
+
+from app.api.settings import WorkerSettings
+from models.contracts.rerank import WorkerInfo
+
+_log = logging.getLogger(__name__)
+
+_LOOK_TIMEOUT_S = 2.0  # a busy worker may be slow to say that it is ready
+_TICK_S = 0.25
+
+
+@dataclass
+class Worker:
+    """What is known of one worker.
+
+    Attributes:
+        url: Its address, without a slash at the end.
+        live: Whether it is asked.
+        failures: In a row.
+        look_at: When to look whether it is ready, on the monotonic clock; None: no need to.
+        judge: Version of its judge, once it told.
+    """
+
+    url: str
+    live: bool = True
+    failures: int = 0
+    look_at: float | None = 0.0
+    judge: str | None = None
+
+
+class WorkerPool:
+    """The workers there are, and which of them to ask."""
+
+    def __init__(self, http: httpx.AsyncClient, settings: WorkerSettings) -> None:
+        self._http, self._settings = http, settings
+        self._workers = [Worker(url) for url in settings.urls]
+        self._judge: str | None = None
+
+    @property
+    def judge(self) -> str | None:
+        """The version of the judge that answered last."""
+        return self._judge
+
+    def order(self, key: bytes) -> Sequence[Worker]:
+        """The live workers, the one this key belongs to first."""
+        live = [worker for worker in self._workers if worker.live]
+        return sorted(live, key=lambda worker: _affinity(worker.url, key), reverse=True)
+
+    def answered(self, worker: Worker, judge: str) -> None:
+        """It gave a whole answer."""
+        worker.live, worker.failures, worker.look_at = True, 0, None
+        worker.judge = self._judge = judge
+
+    def failed(self, worker: Worker, why: str) -> None:
+        """It is gone: leave it out until it says that it is ready."""
+        if worker.live:
+            _log.warning("worker %s is left out: %s", worker.url, why)
+        wait_s = min(
+            self._settings.retry_after_s * 2 ** min(worker.failures, 30),
+            self._settings.max_retry_after_s,
+        )
+        worker.live = False
+        worker.failures += 1
+        worker.look_at = time.monotonic() + wait_s
+
+    def suspect(self, worker: Worker) -> None:
+        """Slow or odd is not gone: keep asking it, but have a look."""
+        if worker.live:
+            worker.look_at = time.monotonic()
+
+    async def watch(self) -> None:
+        """Look at new, suspected and failed workers when they are due; runs until cancelled."""
+        tick_s = min(_TICK_S, self._settings.retry_after_s)
+        while True:
+            now = time.monotonic()
+            due = [w for w in self._workers if w.look_at is not None and w.look_at <= now]
+            await asyncio.gather(*(self._look(worker) for worker in due))
+            await asyncio.sleep(tick_s)
+
+    async def _look(self, worker: Worker) -> None:
+        timeout = httpx.Timeout(_LOOK_TIMEOUT_S, connect=self._settings.connect_timeout_s)
+        try:
+            ready = await self._http.get(f"{worker.url}/readyz", timeout=timeout)
+            if ready.status_code != httpx.codes.OK:
+                return self.failed(worker, f"not ready ({ready.status_code})")
+            answer = await self._http.get(f"{worker.url}/v1/info", timeout=timeout)
+            info = WorkerInfo.model_validate_json(answer.content)
+        except httpx.HTTPError as error:
+            return self.failed(worker, f"{type(error).__name__} {error}".strip())
+        except ValidationError:
+            return self.failed(worker, "its /v1/info is not what a worker says")
+        if not worker.live or worker.judge is None:
+            _log.info("worker %s is in service: judge %s", worker.url, info.judge)
+        return self.answered(worker, info.judge)
+
+
+def _affinity(url: str, key: bytes) -> bytes:
+    return hashlib.sha256(url.encode() + b"\0" + key).digest()

@@ -1,0 +1,42 @@
+"""What only the worker can answer with, besides `app.errors`; HTTP codes: `error_handlers.py`."""
+
+from app.errors import Overloaded, ServiceError
+
+
+class QueueFull(Overloaded):
+    """More visual tokens are queued than the worker is set up for.
+
+    Attributes:
+        retry_after_s: When there should be room, by what the device has lately got done.
+    """
+
+    def __init__(self, queued_visual_tokens: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"the worker is full: {queued_visual_tokens:,} visual tokens are queued; "
+            f"try again in {retry_after_s} s"
+        )
+        self.retry_after_s = retry_after_s
+
+
+class NotReady(ServiceError):
+    """The judge is warming up, or its warm-up failed."""
+
+    type = "not-ready"
+
+
+class ShuttingDown(NotReady):
+    """The worker stops; another one has to answer."""
+
+    type = "shutting-down"
+
+
+class IntentUnreadable(ServiceError):
+    """What the judge composed has not the form of an intent; asking again will not help."""
+
+    type = "unreadable-intent"
+
+
+class ComposeFailed(ServiceError):
+    """The judge failed to compose an intent; the log has the details."""
+
+    type = "judge-failed"

@@ -1,0 +1,120 @@
+"""A worker from its first moment to its last: load, warm up, serve, drain, stop."""
+
+import asyncio
+import gc
+import logging
+
+from app.worker.batcher import Batcher
+from app.worker.candidates import CandidateImages
+from app.worker.device_thread import DeviceThread
+from app.worker.errors import NotReady
+from app.worker.feature_cache import FeatureCache
+from app.worker.job_queue import JobQueue
+from app.worker.judging import Judging
+from app.worker.ports import Judge
+from app.worker.prefix_cache import PrefixCache
+from app.worker.schedule import Schedule
+from app.worker.service import JudgeService
+from app.worker.settings import WorkerSettings
+from models.contracts.rerank import WorkerInfo
+from models.image_store import ImageStore
+from models.images import ImageLimits
+
+_log = logging.getLogger(__name__)
+
+_CHUNKS_AHEAD = 3  # one on the device, one ready, one in decoding
+_JOIN_S = 5.0  # a step takes far less; a device that hangs is given up
+
+
+class Worker:
+    """The judge, the thread it runs on, and what serves requests with it."""
+
+    def __init__(self, settings: WorkerSettings, judge: Judge, device: DeviceThread) -> None:
+        self._settings = settings
+        self._judge = judge
+        self._device = device
+        self._not_ready: str | None = "the judge is warming up"
+        self._draining: asyncio.Task[None] | None = None
+        features = FeatureCache(settings.feature_cache_mb * 1_000_000)
+        self._images = CandidateImages(
+            ImageStore(settings.image_store), judge, features, settings.decode_threads
+        )
+        self._queue = JobQueue(
+            Schedule(settings.chunk_size, settings.max_queued_visual_tokens),
+            self._images.fetch,
+            ahead=_CHUNKS_AHEAD * settings.chunk_size,
+        )
+        prefixes = PrefixCache(settings.prefix_cache, settings.prefix_ttl_s)
+        self._batcher = Batcher(
+            self._queue, Judging(judge, features, prefixes), settings.chunk_size
+        )
+        limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
+        self._service = JudgeService(judge, self._queue, limits)
+
+    @property
+    def service(self) -> JudgeService:
+        """What answers requests.
+
+        Raises:
+            NotReady: Not yet, or not any more.
+        """
+        self.check_ready()
+        return self._service
+
+    def check_ready(self) -> None:
+        """Check that jobs are admitted.
+
+        Raises:
+            NotReady: They are not; says why.
+        """
+        if self._not_ready is None:
+            self._queue.check_open()
+        else:
+            raise NotReady(self._not_ready)
+
+    def info(self) -> WorkerInfo:
+        """Who judges, where, and how much waits."""
+        return WorkerInfo(
+            judge=self._judge.version,
+            device=self._judge.device_reason,
+            chunk_size=self._settings.chunk_size,
+            max_queued_visual_tokens=self._settings.max_queued_visual_tokens,
+            queued_visual_tokens=self._queue.queued_visual_tokens,
+        )
+
+    async def warm_up(self) -> None:
+        """Run the judge once at its usual size, then begin to serve."""
+        try:
+            await asyncio.wrap_future(self._device.call(self._warm_up))
+        except Exception:
+            _log.exception("not ready: the judge's warm-up failed")
+            self._not_ready = "the judge's warm-up failed; the log has the details"
+            return
+        self._device.call(self._batcher.run)
+        self._not_ready = None
+        _log.info("judge %s ready on %s", self._judge.version, self._judge.device_reason)
+
+    def begin_drain(self) -> "asyncio.Task[None]":
+        """Stop admitting at once; finish what is queued within the grace, hand back the rest."""
+        if self._draining is None:
+            self._queue.stop_admitting()
+            self._draining = asyncio.ensure_future(self._drain())
+        return self._draining
+
+    async def stop(self) -> None:
+        """Drain, then let go of the device and of everything else."""
+        await self.begin_drain()
+        if not await asyncio.to_thread(self._device.stop, _JOIN_S):
+            _log.error("the device does not answer; its thread is given up")
+        self._images.close()
+
+    async def _drain(self) -> None:
+        if not await asyncio.to_thread(self._queue.wait_idle, self._settings.shutdown_grace_s):
+            _log.warning("the grace is over; the jobs that are left are handed back")
+        self._queue.close()
+
+    def _warm_up(self) -> None:
+        self._judge.warm_up(self._settings.chunk_size)
+        # What is alive now stays alive: a collector that never walks it never pauses for it
+        gc.collect()
+        gc.freeze()

@@ -1,0 +1,99 @@
+"""The worker's composition root: settings → judge, batcher, service, HTTP. Run it with uvicorn:
+
+uvicorn app.worker.main:app
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+
+from app.observability import configure_logging
+from app.worker import error_handlers
+from app.worker.device_thread import DeviceThread
+from app.worker.early_shutdown import early_shutdown
+from app.worker.lifecycle import Worker
+from app.worker.ports import Judge
+from app.worker.request_context import RequestContext
+from app.worker.routes import router
+from app.worker.settings import WorkerSettings
+from models.presets import load_preset
+from models.settings import check_no_unknown
+
+_log = logging.getLogger(__name__)
+
+_CANDIDATES_BYTES = 1_000_000  # a thousand ids and hashes
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`app` is made when it is first asked for: importing this module reads no environment."""
+    if name != "app":
+        raise AttributeError(name)
+    made = globals()["app"] = create_app()
+    return made
+
+
+def create_app(settings: WorkerSettings | None = None, judge: Judge | None = None) -> FastAPI:
+    """Put the worker together.
+
+    Args:
+        settings: Default: from the environment.
+        judge: Default: loaded as the settings say, on the thread that owns the device.
+
+    Raises:
+        ValueError: The environment holds unknown or bad settings.
+    """
+    if settings is None:
+        check_no_unknown(os.environ, "CIR_WORKER__", WorkerSettings)
+        settings = WorkerSettings()
+    configure_logging(settings.log_level)
+    app = FastAPI(
+        title="Composed image retrieval: worker",
+        summary="Composes intents and judges candidates; the API's companion on the device.",
+        version="0.1.0",
+        lifespan=_lifespan,
+    )
+    # base64 in JSON is a third longer than the bytes it stands for
+    max_body = settings.max_upload_bytes * 4 // 3 + _CANDIDATES_BYTES
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=max_body)
+    app.add_middleware(RequestContext)  # added last, so it is the outermost
+    app.state.settings, app.state.judge = settings, judge
+    app.include_router(router)
+    error_handlers.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Load the judge, serve while it warms up, and let go of it in order.
+
+    A judge that cannot be loaded fails the start: the process exits, which cannot be overlooked.
+    """
+    settings: WorkerSettings = app.state.settings
+    judge: Judge | None = app.state.judge
+    device = DeviceThread()
+    if judge is None:
+        judge = await asyncio.wrap_future(device.call(lambda: _load_judge(settings)))
+    worker = app.state.worker = Worker(settings, judge, device)
+    with early_shutdown(worker.begin_drain, settings.shutdown_grace_s):
+        warming = asyncio.create_task(worker.warm_up())
+        try:
+            yield
+        finally:
+            warming.cancel()
+            await worker.stop()
+
+
+def _load_judge(settings: WorkerSettings) -> Judge:
+    """Load the judge of the settings, or else of the preset."""
+    chosen = settings.judge or load_preset(settings.preset).judge
+    # models.reranker takes seconds to import: not before it is needed, and on the device's thread
+    from models.reranker.judge import Judge as RealJudge  # noqa: PLC0415
+
+    # it knows its own kinds of picture and prefix only, and is given no others
+    return cast(Judge, RealJudge(chosen))

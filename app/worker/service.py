@@ -1,0 +1,151 @@
+"""The use case: a request becomes a job, what the device delivers becomes the answer.
+
+Knows asyncio and the job queue, nothing of HTTP. What a job delivers is carried from the device's
+thread to the event loop of whoever waits.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+from app.errors import InvalidReference, ServiceError
+from app.worker.job_queue import JobQueue
+from app.worker.jobs import ComposeJob, Job, Query, RerankJob
+from app.worker.ports import Judge, PreparedImage
+from models.contracts.intent import ComposedIntent
+from models.contracts.rerank import (
+    ComposeRequest,
+    ComposeResponse,
+    RerankChunk,
+    RerankEnd,
+    RerankRequest,
+)
+from models.images import ImageLimits, InvalidImage, decode_image
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """Carries what any thread delivers to the event loop it was made on."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[T] = asyncio.Queue()
+
+    def deliver(self, item: T) -> None:
+        """Hand an item over; returns at once."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+
+    async def take(self) -> T:
+        """The next item, waiting for it."""
+        return await self._queue.get()
+
+
+class Waiting:
+    """A job in the queue for as long as somebody waits for it: no longer than its deadline.
+
+    The event loop watches the deadline, so that it holds even while the device is busy.
+    """
+
+    def __init__(self, queue: JobQueue, job: Job) -> None:
+        self._queue = queue
+        self._job = job
+        queue.submit(job)
+        left_s = max(0.0, job.query.deadline - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(left_s, queue.end, job, "deadline")
+
+    def leave(self) -> None:
+        """Nobody waits any more. Does nothing to a job that is over."""
+        self._timer.cancel()
+        self._queue.leave(self._job)
+
+
+class RerankStream:
+    """The answer of a rerank, line by line."""
+
+    def __init__(self, waiting: Waiting, mailbox: Mailbox[RerankChunk | RerankEnd]) -> None:
+        self._waiting = waiting
+        self._mailbox = mailbox
+
+    async def lines(self) -> AsyncIterator[RerankChunk | RerankEnd]:
+        """Chunks as they are judged, then the end."""
+        while True:
+            line = await self._mailbox.take()
+            yield line
+            if isinstance(line, RerankEnd):
+                return
+
+    def leave(self) -> None:
+        """To be called when nobody reads any more, be it because the end was read."""
+        self._waiting.leave()
+
+
+class JudgeService:
+    """Composes and re-ranks."""
+
+    def __init__(self, judge: Judge, queue: JobQueue, limits: ImageLimits) -> None:
+        self._judge = judge
+        self._queue = queue
+        self._limits = limits
+
+    async def compose(self, request: ComposeRequest, arrived_at: float) -> ComposeResponse:
+        """The intent of a query. A caller who is cancelled takes the job along.
+
+        Args:
+            request: What is asked.
+            arrived_at: When, in seconds of `time.monotonic`; the deadline counts from there.
+
+        Raises:
+            DeadlineExceeded: Not composed in time.
+            IntentUnreadable: The judge found no intent.
+            InvalidReference: The reference image cannot be used.
+            ComposeFailed: The judge failed.
+            QueueFull: Too much is queued already.
+            ShuttingDown: The worker stops.
+        """
+        query = await self._query(request, arrived_at)
+        mailbox: Mailbox[ComposedIntent | ServiceError] = Mailbox()
+        waiting = Waiting(self._queue, ComposeJob(query, mailbox.deliver))
+        try:
+            answer = await mailbox.take()
+        finally:
+            waiting.leave()
+        if isinstance(answer, ServiceError):
+            raise answer
+        return ComposeResponse(intent=answer, judge=self._judge.version)
+
+    async def rerank(self, request: RerankRequest, arrived_at: float) -> RerankStream:
+        """Begin to judge candidates; the stream must be left when nobody reads it any more.
+
+        Raises:
+            InvalidReference: The reference image cannot be used.
+            QueueFull: Too much is queued already.
+            ShuttingDown: The worker stops.
+        """
+        query = await self._query(request, arrived_at)
+        mailbox: Mailbox[RerankChunk | RerankEnd] = Mailbox()
+        job = RerankJob(
+            query, request.target, request.candidates, self._judge.version, mailbox.deliver
+        )
+        return RerankStream(Waiting(self._queue, job), mailbox)
+
+    async def _query(self, request: ComposeRequest, arrived_at: float) -> Query:
+        self._queue.check_admits()  # a full worker does not decode what it will refuse
+        reference, reference_hash = await asyncio.to_thread(self._read, request.reference_image)
+        return Query(
+            request.query_id,
+            reference,
+            reference_hash,
+            request.modification_text,
+            deadline=arrived_at + request.deadline_ms / 1000,
+        )
+
+    def _read(self, data: bytes) -> tuple[PreparedImage, str]:
+        try:
+            picture = decode_image(data, self._limits)
+        except InvalidImage as error:
+            raise InvalidReference(f"the reference image cannot be used: {error}") from error
+        return self._judge.prepare(picture), hashlib.sha256(data).hexdigest()

@@ -1,0 +1,36 @@
+"""The worker's settings: environment variables with the prefix `CIR_WORKER__`."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.settings import JudgeSettings
+
+
+class WorkerSettings(BaseSettings):
+    """Everything that can be set; frozen, built once in the composition root."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CIR_WORKER__", env_nested_delimiter="__", frozen=True, protected_namespaces=()
+    )
+
+    preset: str = Field("demo", description="encoder, judge and weights that belong together")
+    judge: JudgeSettings | None = Field(None, description="overrides the preset's judge")
+    image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
+    chunk_size: int = Field(8, ge=1, description="most candidates judged together")
+    max_queued_visual_tokens: int = Field(
+        65_536, ge=1, description="beyond this: 429, Retry-After; one larger query is taken alone"
+    )
+    prefix_cache: int = Field(16, ge=0, description="queries whose prefix is kept on the device")
+    prefix_ttl_s: float = Field(30, gt=0, description="a prefix not used for this long is let go")
+    feature_cache_mb: int = Field(
+        512, ge=0, description="device memory for visual features of recent candidates"
+    )
+    decode_threads: int = Field(4, ge=1, description="threads that decode candidates")
+    max_upload_bytes: int = Field(10_000_000, ge=1, description="largest reference image")
+    max_pixels: int = Field(50_000_000, ge=1, description="largest reference image, width × height")
+    shutdown_grace_s: float = Field(
+        10, ge=0, description="on SIGTERM, finish queued work for this long; hand back the rest"
+    )
+    log_level: str = Field("info", description="debug, info, warning or error")

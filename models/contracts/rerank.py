@@ -1,0 +1,96 @@
+"""What the API and the worker agree on: the requests and answers of `/v1/compose`, `/v1/rerank`.
+
+A rerank answer is a stream of lines (NDJSON): any number of `RerankChunk`, then one `RerankEnd`. A
+stream without its `RerankEnd` was cut off; the chunks before it still hold.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
+
+from models.contracts.intent import ComposedIntent
+
+MAX_TEXT_CHARS = 1000
+MAX_CANDIDATES = 1000
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ComposeRequest(_Contract):
+    """Ask what the modification text wants of the reference image."""
+
+    query_id: str = Field(min_length=1, max_length=100, description="the API's request id")
+    reference_image: Base64Bytes = Field(description="the reference at re-rank size, as JPEG")
+    modification_text: Text
+    deadline_ms: int = Field(ge=1, description="answer within, counted from arrival")
+
+
+class ComposeResponse(_Contract):
+    """The composed intent; its source is `mllm`."""
+
+    intent: ComposedIntent
+    judge: str = Field(description="version of the judge")
+
+
+class Candidate(_Contract):
+    """A gallery image to judge; the worker reads its re-rank copy from the image store."""
+
+    image_id: str = Field(min_length=1)
+    content_hash: str = Field(min_length=1, pattern=r"^[0-9A-Za-z]+$")
+
+
+class RerankRequest(ComposeRequest):
+    """Ask for each candidate whether it fits. Candidates are judged in the order given."""
+
+    target: Text | None = Field(
+        None, description="the wished-for picture in words; composed by the judge where null"
+    )
+    candidates: list[Candidate] = Field(min_length=1, max_length=MAX_CANDIDATES)
+
+
+class Judgement(_Contract):
+    """One candidate's score."""
+
+    image_id: str
+    score: float = Field(ge=0, le=1, description="σ(z_yes − z_no)")
+
+
+class RerankChunk(_Contract):
+    """Candidates judged together."""
+
+    type: Literal["chunk"] = "chunk"
+    scores: list[Judgement]
+
+
+class FailedCandidate(_Contract):
+    """A candidate that could not be judged."""
+
+    image_id: str
+    reason: str = Field(description="a sentence")
+
+
+class RerankEnd(_Contract):
+    """The last line of every complete answer.
+
+    `status`: `complete` (every candidate is scored or failed), `deadline` (time was up),
+    `shutting_down` (the worker stops and hands back the rest), `failed` (the judge failed).
+    """
+
+    type: Literal["end"] = "end"
+    status: Literal["complete", "deadline", "shutting_down", "failed"]
+    failed: list[FailedCandidate] = []
+    judge: str = Field(description="version of the judge")
+
+
+class WorkerInfo(_Contract):
+    """What `/v1/info` tells about a worker."""
+
+    judge: str
+    device: str = Field(description="where the judge runs, and why there")
+    chunk_size: int = Field(description="most candidates judged together")
+    max_queued_visual_tokens: int
+    queued_visual_tokens: int

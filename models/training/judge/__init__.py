@@ -1,0 +1,1 @@
+"""Trains a judge from scratch in the stages of a real one: vision tower, base, adapter."""

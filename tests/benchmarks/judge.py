@@ -1,0 +1,237 @@
+"""Measures the judge on a demo catalogue: intents, judgements, and what re-ranking is worth.
+
+    python -m tests.benchmarks.judge --catalogue data/test --queries 400
+
+In memory, with the real encoder, composer and judge, and the fusion the service uses: what the
+models are worth, without a server. Every coarse order is re-ranked by the same judge, which names
+its target itself, as the worker does.
+"""
+
+import argparse
+import json
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from app.api.fusion import fuse
+from app.api.ports import Candidate
+from indexer.metrics import average_precision_at_k, recall_at_k
+from indexer.reader import ImageRow, read_manifest
+from models.composition.composer import Composer
+from models.contracts.gallery import GalleryImage
+from models.contracts.intent import ComposedIntent
+from models.encoder import ImageTextEncoder
+from models.images import ImageLimits, decode_image
+from models.presets import load_preset
+from models.reranker.judge import Judge, VisualFeatures
+from models.reranker.prompt import UnreadableIntent
+from models.settings import JudgeSettings
+from models.training.judge.lessons import Lessons, Negatives, read_lessons
+from tests.benchmarks.composition import Bench
+
+DEPTH = 50
+NEGATIVES = 8
+CHUNK = 16
+
+
+class Sight:
+    """A judge and what it saw: every picture passes the vision tower once."""
+
+    def __init__(self, judge: Judge, rows: Sequence[ImageRow]) -> None:
+        self.judge = judge
+        self.prepared = [
+            judge.prepare(decode_image(row.read_bytes(), ImageLimits()))
+            for row in tqdm(rows, "prepare")
+        ]
+        self.features: list[VisualFeatures] = []
+        for start in tqdm(range(0, len(rows), CHUNK), "see"):
+            self.features += judge.features(self.prepared[start : start + CHUNK])
+
+    def intent(self, reference: int, text: str) -> ComposedIntent | None:
+        """The judge's intent, if it can be read."""
+        try:
+            return self.judge.compose(self.judge.begin(self.prepared[reference], text))
+        except UnreadableIntent:
+            return None
+
+    def scores(
+        self, reference: int, text: str, target: str | None, candidates: Sequence[int]
+    ) -> list[float]:
+        """One score per candidate."""
+        prefix = self.judge.begin(self.prepared[reference], text)
+        if target is not None:
+            prefix = self.judge.with_target(prefix, target)
+        found: list[float] = []
+        for start in range(0, len(candidates), CHUNK):
+            chunk = [self.features[i] for i in candidates[start : start + CHUNK]]
+            found += self.judge.score(prefix, chunk)
+        return found
+
+
+def area_under_roc(right: Sequence[float], wrong: Sequence[float]) -> float:
+    """How often a right pair scores above a wrong one; ties count half (Mann–Whitney U)."""
+    ranks = np.argsort(np.argsort(np.concatenate([right, wrong]), kind="stable")) + 1.0
+    values = np.concatenate([right, wrong])
+    for value in np.unique(values):  # ties share their mean rank
+        same = values == value
+        ranks[same] = ranks[same].mean()
+    u = ranks[: len(right)].sum() - len(right) * (len(right) + 1) / 2
+    return float(u / (len(right) * len(wrong)))
+
+
+def judgements(
+    sight: Sight, lessons: Lessons, count: int, composed: Mapping[int, ComposedIntent | None]
+) -> dict[str, float]:
+    """AUC over right answers and hard negatives, for each way to show the target."""
+    negatives, rng = Negatives(lessons), random.Random(3)
+    ways: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+    for number, query in enumerate(tqdm(lessons.queries[:count], "judge")):
+        right = sorted(query.answers)[:4]
+        wrong = list(dict.fromkeys(negatives.draw(query, NEGATIVES, rng)))
+        intent = composed.get(number)
+        targets = {
+            "target by the judge": intent.target if intent else None,
+            "true target": query.target,
+            "no target": None,
+        }
+        for way, target in targets.items():
+            scores = sight.scores(query.reference, query.text, target, right + wrong)
+            ways[way][0].extend(scores[: len(right)])
+            ways[way][1].extend(scores[len(right) :])
+    return {way: area_under_roc(*scores) for way, scores in ways.items()}
+
+
+def reranked(
+    sight: Sight,
+    coarse: Mapping[str, np.ndarray],
+    bench: Bench,
+    composed: Mapping[int, ComposedIntent | None],
+    weight: float,
+) -> dict[str, np.ndarray]:
+    """(queries, 4) per composition: mAP@10 and recall@1, before and after re-ranking; recall@50."""
+    table: dict[str, list[list[float]]] = defaultdict(list)
+    for number in tqdm(range(len(bench.queries)), "rerank"):
+        reference, answers = bench.references[number], bench.answers[number]
+        tops = {}
+        for name, similarity in coarse.items():
+            row = similarity[number]
+            best = np.argpartition(-row, DEPTH)[:DEPTH]
+            tops[name] = best[np.argsort(-row[best], kind="stable")].tolist()
+        wanted = sorted({i for top in tops.values() for i in top})
+        intent = composed[number]
+        scores = sight.scores(
+            reference, bench.texts[number], intent.target if intent else None, wanted
+        )
+        known = {str(i): score for i, score in zip(wanted, scores, strict=True)}
+        for name, top in tops.items():
+            candidates = [
+                Candidate(
+                    GalleryImage(image_id=str(i), content_hash="0"), float(coarse[name][number][i])
+                )
+                for i in top
+            ]
+            after = [int(r.candidate.image.image_id) for r in fuse(candidates, known, weight)]
+            table[name].append(
+                [
+                    average_precision_at_k(top, answers, 10), recall_at_k(top, answers, 1),
+                    average_precision_at_k(after, answers, 10), recall_at_k(after, answers, 1),
+                    recall_at_k(top, answers, DEPTH),
+                ]
+            )  # fmt: skip
+    return {name: np.array(rows) for name, rows in table.items()}
+
+
+def similarities(
+    bench: Bench, composed: Mapping[int, ComposedIntent | None]
+) -> dict[str, np.ndarray]:
+    """(queries, N) per composition; the reference itself is left out."""
+    composer = Composer(bench.spec, bench.encoder.encode_texts, bench.weights)
+    by_judge = [composed[n] or bench.facet_intents[n] for n in range(len(bench.queries))]
+    ways = {
+        "text": ("text", bench.facet_intents), "image": ("image", bench.facet_intents),
+        "union": ("union", bench.facet_intents),
+        "intersection, facets": ("intersection", bench.facet_intents),
+        "intersection, judge": ("intersection", by_judge),
+        "intersection, true roles": ("intersection", bench.true_intents),
+    }  # fmt: skip
+    found = {}
+    for name, (mode, intents) in ways.items():
+        vectors = np.stack(
+            [
+                composer.embed(mode, bench.gallery[reference], text, intent)  # type: ignore[arg-type]
+                for reference, text, intent in zip(
+                    bench.references, bench.texts, intents, strict=True
+                )
+            ]
+        )
+        found[name] = vectors @ bench.gallery.T
+        found[name][np.arange(len(vectors)), bench.references] = -np.inf
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--catalogue", type=Path, required=True, help="made by `indexer demo`")
+    parser.add_argument("--queries", type=int, default=400)
+    parser.add_argument("--weight", type=float, default=1.0, help="of the rerank score")
+    parser.add_argument("--tune", action="store_true", help="try weights; validation queries only")
+    parser.add_argument("--preset", default="demo")
+    options = parser.parse_args()
+    preset = load_preset(options.preset)
+    rows = read_manifest(options.catalogue / "manifest.jsonl")
+    lines = (options.catalogue / "queries.jsonl").read_text("utf-8").splitlines()
+    queries = [json.loads(line) for line in lines][: options.queries]
+    bench = Bench(rows, queries, ImageTextEncoder(preset.encoder))
+    bench.weights = preset.composition
+    lessons = read_lessons(options.catalogue)
+
+    sight = Sight(Judge(preset.judge), rows)
+    print(f"{len(queries)} queries, gallery of {len(rows)}, judge {sight.judge.version}")
+    composed = {
+        n: sight.intent(bench.references[n], bench.texts[n])
+        for n in tqdm(range(len(queries)), "compose")
+    }
+    _report_intents(queries, composed)
+    auc = judgements(sight, lessons, len(queries), composed)
+    if preset.judge.base == "demo":
+        base = JudgeSettings(
+            base=preset.judge.base_source, visual_tokens=preset.judge.visual_tokens
+        )
+        plain = judgements(Sight(Judge(base), rows), lessons, len(queries), composed)
+    else:
+        plain = {}
+    print("| AUC on hard negatives | base and adapter | base alone |\n|---|---|---|")
+    for way, value in auc.items():
+        print(f"| {way} | {value:.3f} | {plain.get(way, float('nan')):.3f} |")
+
+    coarse = similarities(bench, composed)
+    for weight in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if options.tune else (options.weight,):
+        table = reranked(sight, coarse, bench, composed, weight)
+        print(f"rerank weight {weight}, top {DEPTH}")
+        print("| composition | recall@50 | mAP@10 | re-ranked | recall@1 | re-ranked |")
+        print("|---|---|---|---|---|---|")
+        for name, values in table.items():
+            ap, r1, ap_after, r1_after, r50 = values.mean(axis=0)
+            print(f"| {name} | {r50:.3f} | {ap:.3f} | {ap_after:.3f} | {r1:.3f} | {r1_after:.3f} |")
+
+
+def _report_intents(
+    queries: Sequence[dict],  # type: ignore[type-arg]
+    composed: Mapping[int, ComposedIntent | None],
+) -> None:
+    right: dict[str, list[bool]] = defaultdict(list)
+    for number, query in enumerate(queries):
+        intent = composed[number]
+        right[query["edit"]].append(intent is not None and intent.target == query["target"])
+    share = np.mean([one for many in right.values() for one in many])
+    by_edit = {edit: round(float(np.mean(many)), 2) for edit, many in sorted(right.items())}
+    print(f"targets named word for word: {share:.3f}; by edit {by_edit}")
+
+
+if __name__ == "__main__":
+    main()
