@@ -56,7 +56,7 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
     base = _folder(settings.base_source, "base")
     try:
         config = AutoConfig.from_pretrained(base)
-        model = AutoModelForImageTextToText.from_pretrained(
+        model: Any = AutoModelForImageTextToText.from_pretrained(
             base,
             config=config,
             dtype=torch.float32,
@@ -77,8 +77,10 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
             [*hashes, prompt.VERSION, str(settings.visual_tokens), str(_CODE_VERSION)]
         ).encode()
     ).hexdigest()[:10]
+    ready: Any = model.to(device=device, dtype=dtype)
+    ready.eval().requires_grad_(False)
     return LoadedJudge(
-        model=model.to(device=device, dtype=dtype).eval().requires_grad_(False),
+        model=ready,
         processor=processor,
         device=device,
         device_reason=f"{reason}, {str(dtype).removeprefix('torch.')}",

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import (
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
@@ -46,7 +47,7 @@ VISION: dict[str, Any] = {
 TEXT: dict[str, Any] = {
     "hidden_size": 256, "intermediate_size": 640, "num_hidden_layers": 4,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
-    "max_position_embeddings": 4096,
+    "max_position_embeddings": 4096, "initializer_range": 0.04,
     "rope_parameters": {
         "rope_type": "default", "rope_theta": 10000.0, "mrope_interleaved": True,
         "mrope_section": [12, 10, 10],
@@ -71,11 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures", type=int, default=24000, help="the language side learns from the first N"
     )
-    parser.add_argument("--vision-steps", type=int, default=1100)
+    parser.add_argument("--vision-steps", type=int, default=1000)
     parser.add_argument("--base-steps", type=int, default=1200)
     parser.add_argument("--adapter-steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=96, help="pictures of a vision step")
-    parser.add_argument("--rows", type=int, default=40, help="rows of a base step")
+    parser.add_argument("--rows", type=int, default=32, help="rows of a base step")
     parser.add_argument("--queries", type=int, default=16, help="queries of an adapter step")
     parser.add_argument("--candidates", type=int, default=8, help="candidates per query")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
@@ -152,18 +153,23 @@ def _train_adapter(options: argparse.Namespace, work: Path) -> None:
 def _tower(
     options: argparse.Namespace, config: Qwen3VLVisionConfig, work: Path
 ) -> Qwen3VLVisionModel:
-    data = load_grounded(options.catalogue / "manifest.jsonl", config, IMAGE_PX)
-    exam = load_grounded(options.validation / "manifest.jsonl", config, IMAGE_PX)
-    return train_vision(
-        data,
-        exam,
-        config,
-        work / "vision.pt",
-        steps=options.vision_steps,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-    )
+    done = work / "tower.safetensors"
+    if not done.exists():
+        tower = train_vision(
+            load_grounded(options.catalogue / "manifest.jsonl", config, IMAGE_PX),
+            load_grounded(options.validation / "manifest.jsonl", config, IMAGE_PX),
+            config,
+            work / "vision.pt",
+            steps=options.vision_steps,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            seed=options.seed,
+        )
+        save_file(tower.state_dict(), done)
+    finished = Qwen3VLVisionModel(config)
+    finished.load_state_dict(load_file(done))
+    finished.eval()  # type: ignore[no-untyped-call]
+    return finished
 
 
 def _see_all(
@@ -202,7 +208,7 @@ def _base_batches(lessons: Lessons, writer: RowWriter, rows: int, rng: random.Ra
 
 def _question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> Any:
     number = rng.randrange(len(lessons.captions))
-    asked = rng.sample(lessons.questions[number], 12)
+    asked = rng.sample(lessons.questions[number], 8)
     return writer.questions(number, asked, lessons.captions[number])
 
 

@@ -55,6 +55,7 @@ class Lessons:
     def texts(self) -> list[str]:
         """A sample of all that is said, for a tokenizer to learn words from."""
         said = [prompt.OPENING, prompt.ASK, prompt.candidate(None), _DESCRIBE] * 50
+        said += [prompt.YES, prompt.NO] * 500  # each must become one token
         said += self.captions[:20000]
         for query in self.queries[:40000]:
             said += [prompt.request(query.text), query.intent, prompt.candidate(query.target)]

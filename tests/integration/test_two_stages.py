@@ -1,0 +1,168 @@
+"""Both processes, the shipped judge, the embedded Qdrant: as `python -m app` runs them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from app.api.main import create_app
+from app.api.settings import ApiSettings, WorkerSettings
+from models.settings import QdrantSettings
+from tests.conftest import BuiltGallery, wait_until_ready
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120.0
+
+
+class Worker:
+    """A worker process that can be killed and started again on the same port."""
+
+    def __init__(self, image_store: Path) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environ = {**os.environ, "CIR_WORKER__IMAGE_STORE": str(image_store)}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "uvicorn", "app.worker.main:app", "--port", str(self.port)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self._environ, **quiet)
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        give_up = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up:
+            try:
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        pytest.fail("the worker did not get ready")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def worker(built_gallery: BuiltGallery) -> Iterator[Worker]:
+    running = Worker(built_gallery.image_store)
+    running.start()
+    yield running
+    running.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def two_stages(
+    built_gallery: BuiltGallery, worker: Worker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """The API with that worker, on a copy of the gallery (the embedded engine has one user)."""
+    import shutil
+
+    copy = tmp_path_factory.mktemp("second") / "qdrant"
+    shutil.copytree(built_gallery.qdrant, copy, ignore=shutil.ignore_patterns(".lock"))
+    settings = ApiSettings(
+        qdrant=QdrantSettings(path=copy),
+        image_store=built_gallery.image_store,
+        worker=WorkerSettings(urls=(worker.url,)),
+        timeout_ms=30_000,
+        compose_timeout_ms=10_000,
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as running:
+        wait_until_ready(running)
+        yield running
+
+
+def queries_of(catalogue: Path) -> list[dict]:  # type: ignore[type-arg]
+    lines = (catalogue.parent / "queries.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def ask(client: TestClient, query: dict, **options: object) -> dict:  # type: ignore[type-arg]
+    body = {
+        "reference_image": {"image_id": query["reference_image_id"]},
+        "modification_text": query["modification_text"],
+        **options,
+    }
+    response = client.post("/search", json=body)
+    assert response.status_code == 200, response.text
+    answer: dict = response.json()  # type: ignore[type-arg]
+    return answer
+
+
+def test_the_judge_composes_and_reranks(two_stages: TestClient, catalogue: Path) -> None:
+    answer = ask(two_stages, queries_of(catalogue)[0], rerank_depth=20)
+    assert answer["composition"]["intent"]["source"] == "mllm"
+    assert answer["coverage"] == {
+        "candidates": 100, "reranked": 20, "degraded": False, "reasons": [],
+    }  # fmt: skip
+    assert answer["models"]["judge"].startswith("demo-cir-1-")
+    judged = [result["rerank_score"] for result in answer["results"]]
+    assert all(0 <= score <= 1 for score in judged)
+
+
+def test_reranking_puts_right_answers_first_more_often(
+    two_stages: TestClient, catalogue: Path
+) -> None:
+    """Over the union, whose order leaves the judge something to mend."""
+    hits: dict[int, list[bool]] = {0: [], 30: []}
+    for query in queries_of(catalogue)[:60]:
+        for depth, found in hits.items():
+            answer = ask(two_stages, query, composition="union", rerank_depth=depth, top_k=1)
+            found.append(answer["results"][0]["image_id"] in query["target_image_ids"])
+    assert mean(hits[30]) >= mean(hits[0]) + 0.15, {d: mean(h) for d, h in hits.items()}
+
+
+def test_the_stream_tells_the_stages_in_order(two_stages: TestClient, catalogue: Path) -> None:
+    query = queries_of(catalogue)[1]
+    body = {
+        "reference_image": {"image_id": query["reference_image_id"]},
+        "modification_text": query["modification_text"],
+        "rerank_depth": 20,
+    }
+    with two_stages.stream("POST", "/search/stream", json=body) as response:
+        events = [line[7:] for line in response.iter_lines() if line.startswith("event: ")]
+    assert events[:2] == ["intent", "coarse"]
+    assert events[-1] == "result"
+    assert set(events[2:-1]) == {"progress"}
+    assert len(events) >= 5, "20 candidates are at least two chunks"
+
+
+def test_a_killed_worker_costs_quality_and_comes_back(
+    two_stages: TestClient, worker: Worker, catalogue: Path
+) -> None:
+    query = queries_of(catalogue)[2]
+    worker.stop(signal.SIGKILL)
+    answer = ask(two_stages, query)
+    assert answer["composition"]["intent"]["source"] == "facets"
+    assert answer["coverage"]["degraded"]
+    assert "worker_unavailable" in answer["coverage"]["reasons"]
+    assert answer["results"]
+
+    worker.start()
+    give_up = time.monotonic() + PATIENCE_S
+    while ask(two_stages, query)["coverage"]["degraded"]:
+        assert time.monotonic() < give_up, "the worker is back, and is not used"
+        time.sleep(0.2)
+
+
+def test_a_worker_that_is_asked_to_stop_exits_cleanly(
+    two_stages: TestClient, worker: Worker, catalogue: Path
+) -> None:
+    assert worker.stop(signal.SIGTERM) == 0
+    assert ask(two_stages, queries_of(catalogue)[3])["coverage"]["degraded"]
+    worker.start()

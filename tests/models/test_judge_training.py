@@ -1,0 +1,177 @@
+"""What a judge is taught is what it is later asked: the same tokens, positions and masks."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from indexer.demo.catalogue import write_catalogue
+from models.reranker import prompt
+from models.reranker.judge import Judge
+from models.reranker.loading import LoadedJudge
+from models.settings import JudgeSettings
+from models.training import reranker
+from models.training.judge import scratch
+from models.training.judge.language import answer_loss, see
+from models.training.judge.lessons import IGNORED, Lessons, Negatives, collate, read_lessons
+from models.training.judge.pictures import grid, load_pictures, to_patches
+
+SMALL_VISION = {**reranker.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
+SMALL_TEXT = {**reranker.TEXT, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("judge") / "train"
+    write_catalogue(
+        folder, 120, seed=5, split="train", size_px=reranker.IMAGE_PX, queries=60,
+        families=True, questions=16,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lessons(catalogue: Path) -> Lessons:
+    return read_lessons(catalogue)
+
+
+@pytest.fixture(scope="module")
+def judge(lessons: Lessons) -> Judge:
+    processor = scratch.create_processor(lessons.texts(), 600, reranker.IMAGE_PX, 16, 2)
+    model = scratch.create_model(
+        processor, reranker.IMAGE_PX, vision=SMALL_VISION, text=SMALL_TEXT, seed=1
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(3)  # a random model says 0.50 to everything
+    loaded = LoadedJudge(
+        model.eval().requires_grad_(False), processor, torch.device("cpu"), "a test", "small"
+    )
+    return Judge(JudgeSettings(), loaded)
+
+
+def images_of(catalogue: Path) -> list[Path]:
+    return sorted((catalogue / "images").iterdir())
+
+
+def test_patches_are_those_of_the_image_processor(judge: Judge, catalogue: Path) -> None:
+    paths = images_of(catalogue)[:3]
+    made = to_patches(load_pictures(paths, reranker.IMAGE_PX).float() / 255, 16, 2)
+    with_processor = torch.cat([judge.prepare(Image.open(path)).patches for path in paths])
+    assert torch.allclose(made, with_processor, atol=1e-5)
+    assert grid(torch.zeros(3, 3, 128, 128), 16).tolist() == [[1, 8, 8]] * 3
+
+
+@pytest.mark.parametrize("shows_target", [True, False])
+def test_branches_of_a_lesson_score_as_the_judge_does(
+    judge: Judge, lessons: Lessons, catalogue: Path, shows_target: bool
+) -> None:
+    query = lessons.queries[0]
+    paths = images_of(catalogue)
+    model = judge._loaded.model
+    seen = see(model.model.visual, load_pictures(paths, reranker.IMAGE_PX))
+    writer = reranker._writer(judge._loaded.processor, model.config)
+    candidates = [3, 50, query.reference]
+    batch = collate(
+        [
+            writer.query(
+                query, [(number, True) for number in candidates], shows_target=shows_target
+            ),
+            writer.questions(0, lessons.questions[0], lessons.captions[0]),  # to be padded against
+        ]
+    )
+    with torch.inference_mode():
+        hidden = model.model(
+            input_ids=batch.ids,
+            position_ids=batch.positions,
+            attention_mask=torch.where(batch.mask, 0.0, torch.finfo(torch.float32).min),
+            use_cache=False,
+            mm_encoder_outputs={"image": seen.pick(batch.pictures, torch.device("cpu"))},
+        ).last_hidden_state[0]
+    (yes,) = judge._tokenize(prompt.YES)
+    places = (batch.labels[0] == yes).nonzero()[:, 0][-len(candidates) :] - 1
+    taught = (hidden[places] @ judge._yes_minus_no).sigmoid().tolist()
+
+    prefix = judge.begin(judge.prepare(Image.open(paths[query.reference])), query.text)
+    if shows_target:
+        prefix = judge.with_target(prefix, query.target)
+    features = judge.features([judge.prepare(Image.open(paths[i])) for i in candidates])
+    asked = judge.score(prefix, features)
+    # visual features are kept in half precision for training
+    assert taught == pytest.approx(asked, abs=5e-3)
+    assert max(asked) - min(asked) > 0.02
+
+
+def test_only_answers_are_asked_for(judge: Judge, lessons: Lessons) -> None:
+    writer = reranker._writer(judge._loaded.processor, judge._loaded.model.config)
+    row = writer.query(lessons.queries[0], [(1, True), (2, False)])
+    asked = [token for token in row.labels if token != IGNORED]
+    said = judge._tokenizer.decode(asked)
+    assert said == lessons.queries[0].intent + prompt.END_OF_TURN + prompt.YES + prompt.NO
+
+
+def test_negatives_are_never_right_answers(lessons: Lessons) -> None:
+    import random
+
+    negatives, rng = Negatives(lessons), random.Random(0)
+    for query in lessons.queries:
+        drawn = negatives.draw(query, 12, rng)
+        assert not set(drawn) & query.answers
+        assert query.reference in drawn or query.reference in query.answers
+
+
+def test_answers_to_questions_are_about_half_yes(lessons: Lessons) -> None:
+    answers = [answer for asked in lessons.questions for _, answer in asked]
+    assert 0.4 < sum(answers) / len(answers) < 0.65
+
+
+def test_all_stages_run_resume_and_make_a_judge_that_loads(
+    catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps each: no quality, but every file, in the layout that serving loads."""
+    monkeypatch.setattr(reranker, "VISION", SMALL_VISION)
+    monkeypatch.setattr(reranker, "TEXT", SMALL_TEXT)
+    parser = argparse.ArgumentParser()
+    reranker.add_arguments(parser)
+    steps = ["--vision-steps", "2", "--base-steps", "2", "--adapter-steps", "2"]
+    sizes = ["--batch-size", "4", "--rows", "2", "--queries", "2", "--candidates", "3"]
+    options = parser.parse_args(
+        ["--catalogue", str(catalogue), "--validation", str(catalogue), "--out", str(tmp_path)]
+        + steps + sizes
+    )  # fmt: skip
+    reranker.train(options)
+    adapted = Judge(JudgeSettings(base=str(tmp_path / "base"), adapter=str(tmp_path / "adapter")))
+    base = Judge(JudgeSettings(base=str(tmp_path / "base")))
+    assert adapted.version != base.version
+    picture = base.prepare(Image.open(images_of(catalogue)[0]))
+    for made in (base, adapted):
+        (score,) = made.score(made.begin(picture, "in blue"), made.features([picture]))
+        assert 0 < score < 1
+
+    before = (tmp_path / "base" / "model.safetensors").read_bytes()
+    (tmp_path / "adapter" / "adapter_config.json").unlink()
+    reranker.train(options)  # the base is there and stays; the adapter comes from its checkpoint
+    assert (tmp_path / "base" / "model.safetensors").read_bytes() == before
+    assert (tmp_path / "adapter" / "adapter_config.json").exists()
+
+
+def test_loss_falls_on_a_lesson_repeated(judge: Judge, lessons: Lessons, catalogue: Path) -> None:
+    """The gradient reaches the language model through prefix, branches and pictures."""
+    import copy
+
+    model = copy.deepcopy(judge._loaded.model).requires_grad_(True).train()
+    seen = see(model.model.visual, load_pictures(images_of(catalogue), reranker.IMAGE_PX))
+    writer = reranker._writer(judge._loaded.processor, model.config)
+    batch = collate([writer.query(q, [(0, True), (1, False)]) for q in lessons.queries[:4]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(12):
+        loss, _ = answer_loss(model, batch, seen)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
