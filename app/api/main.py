@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 from fastapi import FastAPI, Request, Response
@@ -34,10 +35,11 @@ from app.observability import configure_logging, request_id_var
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
-from models.presets import load_preset
+from models.presets import Preset, load_preset
 from models.settings import check_no_unknown
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _STATIC = Path(__file__).parent / "static"
 _FORM_OVERHEAD_BYTES = 1_000_000
@@ -101,11 +103,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_.callback(embedder.close)
         second = None
         if settings.worker.urls:
-            second = await open_.enter_async_context(_second_stage(settings))
+            second = await open_.enter_async_context(_second_stage(settings, preset))
         app.state.search = SearchService(
             embedder,
             gallery,
-            _limits(settings),
+            _limits(settings, preset),
             StoredReferenceCopies(app.state.image_store, settings.rerank_px),
             second,
         )
@@ -114,7 +116,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _second_stage(settings: ApiSettings) -> AsyncIterator[SecondStage]:
+async def _second_stage(settings: ApiSettings, preset: Preset) -> AsyncIterator[SecondStage]:
     """The judge behind one HTTP client, and somebody who looks after its workers."""
     # how long an answer may take is the search's business, see `rerank`
     timeout = httpx.Timeout(None, connect=settings.worker.connect_timeout_s)
@@ -123,22 +125,32 @@ async def _second_stage(settings: ApiSettings) -> AsyncIterator[SecondStage]:
         pool = WorkerPool(http, settings.worker)
         watching = asyncio.create_task(pool.watch())
         try:
+            composes = _either(settings.judge_composes, preset.second_stage.judge_composes)
             yield SecondStage(
-                HttpJudge(http, pool), settings.compose_timeout_ms, settings.answer_reserve_ms
+                HttpJudge(http, pool),
+                settings.compose_timeout_ms if composes else 0,
+                settings.answer_reserve_ms,
             )
         finally:
             watching.cancel()
 
 
-def _limits(settings: ApiSettings) -> SearchLimits:
+def _either(setting: _T | None, preset: _T) -> _T:
+    """What was set, or else what the preset says."""
+    return preset if setting is None else setting
+
+
+def _limits(settings: ApiSettings, preset: Preset) -> SearchLimits:
     return SearchLimits(
         max_top_k=settings.max_top_k,
         max_retrieval_depth=settings.max_retrieval_depth,
         timeout_ms=settings.timeout_ms,
         max_concurrent_searches=settings.max_concurrent_searches,
-        default_rerank_depth=settings.default_rerank_depth,
+        default_rerank_depth=_either(
+            settings.default_rerank_depth, preset.second_stage.rerank_depth
+        ),
         max_rerank_depth=settings.max_rerank_depth,
-        rerank_weight=settings.rerank_weight,
+        rerank_weight=_either(settings.rerank_weight, preset.second_stage.rerank_weight),
     )
 
 

@@ -42,20 +42,26 @@ class ApiSettings(BaseSettings):
     qdrant: QdrantSettings = QdrantSettings()
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
     worker: WorkerSettings = WorkerSettings()
+    judge_composes: bool | None = Field(
+        None, description="whether the judge is asked for intents; default: as the preset says"
+    )
     compose_timeout_ms: int = Field(
         800,
-        ge=0,
+        ge=1,
         description="longest wait for the judge to compose an intent, and never more than half of "
-        "what is left; 0: it is not asked",
+        "what is left",
     )
-    default_rerank_depth: int = Field(
-        50, ge=0, le=MAX_CANDIDATES, description="re-ranked in a search that does not say"
+    default_rerank_depth: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_CANDIDATES,
+        description="re-ranked in a search that does not say; default: as the preset says",
     )
     max_rerank_depth: int = Field(
         200, ge=0, le=MAX_CANDIDATES, description="most candidates re-ranked per search"
     )
-    rerank_weight: float = Field(
-        1.0, ge=0, description="w in retrieval score + w · rerank score, the order's score"
+    rerank_weight: float | None = Field(
+        None, ge=0, description="w in retrieval score + w · rerank score; default: of the preset"
     )
     rerank_px: int = Field(
         448, ge=16, description="longer side of an uploaded reference for the judge; the indexer's"

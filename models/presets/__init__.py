@@ -3,12 +3,22 @@
 import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.composition.vector import CompositionWeights
 from models.settings import EncoderSettings, JudgeSettings
 
 _FOLDER = Path(__file__).parent
+
+
+class SecondStage(BaseModel):
+    """What the judge is trusted with; measured on validation queries, like all weights here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judge_composes: bool = Field(True, description="whether the judge is asked for intents")
+    rerank_depth: int = Field(50, ge=0, description="re-ranked in a search that does not say")
+    rerank_weight: float = Field(1.0, ge=0, description="w in retrieval score + w · rerank score")
 
 
 class Preset(BaseModel):
@@ -19,6 +29,7 @@ class Preset(BaseModel):
     encoder: EncoderSettings
     judge: JudgeSettings
     composition: CompositionWeights
+    second_stage: SecondStage = SecondStage()
 
 
 def preset_names() -> list[str]:

@@ -27,6 +27,8 @@ ASK = (
     "<|im_end|>\n<|im_start|>assistant\n"
 )
 
+CANDIDATE = f"\nCandidate: {PICTURE}"
+
 _LINES = ("target", "keep", "want", "avoid")
 _SPECIAL = re.compile(r"<\|(?=[a-z_]+\|>)")
 
@@ -43,7 +45,7 @@ def request(modification_text: str) -> str:
 def candidate(target: str | None) -> str:
     """The piece with the candidate picture and the question, about the target where it is known."""
     question = "Does it fit" if target is None else f"Is it {_harmless(target)}"
-    return f"\nCandidate: {PICTURE}\n{question}?<|im_end|>\n<|im_start|>assistant\n"
+    return f"{CANDIDATE}\n{question}?<|im_end|>\n<|im_start|>assistant\n"
 
 
 def write_intent(target: str, preserve: list[str], desired: list[str], forbidden: list[str]) -> str:

@@ -32,6 +32,7 @@ from models.training.judge.lessons import (
     Batch,
     Lessons,
     Negatives,
+    Row,
     RowWriter,
     collate,
     read_lessons,
@@ -200,13 +201,29 @@ def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
 
 
 def _base_batches(lessons: Lessons, writer: RowWriter, rows: int, rng: random.Random) -> Batches:
-    """Half questions and descriptions, half intents, endlessly; rows of a kind go together."""
+    """In turn: questions and descriptions; intents; intents with questions about candidates."""
+    negatives = Negatives(lessons)
     while True:
         yield collate([_question_row(lessons, writer, rng) for _ in range(rows)])
         yield collate([writer.query(rng.choice(lessons.queries), []) for _ in range(rows)])
+        yield collate([_glance_row(lessons, negatives, writer, rng) for _ in range(rows // 2)])
 
 
-def _question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> Any:
+def _glance_row(
+    lessons: Lessons, negatives: Negatives, writer: RowWriter, rng: random.Random
+) -> Row:
+    query = rng.choice(lessons.queries)
+    pictures = [rng.choice(sorted(query.answers)), *negatives.draw(query, 3, rng)]
+    return writer.glances(
+        query,
+        [
+            (number, [*rng.sample(lessons.questions[number], 4), (query.target, not place)])
+            for place, number in enumerate(pictures)
+        ],
+    )
+
+
+def _question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> Row:
     number = rng.randrange(len(lessons.captions))
     asked = rng.sample(lessons.questions[number], 8)
     return writer.questions(number, asked, lessons.captions[number])
@@ -226,9 +243,7 @@ def _adapter_batches(
             wrong = negatives.draw(query, candidates - len(right), rng)
             shown = [(n, True) for n in right] + [(n, False) for n in wrong]
             rng.shuffle(shown)
-            rows.append(
-                writer.query(query, shown, shows_target=number % 4 > 0, asks_intent=number % 2 == 0)
-            )
+            rows.append(writer.query(query, shown, shows_target=number % 4 > 0))
         yield collate(rows)
 
 

@@ -105,44 +105,64 @@ def judgements(
     return {way: area_under_roc(*scores) for way, scores in ways.items()}
 
 
-def reranked(
+def tops_of(coarse: Mapping[str, np.ndarray]) -> dict[str, list[list[int]]]:
+    """The best `DEPTH` pictures of every query, best first, per composition."""
+    tops = {}
+    for name, similarity in coarse.items():
+        best = np.argpartition(-similarity, DEPTH, axis=1)[:, :DEPTH]
+        order = np.take_along_axis(-similarity, best, axis=1).argsort(axis=1, kind="stable")
+        tops[name] = np.take_along_axis(best, order, axis=1).tolist()
+    return tops
+
+
+def judge_all(
     sight: Sight,
-    coarse: Mapping[str, np.ndarray],
+    tops: Mapping[str, list[list[int]]],
     bench: Bench,
     composed: Mapping[int, ComposedIntent | None],
-    weight: float,
-) -> dict[str, np.ndarray]:
-    """(queries, 4) per composition: mAP@10 and recall@1, before and after re-ranking; recall@50."""
-    table: dict[str, list[list[float]]] = defaultdict(list)
+) -> list[dict[str, float]]:
+    """Per query: picture → score, for all that any composition found."""
+    known = []
     for number in tqdm(range(len(bench.queries)), "rerank"):
-        reference, answers = bench.references[number], bench.answers[number]
-        tops = {}
-        for name, similarity in coarse.items():
-            row = similarity[number]
-            best = np.argpartition(-row, DEPTH)[:DEPTH]
-            tops[name] = best[np.argsort(-row[best], kind="stable")].tolist()
-        wanted = sorted({i for top in tops.values() for i in top})
+        wanted = sorted({i for lists in tops.values() for i in lists[number]})
         intent = composed[number]
         scores = sight.scores(
-            reference, bench.texts[number], intent.target if intent else None, wanted
+            bench.references[number],
+            bench.texts[number],
+            intent.target if intent else None,
+            wanted,
         )
-        known = {str(i): score for i, score in zip(wanted, scores, strict=True)}
-        for name, top in tops.items():
-            candidates = [
-                Candidate(
-                    GalleryImage(image_id=str(i), content_hash="0"), float(coarse[name][number][i])
-                )
-                for i in top
+        known.append({str(i): score for i, score in zip(wanted, scores, strict=True)})
+    return known
+
+
+def table_row(
+    similarity: np.ndarray,
+    tops: Sequence[list[int]],
+    known: Sequence[Mapping[str, float]],
+    answers: Sequence[list[int]],
+    weight: float,
+) -> np.ndarray:
+    """(queries, 5): recall@50; mAP@10 before and after; recall@1 before and after."""
+    rows = []
+    for number, top in enumerate(tops):
+        candidates = [
+            Candidate(
+                GalleryImage(image_id=str(i), content_hash="0" * 64, width=1, height=1),
+                float(similarity[number][i]),
+            )
+            for i in top
+        ]
+        after = [int(r.candidate.image.image_id) for r in fuse(candidates, known[number], weight)]
+        right = answers[number]
+        rows.append(
+            [
+                recall_at_k(top, right, DEPTH),
+                average_precision_at_k(top, right, 10), average_precision_at_k(after, right, 10),
+                recall_at_k(top, right, 1), recall_at_k(after, right, 1),
             ]
-            after = [int(r.candidate.image.image_id) for r in fuse(candidates, known, weight)]
-            table[name].append(
-                [
-                    average_precision_at_k(top, answers, 10), recall_at_k(top, answers, 1),
-                    average_precision_at_k(after, answers, 10), recall_at_k(after, answers, 1),
-                    recall_at_k(top, answers, DEPTH),
-                ]
-            )  # fmt: skip
-    return {name: np.array(rows) for name, rows in table.items()}
+        )  # fmt: skip
+    return np.array(rows)
 
 
 def similarities(
@@ -180,6 +200,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=400)
     parser.add_argument("--weight", type=float, default=1.0, help="of the rerank score")
     parser.add_argument("--tune", action="store_true", help="try weights; validation queries only")
+    parser.add_argument("--without-base", action="store_true", help="leave out the base's AUC")
     parser.add_argument("--preset", default="demo")
     options = parser.parse_args()
     preset = load_preset(options.preset)
@@ -198,7 +219,7 @@ def main() -> None:
     }
     _report_intents(queries, composed)
     auc = judgements(sight, lessons, len(queries), composed)
-    if preset.judge.base == "demo":
+    if preset.judge.base == "demo" and not options.without_base:
         base = JudgeSettings(
             base=preset.judge.base_source, visual_tokens=preset.judge.visual_tokens
         )
@@ -210,14 +231,15 @@ def main() -> None:
         print(f"| {way} | {value:.3f} | {plain.get(way, float('nan')):.3f} |")
 
     coarse = similarities(bench, composed)
+    tops = tops_of(coarse)
+    known = judge_all(sight, tops, bench, composed)
     for weight in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if options.tune else (options.weight,):
-        table = reranked(sight, coarse, bench, composed, weight)
         print(f"rerank weight {weight}, top {DEPTH}")
         print("| composition | recall@50 | mAP@10 | re-ranked | recall@1 | re-ranked |")
         print("|---|---|---|---|---|---|")
-        for name, values in table.items():
-            ap, r1, ap_after, r1_after, r50 = values.mean(axis=0)
-            print(f"| {name} | {r50:.3f} | {ap:.3f} | {ap_after:.3f} | {r1:.3f} | {r1_after:.3f} |")
+        for name in coarse:
+            values = table_row(coarse[name], tops[name], known, bench.answers, weight).mean(axis=0)
+            print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
 
 
 def _report_intents(

@@ -81,6 +81,9 @@ def two_stages(
         worker=WorkerSettings(urls=(worker.url,)),
         timeout_ms=30_000,
         compose_timeout_ms=10_000,
+        judge_composes=True,
+        default_rerank_depth=50,
+        rerank_weight=1.0,
     )
     with TestClient(create_app(settings), raise_server_exceptions=False) as running:
         wait_until_ready(running)

@@ -195,13 +195,31 @@ class RowWriter:
     def questions(self, picture: int, asked: Sequence[tuple[str, bool]], caption: str) -> Row:
         """Many questions behind one picture, each with its answer; then its description."""
         row = self.trunk(_LOOK, picture)
+        self._ask(row, asked)
+        self.say(row, "\nDescribe it.<|im_end|>\n<|im_start|>assistant\n")
+        self.say(row, caption + prompt.END_OF_TURN, asked=True)
+        return row
+
+    def glances(
+        self, query: Query, looked_at: Sequence[tuple[int, Sequence[tuple[str, bool]]]]
+    ) -> Row:
+        """A query with its intent and, in branches, questions about candidates.
+
+        The step between looking at one picture and judging: which picture is meant has to be
+        learned, and many questions about it teach that sooner than one verdict.
+        """
+        row = self.query(query, [])
+        for picture, asked in looked_at:
+            self.fork(row)
+            self.say(row, prompt.CANDIDATE, [picture])
+            self._ask(row, asked)
+        return row
+
+    def _ask(self, row: Row, asked: Sequence[tuple[str, bool]]) -> None:
         for phrase, answer in asked:
             self.say(row, f"\nIs it {phrase}?")
             self.say(row, "\n")
             self.say(row, prompt.YES if answer else prompt.NO, asked=True)
-        self.say(row, "\nDescribe it.<|im_end|>\n<|im_start|>assistant\n")
-        self.say(row, caption + prompt.END_OF_TURN, asked=True)
-        return row
 
     def query(
         self,
