@@ -63,18 +63,19 @@ class Lessons:
 
 
 def read_lessons(folder: Path, limit: int | None = None) -> Lessons:
-    """Read a demo catalogue made with `--questions`.
+    """Read a demo catalogue; made with `--questions` if a base is to be trained on it.
 
     Args:
         folder: Where its manifest, queries and questions are.
         limit: Use only the first so many pictures, and the queries that can be asked of them.
 
     Raises:
-        FileNotFoundError: The manifest, queries or questions are missing.
+        FileNotFoundError: The manifest or queries are missing.
     """
     rows = _lines(folder / "manifest.jsonl")[:limit]
     numbers = {row["image_id"]: number for number, row in enumerate(rows)}
-    asked = [row["questions"] for row in _lines(folder / "questions.jsonl")[: len(rows)]]
+    questions = folder / "questions.jsonl"
+    asked = [row["questions"] for row in _lines(questions)] if questions.exists() else []
     queries = [
         Query(
             reference=numbers[row["reference_image_id"]],
@@ -91,7 +92,7 @@ def read_lessons(folder: Path, limit: int | None = None) -> Lessons:
     ]
     return Lessons(
         captions=[row["caption"] for row in rows],
-        questions=[[(phrase, answer) for phrase, answer in own] for own in asked],
+        questions=[[(phrase, answer) for phrase, answer in own] for own in asked[:limit]],
         queries=[query for query in queries if query.answers],
         items=[tuple((i["kind"], i["colour"], i["pattern"]) for i in row["items"]) for row in rows],
     )
