@@ -97,6 +97,7 @@ def merge_adapter(model: Any, adapter: Path) -> Any:
     try:
         config = PeftConfig.from_pretrained(str(adapter))
         saved = load_peft_weights(str(adapter), device="cpu")
+        config.base_model_name_or_path = None  # peft would look there; the base is what we give it
         wrapped = PeftModel(model, config)
     except (OSError, ValueError) as error:
         raise JudgeUnavailable(f"the adapter in {adapter} cannot be loaded: {error}") from error

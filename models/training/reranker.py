@@ -74,14 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pictures", type=int, default=24000, help="the language side learns from the first N"
     )
     parser.add_argument("--vision-steps", type=int, default=1000)
-    parser.add_argument("--base-steps", type=int, default=1200)
+    parser.add_argument("--base-steps", type=int, default=1500)
     parser.add_argument("--adapter-steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=96, help="pictures of a vision step")
     parser.add_argument("--rows", type=int, default=32, help="rows of a base step")
     parser.add_argument("--queries", type=int, default=16, help="queries of an adapter step")
     parser.add_argument("--candidates", type=int, default=8, help="candidates per query")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--lora-rank", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--lora-rank", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -148,7 +148,9 @@ def _train_adapter(options: argparse.Namespace, work: Path) -> None:
         learning_rate=options.learning_rate,
         validate=_examiner(wrapped.get_base_model(), exam, writer, seen_exam),
     )
-    wrapped.save_pretrained(str(options.out / "adapter"))
+    # folders are moved and copied; whoever loads the adapter says what its base is
+    wrapped.peft_config["default"].base_model_name_or_path = None
+    wrapped.half().save_pretrained(str(options.out / "adapter"))
 
 
 def _tower(
