@@ -54,7 +54,9 @@ def running(
             image_store=built_gallery.image_store,
             worker=WorkerSettings(urls=(worker_url,)),
             timeout_ms=20_000,
+            judge_composes=True,
             compose_timeout_ms=5000,
+            rerank_weight=1.0,
         )
         with (
             serving(create_app(settings)) as url,
