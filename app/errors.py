@@ -1,4 +1,4 @@
-"""What can go wrong in a search, as one tree; HTTP codes are given in `api/error_handlers.py`.
+"""What can go wrong in a search, as one tree; HTTP codes are given in `problems.py`.
 
 ServiceError
 ├── InvalidRequest          the client can mend it
@@ -26,9 +26,11 @@ class ServiceError(Exception):
 
     Attributes:
         type: A stable word that clients can switch on.
+        retry_after_s: When it is worth trying again, if it is.
     """
 
     type = "internal"
+    retry_after_s: int | None = None
 
 
 class InvalidRequest(ServiceError):
@@ -59,6 +61,7 @@ class Overloaded(ServiceError):
     """More searches at once than the service is set up for."""
 
     type = "overloaded"
+    retry_after_s = 1
 
 
 class DeadlineExceeded(ServiceError):
@@ -71,6 +74,7 @@ class GalleryUnavailable(ServiceError):
     """There is no gallery to search, or it was built with another encoder."""
 
     type = "gallery-unavailable"
+    retry_after_s = 5
 
 
 class JudgeError(Exception):

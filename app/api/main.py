@@ -6,20 +6,17 @@ uvicorn app.api.main:create_app --factory
 import asyncio
 import logging
 import os
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
 import httpx
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from app.api import error_handlers
+from app import problems, request_context
 from app.api.gallery import QdrantGallery
 from app.api.judge_client import HttpJudge
 from app.api.query_embedder import ClipQueryEmbedder
@@ -31,7 +28,7 @@ from app.api.search_routes import router as search_router
 from app.api.settings import ApiSettings
 from app.api.worker_pool import WorkerPool
 from app.errors import GalleryUnavailable
-from app.observability import configure_logging, request_id_var
+from app.observability import configure_logging
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
@@ -73,18 +70,17 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         version="0.1.0",
         lifespan=_lifespan,
     )
-    # base64 in JSON is a third longer than the bytes it stands for
-    max_body = settings.max_upload_bytes * 4 // 3 + _FORM_OVERHEAD_BYTES
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=max_body)
+    request_context.install(
+        app, max_upload_bytes=settings.max_upload_bytes, overhead_bytes=_FORM_OVERHEAD_BYTES
+    )
     app.state.settings = settings
     app.state.image_store = ImageStore(settings.image_store)
     app.state.image_limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
-    app.middleware("http")(_with_request_id)
     app.include_router(search_router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_api_route("/", _page, include_in_schema=False)
-    error_handlers.install(app)
+    problems.install(app)
     return app
 
 
@@ -171,23 +167,6 @@ async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> 
         except Exception:  # whatever it is, the next look may find it gone
             _log.exception("the gallery cannot be opened")
         await asyncio.sleep(_RETRY_GALLERY_S)
-
-
-async def _with_request_id(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Take the client's request id or make one; it is in the answer, the header and the logs."""
-    given = request.headers.get("x-request-id", "")
-    request_id = given if given.isprintable() and 0 < len(given) <= 128 else uuid.uuid4().hex
-    request_id_var.set(request_id)
-    response = await call_next(request)
-    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        limit = request.app.state.image_limits.max_bytes
-        response = error_handlers.problem(
-            413, "too-large", f"the request is too large; an image may have {limit:,} bytes"
-        )
-    response.headers["X-Request-ID"] = request_id
-    return response
 
 
 async def _page() -> FileResponse:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from app.api.schemas import ProblemDetail, SearchRequest
+from app.api.schemas import SearchRequest
+from app.problems import ProblemDetail
 
 _JSON_EXAMPLE = {
     "reference_image": {"image_id": "test-000000"},

@@ -1,6 +1,6 @@
 """The public bodies of the HTTP interface."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -203,14 +203,3 @@ class Readiness(BaseModel):
 
     ready: bool
     reasons: list[str] = Field(description="sentences; empty when ready")
-
-
-class ProblemDetail(BaseModel):
-    """RFC 9457, `application/problem+json`."""
-
-    type: str = Field(examples=["urn:cir:invalid-filter"])
-    title: str
-    status: int
-    detail: str = Field(description="what was wrong, where, and what would be right")
-    errors: list[dict[str, Any]] | None = Field(None, description="one entry per bad field")
-    request_id: str | None = None

@@ -14,7 +14,6 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.answers import composition, search_response
 from app.api.deps import EmbedderDep, ImageLimitsDep, SearchDep
-from app.api.error_handlers import problem_of
 from app.api.intake import read_query
 from app.api.openapi import SEARCH_BODY, SEARCH_ERRORS, STREAM_EVENTS
 from app.api.ports import QueryEmbedder
@@ -28,6 +27,7 @@ from app.api.stages import (
     Stage,
 )
 from app.observability import StageTimer
+from app.problems import problem_of
 
 router = APIRouter(tags=["search"])
 

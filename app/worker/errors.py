@@ -1,4 +1,4 @@
-"""What only the worker can answer with, besides `app.errors`; HTTP codes: `error_handlers.py`."""
+"""What only the worker can answer with, besides `app.errors`."""
 
 from app.errors import Overloaded, ServiceError
 
@@ -6,8 +6,7 @@ from app.errors import Overloaded, ServiceError
 class QueueFull(Overloaded):
     """More visual tokens are queued than the worker is set up for.
 
-    Attributes:
-        retry_after_s: When there should be room, by what the device has lately got done.
+    `retry_after_s` says when there should be room, by what the device has lately got done.
     """
 
     def __init__(self, queued_visual_tokens: int, retry_after_s: int) -> None:
@@ -22,6 +21,7 @@ class NotReady(ServiceError):
     """The judge is warming up, or its warm-up failed."""
 
     type = "not-ready"
+    retry_after_s = 5
 
 
 class ShuttingDown(NotReady):
@@ -40,3 +40,6 @@ class ComposeFailed(ServiceError):
     """The judge failed to compose an intent; the log has the details."""
 
     type = "judge-failed"
+
+
+STATUS: dict[type[ServiceError], int] = {IntentUnreadable: 422, ComposeFailed: 500, NotReady: 503}

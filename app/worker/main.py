@@ -11,15 +11,14 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from fastapi import FastAPI
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
+from app import problems, request_context
 from app.observability import configure_logging
-from app.worker import error_handlers
+from app.worker import errors
 from app.worker.device_thread import DeviceThread
 from app.worker.early_shutdown import early_shutdown
 from app.worker.lifecycle import Worker
 from app.worker.ports import Judge
-from app.worker.request_context import RequestContext
 from app.worker.routes import router
 from app.worker.settings import WorkerSettings
 from models.presets import load_preset
@@ -58,13 +57,12 @@ def create_app(settings: WorkerSettings | None = None, judge: Judge | None = Non
         version="0.1.0",
         lifespan=_lifespan,
     )
-    # base64 in JSON is a third longer than the bytes it stands for
-    max_body = settings.max_upload_bytes * 4 // 3 + _CANDIDATES_BYTES
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=max_body)
-    app.add_middleware(RequestContext)  # added last, so it is the outermost
+    request_context.install(
+        app, max_upload_bytes=settings.max_upload_bytes, overhead_bytes=_CANDIDATES_BYTES
+    )
     app.state.settings, app.state.judge = settings, judge
     app.include_router(router)
-    error_handlers.install(app)
+    problems.install(app, errors.STATUS)
     return app
 
 

@@ -284,7 +284,7 @@ class Judge:
 
 
 @dataclass
-class _EncoderOutput:
+class EncoderOutput:
     """The part of transformers' vision output that its language side reads."""
 
     pooler_output: tuple[Tensor, ...]
@@ -293,7 +293,7 @@ class _EncoderOutput:
 
 def _as_encoder_output(pictures: Sequence[VisualFeatures]) -> Any:
     levels = len(pictures[0].deepstack)
-    return _EncoderOutput(
+    return EncoderOutput(
         pooler_output=tuple(p.tokens for p in pictures),
         deepstack_features=[tuple(p.deepstack[i] for p in pictures) for i in range(levels)],
     )

@@ -8,7 +8,6 @@ two of its captions per step, because the text tower costs little and the pictur
 import argparse
 import json
 import math
-import time
 from pathlib import Path
 
 import torch
@@ -16,11 +15,11 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from models.encoder import create_untrained, save_weights
-from models.training.pairs import Pairs, batches, load_pairs
+from models.training.loop import Loop
+from models.training.pairs import Pairs, batches, jitter, load_pairs
 
-_WARMUP_STEPS = 100
 _MAX_LOGIT_SCALE = math.log(100)
-_REPORT_EVERY, _VALIDATE_EVERY = 20, 100
+_VALIDATE_EVERY = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train, validating on the way, and write half-precision weights and `metrics.json`.
+    """Train, validating on the way, and write half-precision weights.
 
     An interrupted run continues from its last checkpoint, `<out>/checkpoint.partial`.
     """
@@ -67,52 +66,34 @@ def train(options: argparse.Namespace) -> None:
     pairs = load_pairs(options.manifest, tokenize, size_px, options.limit)
     validation = load_pairs(options.validation, tokenize, size_px)
     optimizer = _optimizer(model, options.learning_rate)
-    checkpoint = options.out / "checkpoint.partial"
-    first = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        first = saved["step"]
-        print(f"continuing after step {first}")
-    elif options.init is not None:
+    loop = Loop("encoder", model, optimizer, options.out / "checkpoint.partial")
+    if loop.step == 0 and options.init is not None:
         print(f"{_initialise(model, options.init)} tensors start from {options.init}")
 
-    mixed = batches(pairs, options.batch_size, (), options.seed + first)
-    grouped = batches(pairs, options.batch_size, options.group_by, options.seed + first + 1)
+    mixed = batches(pairs, options.batch_size, (), options.seed + loop.step)
+    grouped = batches(pairs, options.batch_size, options.group_by, options.seed + loop.step + 1)
     mean, std = _normalisation(options.out, device)
-    started, seen, running = time.monotonic(), 0, 0.0
-    for step in range(first, options.steps):
+
+    def loss_of(step: int) -> torch.Tensor:
         hard = step % 3 != 0 and step >= options.group_from * options.steps
         rows = next(grouped if hard else mixed)
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * _schedule(step, options.steps)
-        images = (_jitter(pairs.images[rows].to(device).float() / 255) - mean) / std
-        loss = _contrastive_loss(model, images, _two_captions(pairs, rows).to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, _MAX_LOGIT_SCALE)  # type: ignore[operator]
-        seen, running = seen + len(rows), running + loss.item()
-        if (step + 1) % _REPORT_EVERY == 0:
-            rate = seen / (time.monotonic() - started)
-            left = (options.steps - step - 1) * options.batch_size / rate / 60
-            print(
-                f"step {step + 1}/{options.steps} loss {running / _REPORT_EVERY:.3f} "
-                f"{rate:.0f} images/s {left:.0f} min left",
-                flush=True,
-            )
-            running = 0.0
-        if (step + 1) % _VALIDATE_EVERY == 0 or step + 1 == options.steps:
-            print(f"  validation {recall_at_1(model, validation, mean, std)}", flush=True)
-            state = {
-                "model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1,
-            }  # fmt: skip
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
-            save_weights(model, options.out)
+        images = (jitter(pairs.images[rows].to(device).float() / 255) - mean) / std
+        return _contrastive_loss(model, images, _two_captions(pairs, rows).to(device))
+
+    def validate() -> dict[str, float]:
+        save_weights(model, options.out)
+        return recall_at_1(model, validation, mean, std)
+
+    loop.run(
+        loss_of,
+        steps=options.steps,
+        learning_rate=options.learning_rate,
+        validate=validate,
+        validate_every=_VALIDATE_EVERY,
+        final_rate=0.0,
+    )
 
 
 @torch.inference_mode()
@@ -126,7 +107,6 @@ def recall_at_1(
     Returns:
         `all`, and `held_out`: over the captions of combinations never trained on (same gallery).
     """
-    model.eval()
     unique = list({caption: number for number, caption in enumerate(pairs.captions)}.values())
     rows = torch.tensor(sorted(unique)[:count])
     images, texts = [], []
@@ -134,7 +114,6 @@ def recall_at_1(
         pixels = (pairs.images[chunk].to(mean.device).float() / 255 - mean) / std
         images.append(model.encode_image(pixels, normalize=True))  # type: ignore[operator]
         texts.append(model.encode_text(pairs.tokens[chunk, 0].to(mean.device), normalize=True))  # type: ignore[operator]
-    model.train()
     similarity = torch.cat(texts) @ torch.cat(images).T  # (count, count)
     right = (similarity.argmax(dim=1).cpu() == torch.arange(len(rows))).float()
     held_out = pairs.held_out[rows]
@@ -182,14 +161,6 @@ def _contrastive_loss(
     return torch.stack(losses).mean()
 
 
-def _jitter(images: torch.Tensor) -> torch.Tensor:
-    """Random brightness and contrast, so that shades are not learned by heart."""
-    shape = (len(images), 1, 1, 1)
-    contrast = 1 + 0.1 * (2 * torch.rand(shape, device=images.device) - 1)
-    brightness = 0.05 * (2 * torch.rand(shape, device=images.device) - 1)
-    return (images * contrast + brightness).clamp(0, 1)
-
-
 def _optimizer(model: torch.nn.Module, learning_rate: float) -> torch.optim.AdamW:
     """AdamW; weight decay on matrices only, as CLIP does."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
@@ -198,13 +169,6 @@ def _optimizer(model: torch.nn.Module, learning_rate: float) -> torch.optim.Adam
         [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
         lr=learning_rate, betas=(0.9, 0.98), fused=True,
     )  # fmt: skip
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine down to zero."""
-    if step < _WARMUP_STEPS:
-        return (step + 1) / _WARMUP_STEPS
-    return 0.5 * (1 + math.cos(math.pi * (step - _WARMUP_STEPS) / max(1, steps - _WARMUP_STEPS)))
 
 
 def _normalisation(folder: Path, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

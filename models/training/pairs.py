@@ -112,6 +112,14 @@ def batches(pairs: Pairs, size: int, group_by: Sequence[str], seed: int) -> Iter
         yield torch.tensor(sorted(different.values()))
 
 
+def jitter(images: torch.Tensor) -> torch.Tensor:
+    """Random brightness and contrast, so that shades are not learned by heart."""
+    shape = (len(images), 1, 1, 1)
+    contrast = 1 + 0.1 * (2 * torch.rand(shape, device=images.device) - 1)
+    brightness = 0.05 * (2 * torch.rand(shape, device=images.device) - 1)
+    return (images * contrast + brightness).clamp(0, 1)
+
+
 def _values(value: object) -> frozenset[str]:
     if isinstance(value, list):
         return frozenset(map(str, value))

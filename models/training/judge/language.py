@@ -4,8 +4,6 @@ The vision tower is done by then and stays frozen, so its features are computed 
 and kept in memory; a step costs the language model alone.
 """
 
-import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from models.reranker.judge import EncoderOutput
 from models.training.judge.lessons import IGNORED, Batch
 from models.training.judge.pictures import grid, to_patches
+from models.training.loop import Loop
 
-_REPORT_EVERY, _SAVE_EVERY, _WARMUP_STEPS = 20, 100, 60
+_VALIDATE_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,13 @@ class SeenPictures:
     tokens: Tensor
     deepstack: list[Tensor]
 
-    def pick(self, rows: list[int], device: torch.device) -> "EncoderOutput":
+    def pick(self, rows: list[int], device: torch.device) -> EncoderOutput:
         """As the vision tower would give them."""
         chosen = torch.tensor(rows)
         return EncoderOutput(
             tuple(self.tokens[chosen].float().to(device)),
             [tuple(level[chosen].float().to(device)) for level in self.deepstack],
         )
-
-
-@dataclass
-class EncoderOutput:
-    """The part of transformers' vision output that its language side reads."""
-
-    pooler_output: tuple[Tensor, ...]
-    deepstack_features: list[tuple[Tensor, ...]]
 
 
 @torch.no_grad()
@@ -93,55 +85,14 @@ def train_language(
     validate: Callable[[], str],
 ) -> None:
     """Train all parameters that require gradients, continuing from `checkpoint` if it is there."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        [p for p in model.parameters() if p.requires_grad],
+        lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True,
+    )  # fmt: skip
+    Loop(name, model, optimizer, checkpoint).run(
+        lambda _: answer_loss(model, next(batches), seen)[0],
+        steps=steps,
+        learning_rate=learning_rate,
+        validate=validate,
+        validate_every=_VALIDATE_EVERY,
     )
-    first = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        with torch.no_grad():
-            for parameter, value in zip(parameters, saved["parameters"], strict=True):
-                parameter.copy_(value)
-        optimizer.load_state_dict(saved["optimizer"])
-        first = saved["step"]
-    model.train()
-    started, running, right = time.monotonic(), 0.0, 0.0
-    for step in range(first, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * _schedule(step, steps)
-        loss, correct = answer_loss(model, next(batches), seen)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        running, right = running + loss.item(), right + correct.float().mean().item()
-        if (step + 1) % _REPORT_EVERY == 0:
-            pace = (time.monotonic() - started) / (step + 1 - first)
-            print(
-                f"{name} {step + 1}/{steps} loss {running / _REPORT_EVERY:.3f} "
-                f"right {right / _REPORT_EVERY:.3f} {pace:.2f} s/step "
-                f"{(steps - step - 1) * pace / 60:.0f} min left",
-                flush=True,
-            )
-            running, right = 0.0, 0.0
-        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == steps:
-            model.eval()
-            print(f"  validation {validate()}", flush=True)
-            model.train()
-            state = {
-                "parameters": [p.detach() for p in parameters],
-                "optimizer": optimizer.state_dict(),
-                "step": step + 1,
-            }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
-    model.eval()
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine down to a twentieth."""
-    if step < _WARMUP_STEPS:
-        return (step + 1) / _WARMUP_STEPS
-    done = (step - _WARMUP_STEPS) / max(1, steps - _WARMUP_STEPS)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))

@@ -47,11 +47,3 @@ def grid(images: torch.Tensor, patch: int) -> torch.Tensor:
     """`image_grid_thw` for a batch of square pictures: int64 (B, 3)."""
     side = images.shape[-1] // patch
     return torch.tensor([[1, side, side]], device=images.device).expand(len(images), 3)
-
-
-def jitter(images: torch.Tensor) -> torch.Tensor:
-    """Random brightness and contrast, so that shades are not learned by heart."""
-    shape = (len(images), 1, 1, 1)
-    contrast = 1 + 0.1 * (2 * torch.rand(shape, device=images.device) - 1)
-    brightness = 0.05 * (2 * torch.rand(shape, device=images.device) - 1)
-    return (images * contrast + brightness).clamp(0, 1)

@@ -6,8 +6,6 @@ caption gives one, which is what makes shapes learnable for a small transformer 
 """
 
 import json
-import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +14,14 @@ from torch import nn
 from torch.nn import functional
 from transformers import Qwen3VLVisionConfig, Qwen3VLVisionModel
 
-from models.training.judge.pictures import grid, jitter, load_pictures, to_patches
+from models.training.judge.pictures import grid, load_pictures, to_patches
+from models.training.loop import Loop
+from models.training.pairs import jitter
 
 FACETS = ("kind", "colour", "pattern")
 _NOTHING, _UNSURE = 0, -1
 _CORE = 0.72  # the share of a box, around its middle, that its item surely fills
-_WARMUP_STEPS, _REPORT_EVERY, _SAVE_EVERY = 100, 20, 200
+_VALIDATE_EVERY = 200
 
 
 @dataclass(frozen=True)
@@ -134,41 +134,21 @@ def train_vision(
     optimizer = torch.optim.AdamW(
         both.parameters(), lr=learning_rate, weight_decay=0.05, fused=True
     )
-    first = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        both.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        first = saved["step"]
-    generator = torch.Generator().manual_seed(seed + first)
-    started, running = time.monotonic(), 0.0
-    for step in range(first, steps):
+    loop = Loop("vision", both, optimizer, checkpoint)
+    generator = torch.Generator().manual_seed(seed + loop.step)
+
+    def loss_of(_: int) -> torch.Tensor:
         rows = torch.randint(len(data.images), (batch_size,), generator=generator)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * _schedule(step, steps)
         images = jitter(data.images[rows].to(device).float() / 255)
-        loss = _loss(tower, heads, images, data.labels[rows], data.settings[rows])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-        optimizer.step()
-        running += loss.item()
-        if (step + 1) % _REPORT_EVERY == 0:
-            rate = (step + 1 - first) * batch_size / (time.monotonic() - started)
-            left = (steps - step - 1) * batch_size / rate / 60
-            print(
-                f"vision {step + 1}/{steps} loss {running / _REPORT_EVERY:.3f} "
-                f"{rate:.0f} images/s {left:.0f} min left",
-                flush=True,
-            )
-            running = 0.0
-        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == steps:
-            print(f"  validation {patch_accuracy(tower, heads, validation)}", flush=True)
-            state = {
-                "model": both.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1,
-            }  # fmt: skip
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
+        return _loss(tower, heads, images, data.labels[rows], data.settings[rows])
+
+    loop.run(
+        loss_of,
+        steps=steps,
+        learning_rate=learning_rate,
+        validate=lambda: patch_accuracy(tower, heads, validation),
+        validate_every=_VALIDATE_EVERY,
+    )
     trained: Qwen3VLVisionModel = tower
     return trained
 
@@ -178,7 +158,6 @@ def patch_accuracy(
     tower: Qwen3VLVisionModel, heads: PatchHeads, data: Grounded, count: int = 512
 ) -> dict[str, float]:
     """Over the patches inside items: how often each facet is told right; and the setting."""
-    tower.eval()  # type: ignore[no-untyped-call]
     right: dict[str, list[torch.Tensor]] = {name: [] for name in (*FACETS, "setting")}
     for chunk in torch.arange(min(count, len(data.images))).split(128):  # type: ignore[no-untyped-call]
         facets, place = _read(tower, heads, data.images[chunk].to(tower.device).float() / 255)
@@ -186,7 +165,6 @@ def patch_accuracy(
             labels = data.labels[chunk, facet]
             right[name].append((facets[facet].argmax(-1).cpu() == labels)[labels > 0].float())
         right["setting"].append((place.argmax(-1).cpu() == data.settings[chunk]).float())
-    tower.train()
     return {name: round(torch.cat(parts).mean().item(), 3) for name, parts in right.items()}
 
 
@@ -214,11 +192,3 @@ def _loss(
         wanted = labels[:, facet].to(logits.device).flatten()
         loss = loss + functional.cross_entropy(logits.flatten(0, 1), wanted, ignore_index=_UNSURE)
     return loss
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine down to a twentieth."""
-    if step < _WARMUP_STEPS:
-        return (step + 1) / _WARMUP_STEPS
-    done = (step - _WARMUP_STEPS) / max(1, steps - _WARMUP_STEPS)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))

@@ -1,55 +1,81 @@
 """Errors → `application/problem+json` (RFC 9457): one table, no stack traces."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app import errors
-from app.api.schemas import ProblemDetail
 from app.observability import request_id_var
 
 _log = logging.getLogger(__name__)
 
 _STATUS: dict[type[errors.ServiceError], int] = {
-    errors.InvalidReference: 422,
-    errors.InvalidFilter: 422,
     errors.InvalidRequest: 422,
     errors.UnknownImage: 404,
     errors.Overloaded: 429,
     errors.DeadlineExceeded: 504,
     errors.GalleryUnavailable: 503,
 }
-_RETRY_AFTER_S = {429: "1", 503: "5"}
 _MAX_ECHO_CHARS = 80
 _UNEXPECTED = "something went wrong on our side; the log has the details"
 
 
-def install(app: FastAPI) -> None:
-    """Register the handlers."""
-    app.add_exception_handler(errors.ServiceError, _service_error)
+class ProblemDetail(BaseModel):
+    """RFC 9457, `application/problem+json`."""
+
+    type: str = Field(examples=["urn:cir:invalid-filter"])
+    title: str
+    status: int
+    detail: str = Field(description="what was wrong, where, and what would be right")
+    errors: list[dict[str, Any]] | None = Field(None, description="one entry per bad field")
+    request_id: str | None = None
+
+
+def install(app: FastAPI, more: Mapping[type[errors.ServiceError], int] | None = None) -> None:
+    """Answer every error of an app with a problem document.
+
+    Args:
+        app: The app.
+        more: Status codes of errors that only this app has.
+    """
+    status = {**_STATUS, **(more or {})}
+
+    async def service_error(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, errors.ServiceError)
+        code = next(code for kind, code in status.items() if isinstance(error, kind))
+        return problem(code, error.type, str(error), retry_after_s=error.retry_after_s)
+
+    app.add_exception_handler(errors.ServiceError, service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
 def problem(
-    status: int, type_: str, detail: str, fields: list[dict[str, Any]] | None = None
+    status: int,
+    type_: str,
+    detail: str,
+    fields: list[dict[str, Any]] | None = None,
+    retry_after_s: int | None = None,
 ) -> JSONResponse:
     """A problem document as a response."""
+    headers = None if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     body = _document(status, type_, detail, fields)
-    headers = {"Retry-After": _RETRY_AFTER_S[status]} if status in _RETRY_AFTER_S else None
     return JSONResponse(body, status, headers, "application/problem+json")
 
 
 def problem_of(error: Exception) -> dict[str, Any]:
     """A problem document for an answer that has begun, where no status can be given any more."""
-    if isinstance(error, errors.ServiceError):
-        return _document(_status(error), error.type, str(error))
+    for kind, code in _STATUS.items():
+        if isinstance(error, kind):
+            return _document(code, error.type, str(error))
     _log.error("unexpected error", exc_info=error)
     return _document(500, "internal", _UNEXPECTED)
 
@@ -65,15 +91,6 @@ def _document(
         errors=fields,
         request_id=request_id_var.get(),
     ).model_dump(exclude_none=True)
-
-
-def _status(error: errors.ServiceError) -> int:
-    return next(code for kind, code in _STATUS.items() if isinstance(error, kind))
-
-
-async def _service_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, errors.ServiceError)
-    return problem(_status(error), error.type, str(error))
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
