@@ -10,6 +10,7 @@ Every stage continues from its checkpoint in `<out>/work`, and is skipped once i
 """
 
 import argparse
+import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,17 +27,20 @@ from transformers import (
     Qwen3VLVisionModel,
 )
 
+from models.presets import load_preset
 from models.training.judge import scratch
 from models.training.judge.language import SeenPictures, answer_loss, see, train_language
 from models.training.judge.lessons import (
     Batch,
     Lessons,
     Negatives,
+    Query,
     Row,
     RowWriter,
     collate,
     read_lessons,
 )
+from models.training.judge.mining import mine
 from models.training.judge.pictures import load_pictures
 from models.training.judge.vision import load_grounded, train_vision
 
@@ -56,6 +60,8 @@ TEXT: dict[str, Any] = {
 }  # fmt: skip
 # all linear layers of the language model; the vision tower stays as it is
 LORA_TARGETS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+
+_MINED_DEPTH = 30  # whatever is wrong among so many first ranks is a hard negative
 
 Batches = Iterator[Batch]
 
@@ -80,6 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=32, help="rows of a base step")
     parser.add_argument("--queries", type=int, default=16, help="queries of an adapter step")
     parser.add_argument("--candidates", type=int, default=8, help="candidates per query")
+    parser.add_argument(
+        "--coarse", default="demo", help="preset whose coarse stage finds hard negatives"
+    )
+    parser.add_argument("--mined", type=int, default=6000, help="queries it is asked")
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--lora-rank", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
@@ -137,11 +147,11 @@ def _train_adapter(options: argparse.Namespace, work: Path) -> None:
         task_type="CAUSAL_LM",
     )
     wrapped = get_peft_model(base, lora)
-    rng = random.Random(options.seed + 1)
+    mined, rng = _mined(options, lessons, work), random.Random(options.seed + 1)
     train_language(
         "adapter",
         wrapped.get_base_model(),
-        _adapter_batches(lessons, writer, options.queries, options.candidates, rng),
+        _adapter_batches(lessons, mined, writer, options.queries, options.candidates, rng),
         seen,
         work / "adapter.pt",
         steps=options.adapter_steps,
@@ -231,15 +241,34 @@ def _question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> Ro
     return writer.questions(number, asked, lessons.captions[number])
 
 
+def _mined(options: argparse.Namespace, lessons: Lessons, work: Path) -> dict[Query, list[int]]:
+    """Hard negatives per query, searched for once and kept in `work`."""
+    kept = work / "mined.json"
+    if not kept.exists():
+        images = sorted((options.catalogue / "images").iterdir())[: len(lessons.captions)]
+        preset = load_preset(options.coarse)
+        mined = mine(lessons, images, preset, options.mined, _MINED_DEPTH, options.seed)
+        kept.write_text(json.dumps(mined), encoding="utf-8")
+    found = json.loads(kept.read_text(encoding="utf-8"))
+    return {lessons.queries[int(number)]: wrong for number, wrong in found.items()}
+
+
 def _adapter_batches(
-    lessons: Lessons, writer: RowWriter, queries: int, candidates: int, rng: random.Random
+    lessons: Lessons,
+    mined: dict[Query, list[int]],
+    writer: RowWriter,
+    queries: int,
+    candidates: int,
+    rng: random.Random,
 ) -> Batches:
-    """Queries with candidates, a third of them right ones; every fourth query hides its target."""
-    negatives = Negatives(lessons)
+    """Queries with candidates, a third of them right ones; half of the queries come from
+    those searched for, and every fourth hides its target.
+    """
+    negatives, searched = Negatives(lessons, mined), list(mined) or lessons.queries
     while True:
         rows = []
         for number in range(queries):
-            query = rng.choice(lessons.queries)
+            query = rng.choice(searched if rng.random() < 0.5 else lessons.queries)
             answers = sorted(query.answers)
             right = rng.sample(answers, min(len(answers), rng.randint(1, max(1, candidates // 2))))
             wrong = negatives.draw(query, candidates - len(right), rng)

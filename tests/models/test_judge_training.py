@@ -1,6 +1,7 @@
 """What a judge is taught is what it is later asked: the same tokens, positions and masks."""
 
 import argparse
+import random
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from indexer.demo.catalogue import write_catalogue
+from models.presets import load_preset
 from models.reranker import prompt
 from models.reranker.judge import Judge
 from models.reranker.loading import LoadedJudge
@@ -16,6 +18,7 @@ from models.training import reranker
 from models.training.judge import scratch
 from models.training.judge.language import answer_loss, see
 from models.training.judge.lessons import IGNORED, Lessons, Negatives, collate, read_lessons
+from models.training.judge.mining import mine
 from models.training.judge.pictures import grid, load_pictures, to_patches
 
 SMALL_VISION = {**reranker.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
@@ -114,13 +117,25 @@ def test_only_answers_are_asked_for(judge: Judge, lessons: Lessons) -> None:
 
 
 def test_negatives_are_never_right_answers(lessons: Lessons) -> None:
-    import random
-
     negatives, rng = Negatives(lessons), random.Random(0)
     for query in lessons.queries:
         drawn = negatives.draw(query, 12, rng)
         assert not set(drawn) & query.answers
         assert query.reference in drawn or query.reference in query.answers
+
+
+def test_what_the_coarse_stage_mistakes_becomes_a_negative(
+    lessons: Lessons, catalogue: Path
+) -> None:
+    mined = mine(lessons, images_of(catalogue), load_preset("demo"), queries=12, depth=10, seed=0)
+    assert len(mined) == 12  # 60 queries among 120 pictures: ten ranks are never all right
+    for number, wrong in mined.items():
+        query = lessons.queries[number]
+        assert not {*wrong} & {*query.answers, query.reference}
+    number, wrong = next(iter(mined.items()))
+    negatives = Negatives(lessons, {lessons.queries[number]: wrong})
+    drawn = negatives.draw(lessons.queries[number], 60, random.Random(0))
+    assert sum(picture in wrong for picture in drawn) > 20
 
 
 def test_answers_to_questions_are_about_half_yes(lessons: Lessons) -> None:
@@ -137,10 +152,21 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
     parser = argparse.ArgumentParser()
     reranker.add_arguments(parser)
     steps = ["--vision-steps", "2", "--base-steps", "2", "--adapter-steps", "2"]
-    sizes = ["--batch-size", "4", "--rows", "2", "--queries", "2", "--candidates", "3"]
+    sizes = [
+        "--batch-size",
+        "4",
+        "--rows",
+        "2",
+        "--queries",
+        "2",
+        "--candidates",
+        "3",
+        "--mined",
+        "8",
+    ]
     options = parser.parse_args(
         ["--catalogue", str(catalogue), "--validation", str(catalogue), "--out", str(tmp_path)]
-        + steps + sizes
+        + [*steps, *sizes, "--mined", "8"]
     )  # fmt: skip
     reranker.train(options)
     adapted = Judge(JudgeSettings(base=str(tmp_path / "base"), adapter=str(tmp_path / "adapter")))

@@ -7,7 +7,7 @@ reference and request serve the intent and many candidates, as they do in servic
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -105,8 +105,12 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 class Negatives:
     """Draws wrong candidates for a query, the hard ones first."""
 
-    def __init__(self, lessons: Lessons) -> None:
+    def __init__(
+        self, lessons: Lessons, mined: Mapping[Query, Sequence[int]] | None = None
+    ) -> None:
+        """`mined`: wrong pictures that the coarse stage found for some of the queries."""
         self._items = lessons.items
+        self._mined = mined or {}
         self._near: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number, items in enumerate(lessons.items):
             for item in items:
@@ -114,7 +118,9 @@ class Negatives:
                     self._near[(str(len(items)), *_without(item, left_out))].append(number)
 
     def draw(self, query: Query, count: int, rng: random.Random) -> list[int]:
-        """The reference, its family, pictures that miss the target by one facet, a random one."""
+        """The reference; what the coarse stage mistook; its family; pictures that miss the target
+        by one facet; a few random ones.
+        """
         drawn: list[int] = [query.reference] if query.reference not in query.answers else []
         while len(drawn) < count:
             number = self._one(query, rng)
@@ -123,6 +129,8 @@ class Negatives:
         return drawn[:count]
 
     def _one(self, query: Query, rng: random.Random) -> int:
+        if query in self._mined and rng.random() < 0.5:
+            return rng.choice(self._mined[query])
         chance = rng.random()
         if chance < 0.35:  # families stand together in a catalogue
             near = query.reference + rng.randint(-12, 12)
