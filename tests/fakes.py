@@ -32,7 +32,7 @@ class FakeGallery:
     async def count(self) -> int:
         return len(self.images)
 
-    async def retrieve(self, query_embedding, limit, filters, exclude_content_hash):  # type: ignore[no-untyped-def]
+    async def retrieve(self, query_embedding, limit, filters, exclude_content_hash, among=None):  # type: ignore[no-untyped-def]
         self.limit, self.excluded = limit, exclude_content_hash
         kept = [image for image in self.images if image.content_hash != exclude_content_hash]
         return [Candidate(image, 1 - rank / 10) for rank, image in enumerate(kept[:limit])]
@@ -71,7 +71,7 @@ class FakeQueryEmbedder:
             return ComposedIntent(**roles.model_dump(), source="client")
         return ComposedIntent(target=text, source=self.source)
 
-    async def embed(self, mode, reference, text, intent):  # type: ignore[no-untyped-def]
+    async def embed(self, mode, reference, text, intent, weights=None):  # type: ignore[no-untyped-def]
         self.modes.append(mode)
         await asyncio.sleep(self.delay_s)
         return reference

@@ -8,7 +8,7 @@ import asyncio
 import threading
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from qdrant_client.http.exceptions import ApiException
 from app.api.filters import qdrant_filter
 from app.api.ports import Candidate, Embedding
 from app.api.schemas import Filter
-from app.errors import GalleryUnavailable, InvalidRequest, UnknownImage
+from app.errors import GalleryUnavailable, InvalidFilter, InvalidRequest, UnknownImage
 from models.contracts.gallery import (
     ALIAS,
     VECTOR_NAME,
@@ -73,10 +73,11 @@ class QdrantGallery:
         limit: int,
         filters: Filter | None,
         exclude_content_hash: str | None,
+        among: Sequence[str] | None = None,
     ) -> list[Candidate]:
         """The nearest images, best first; see the port."""
         return await self._call(
-            lambda: self._retrieve(query_embedding, limit, filters, exclude_content_hash)
+            lambda: self._retrieve(query_embedding, limit, filters, exclude_content_hash, among)
         )
 
     async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
@@ -115,13 +116,19 @@ class QdrantGallery:
         limit: int,
         filters: Filter | None,
         exclude_content_hash: str | None,
+        among: Sequence[str] | None,
     ) -> list[Candidate]:
+        conditions = self._filter(filters)
+        if among is not None:
+            conditions = models.Filter(
+                must=[self._only(among), *([conditions] if conditions else [])]
+            )
         found = self._client.query_points(
             ALIAS,
             query=query_embedding.tolist(),
             using=VECTOR_NAME,
             limit=limit + 1,  # one may be the reference, see below
-            query_filter=self._filter(filters),
+            query_filter=conditions,
             with_payload=True,
         )
         # leaving the reference out here is cheap; as a filter it would be a look at every payload
@@ -150,6 +157,20 @@ class QdrantGallery:
         )
         images = [GalleryImage.model_validate(point.payload) for point in points]
         return images, None if following is None else str(following)
+
+    def _only(self, image_ids: Sequence[str]) -> models.HasIdCondition:
+        """These images and no others; none of them may be missing, or the search would be less than
+        it seems.
+        """
+        by_point = {point_id_for(image_id): image_id for image_id in image_ids}
+        there = self._client.retrieve(ALIAS, list(by_point), with_payload=False)
+        missing = [by_point[p] for p in by_point.keys() - {str(point.id) for point in there}]
+        if missing:
+            raise InvalidFilter(
+                f"the gallery has no image with the id {missing[0]!r}"
+                + (f", nor {len(missing) - 1} others of `among`" if len(missing) > 1 else "")
+            )
+        return models.HasIdCondition(has_id=list(by_point))
 
     def _filter(self, filters: Filter | None) -> models.Filter | None:
         return qdrant_filter(filters, self._spec().facets) if filters else None

@@ -20,7 +20,7 @@ from app.api.stages import ComposedQuery, Upload
 from app.errors import InvalidReference, InvalidRequest
 from models.images import ImageLimits, InvalidImage, decode_image
 
-_JSON_FIELDS = ("filter", "intent")  # in a form these are JSON texts
+_JSON_FIELDS = ("filter", "among", "intent", "weights")  # in a form these are JSON texts
 _MAX_FORM_FIELDS = 32
 _TARGET_PX = 512  # no encoder takes more; large photographs are decoded at a fraction
 

@@ -121,10 +121,10 @@ async def _second_stage(settings: ApiSettings, preset: Preset) -> AsyncIterator[
         pool = WorkerPool(http, settings.worker)
         watching = asyncio.create_task(pool.watch())
         try:
-            composes = _either(settings.judge_composes, preset.second_stage.judge_composes)
             yield SecondStage(
                 HttpJudge(http, pool),
-                settings.compose_timeout_ms if composes else 0,
+                _either(settings.judge_composes, preset.second_stage.judge_composes),
+                settings.compose_timeout_ms,
                 settings.answer_reserve_ms,
             )
         finally:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.api.schemas import CompositionMode, Filter
+from models.composition.vector import CompositionWeights
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 
@@ -38,8 +39,11 @@ class Gallery(Protocol):
         limit: int,
         filters: Filter | None,
         exclude_content_hash: str | None,
+        among: Sequence[str] | None = None,
     ) -> list[Candidate]:
-        """The nearest images, best first; `InvalidFilter` if the filter does not fit."""
+        """The nearest images, best first; `InvalidFilter` if the filter does not fit, or an image
+        to search among is not there.
+        """
 
     async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
         """One image and its embedding; raises `UnknownImage`."""
@@ -75,8 +79,9 @@ class QueryEmbedder(Protocol):
         reference: Embedding,
         text: str,
         intent: ComposedIntent | None,
+        weights: CompositionWeights | None = None,
     ) -> Embedding:
-        """The query embedding."""
+        """The query embedding; `weights` that are set replace the preset's."""
 
 
 @dataclass(frozen=True)

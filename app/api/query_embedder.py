@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from PIL import Image
+from pydantic import ValidationError
 
 from app.api.ports import Embedding
 from app.api.schemas import CompositionMode
-from app.errors import GalleryUnavailable
+from app.errors import GalleryUnavailable, InvalidRequest
 from models.composition.composer import Composer
 from models.composition.vector import CompositionWeights
 from models.contracts.gallery import GallerySpec
@@ -81,10 +82,21 @@ class ClipQueryEmbedder:
         reference: Embedding,
         text: str,
         intent: ComposedIntent | None,
+        weights: CompositionWeights | None = None,
     ) -> Embedding:
         """The query embedding; see the port."""
         composer = self._ready()
-        return await self._run(lambda: composer.embed(mode, reference, text, intent))
+        if weights is not None:
+            weights = self._override(weights)
+        return await self._run(lambda: composer.embed(mode, reference, text, intent, weights))
+
+    def _override(self, weights: CompositionWeights) -> CompositionWeights:
+        """The preset's weights with what a client sets instead."""
+        both = {**self._weights.model_dump(), **weights.model_dump(exclude_unset=True)}
+        try:
+            return CompositionWeights.model_validate(both)
+        except ValidationError as error:
+            raise InvalidRequest(f"weights: {error.errors()[0]['msg']}") from None
 
     def _check_fingerprint(self, spec: GallerySpec) -> None:
         if spec.encoder_fingerprint != self.fingerprint:

@@ -43,23 +43,23 @@ class SecondStage:
     """
 
     def __init__(
-        self, judge: Judge, compose_timeout_ms: int = 800, answer_reserve_ms: int = 30
+        self,
+        judge: Judge,
+        composes: bool = True,
+        compose_timeout_ms: int = 800,
+        answer_reserve_ms: int = 30,
     ) -> None:
         """Set the bounds.
 
         Args:
             judge: Whom to ask.
-            compose_timeout_ms: Longest wait for an intent; 0 means that the judge gives none.
+            composes: Whether it is asked for the intents of searches that do not say.
+            compose_timeout_ms: Longest wait for an intent.
             answer_reserve_ms: Judging stops this long before the deadline.
         """
-        self._judge = judge
+        self._judge, self.composes = judge, composes
         self._compose_timeout_s = compose_timeout_ms / 1000
         self._answer_reserve_s = answer_reserve_ms / 1000
-
-    @property
-    def composes(self) -> bool:
-        """Whether the judge is asked for intents."""
-        return self._compose_timeout_s > 0
 
     @property
     def version(self) -> str | None:

@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from models.composition.vector import CompositionWeights
 from models.contracts.gallery import AttributeValue, Facet
 from models.contracts.intent import ComposedIntent, Roles
 
@@ -21,6 +22,7 @@ CompositionMode = Literal["intersection", "union", "text", "image"]
 ModificationText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS)
 ]
+ImageId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Scalar = str | bool | int | float
 
 
@@ -93,8 +95,22 @@ class SearchOptions(BaseModel):
         description="attribute → value, list of values (any of them), or range",
         examples=[{"category": ["sofa", "chair"], "price": {"lte": 500}}],
     )
+    among: list[ImageId] | None = Field(
+        None, min_length=1, max_length=1000, description="search only among these gallery images"
+    )
     exclude_reference: bool = Field(True, description="leave out the reference gallery image")
     intent: Roles | None = Field(None, description="edited roles, instead of composed ones")
+    intent_source: Literal["mllm", "facets"] | None = Field(
+        None, description="who composes the intent: the judge, or the gallery's attributes; "
+        "default: as the service is set up",
+    )  # fmt: skip
+    weights: CompositionWeights | None = Field(
+        None, description="weights of the roles; what is left out is as in the preset"
+    )
+    rerank_weight: float | None = Field(
+        None, ge=0, allow_inf_nan=False,
+        description="w in retrieval score + w · rerank score; default: as the service is set up",
+    )  # fmt: skip
 
 
 class SearchRequest(SearchOptions):

@@ -126,6 +126,7 @@ class SearchService:
                 understood.reference,
                 query.modification_text,
                 understood.intent,
+                options.weights,
             )
         with timer.stage("retrieve"):
             return await self._gallery.retrieve(
@@ -133,6 +134,7 @@ class SearchService:
                 max(options.retrieval_depth, options.top_k),
                 options.filter,
                 understood.content_hash if options.exclude_reference else None,
+                options.among,
             )
 
     def _outcome(
@@ -154,7 +156,7 @@ class SearchService:
         composed = intent is not None and intent.source == "mllm"
         return SearchOutcome(
             intent=intent,
-            ranked=fuse(candidates, judging.scores, self._limits.rerank_weight),
+            ranked=fuse(candidates, judging.scores, self._rerank_weight(query.options)),
             reranked=len(judging.scores),
             reasons=reasons,
             degraded=degraded,
@@ -167,6 +169,10 @@ class SearchService:
         if options.rerank_depth is None:
             return min(self._limits.default_rerank_depth, self._limits.max_rerank_depth)
         return options.rerank_depth
+
+    def _rerank_weight(self, options: SearchOptions) -> float:
+        asked = options.rerank_weight
+        return self._limits.rerank_weight if asked is None else asked
 
     def _check(self, options: SearchOptions) -> None:
         limits = self._limits
@@ -184,6 +190,13 @@ class SearchService:
         if options.intent is not None and options.composition != "intersection":
             raise InvalidRequest(
                 f"an intent goes with composition `intersection`, not `{options.composition}`"
+            )
+        if options.intent_source is not None and (
+            options.intent is not None or options.composition != "intersection"
+        ):
+            raise InvalidRequest(
+                "intent_source says who composes an intent; it goes with composition "
+                "`intersection`, and not with an intent of your own"
             )
 
     @contextmanager

@@ -104,11 +104,16 @@ class Understanding:
         timer: StageTimer,
     ) -> tuple[JudgeQuery | None, ComposedIntent | None]:
         """What to ask the judge with, and its intent if it was to give one and did."""
-        if self._second is None or self._copies is None:
-            return None, None
         options = query.options
+        if self._second is None or self._copies is None:
+            if options.intent_source == "mllm":
+                judging.note(INTENT_FALLBACK)
+            return None, None
         roles_wanted = options.composition == "intersection" and options.intent is None
-        compose = roles_wanted and self._second.composes
+        by_judge = options.intent_source == "mllm" or (
+            options.intent_source is None and self._second.composes
+        )
+        compose = roles_wanted and by_judge
         if not (compose or rerank):
             return None, None
         try:

@@ -69,12 +69,14 @@ class Composer:
         reference: Embedding,
         text: str,
         intent: ComposedIntent | None = None,
+        weights: CompositionWeights | None = None,
     ) -> Embedding:
-        """The query embedding, float32 (D,), unit length.
+        """The query embedding, float32 (D,), unit length; by other weights than usual, if given.
 
         Raises:
             ValueError: Mode `intersection` without an intent.
         """
+        weights = weights or self._weights
         if mode == "image":
             return reference
         text_embedding: Embedding = self._texts.encode([text])[0]
@@ -82,7 +84,7 @@ class Composer:
             return text_embedding
         # without an intent's words there is nothing to intersect with: the plain sum, and said so
         if mode == "union" or (intent is not None and intent.source == "none"):
-            return unite(reference, text_embedding, self._weights)
+            return unite(reference, text_embedding, weights)
         if intent is None:
             raise ValueError("an intersection needs an intent")
         roles = RoleEmbeddings(
@@ -91,7 +93,7 @@ class Composer:
             desired=self._texts.encode(intent.desired),
             forbidden=self._texts.encode(intent.forbidden),
         )
-        return intersect(roles, reference, text_embedding, self._weights)
+        return intersect(roles, reference, text_embedding, weights)
 
 
 class _RememberedTexts:

@@ -6,13 +6,15 @@ database needs one ordinary search.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Embedding = NDArray[np.float32]  # (D,)
 Embeddings = NDArray[np.float32]  # (B, D)
+Weight = Annotated[float, Field(ge=0, le=100)]
 
 
 class CompositionWeights(BaseModel):
@@ -20,14 +22,24 @@ class CompositionWeights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: float = Field(0.8, description="the target in words")
-    desired: float = Field(0.0, description="what the text asks for")
-    preserve: float = Field(0.4, description="what stays: half in words, half the reference itself")
-    text: float = Field(0.35, description="the modification text as it stands")
-    forbidden: float = Field(0.0, description="what the text rules out (subtracted)")
+    target: Weight = Field(0.8, description="the target in words")
+    desired: Weight = Field(0.0, description="what the text asks for")
+    preserve: Weight = Field(
+        0.4, description="what stays: half in words, half the reference itself"
+    )
+    text: Weight = Field(0.35, description="the modification text as it stands")
+    forbidden: Weight = Field(0.0, description="what the text rules out (subtracted)")
     union_reference: float = Field(
         0.5, ge=0, le=1, description="share of the reference in the union baseline"
     )
+
+    @model_validator(mode="after")
+    def _something_to_search_by(self) -> "CompositionWeights":
+        if not self.target + self.desired + self.preserve + self.text > 0:
+            raise ValueError(
+                "with target, desired, preserve and text all at 0 there is nothing to search by"
+            )
+        return self
 
 
 @dataclass(frozen=True)

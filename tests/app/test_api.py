@@ -84,6 +84,38 @@ def test_all_spellings_of_a_reference_find_the_same(client: TestClient, catalogu
     assert REFERENCE not in found[0]  # also an upload is recognised as the gallery's own image
 
 
+def found(answer: Any) -> list[str]:
+    return [result["image_id"] for result in answer.json()["results"]]
+
+
+def test_a_search_among_a_few_images(client: TestClient) -> None:
+    ranked = found(ask(client, top_k=50))
+    few = [ranked[30], ranked[3], ranked[17], REFERENCE]
+    # in the same order; the reference is left out as always
+    assert found(ask(client, among=few)) == [ranked[3], ranked[17], ranked[30]]
+    unknown = ask(client, among=[*few, "x"])
+    assert_problem(unknown, 422, "invalid-filter", "no image with the id 'x'")
+
+
+def test_weights_of_the_roles_can_be_set(client: TestClient) -> None:
+    all_reference = ask(client, composition="union", weights={"union_reference": 1})
+    assert found(all_reference) == found(ask(client, composition="image"))
+    text_only = {"target": 0, "desired": 0, "preserve": 0, "text": 1, "forbidden": 0}
+    by_text = found(ask(client, weights=text_only))
+    assert by_text == found(ask(client, composition="text"))
+    assert by_text != found(ask(client))
+    nothing = ask(client, weights={**text_only, "text": 0})
+    assert_problem(nothing, 422, "invalid-request", "nothing to search by")
+
+
+def test_without_a_judge_its_intent_is_missed(client: TestClient) -> None:
+    coverage = ask(client, intent_source="mllm").json()["coverage"]
+    assert coverage["degraded"]
+    assert "intent_fallback" in coverage["reasons"]
+    with_own = ask(client, intent_source="facets", composition="union")
+    assert_problem(with_own, 422, "invalid-request", "intent_source")
+
+
 def test_filters_narrow_the_results(client: TestClient) -> None:
     wanted = {
         "category": ["sofa", "mug", "car"],

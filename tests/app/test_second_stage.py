@@ -51,6 +51,7 @@ def service(
     judge: FakeJudge,
     source: IntentSource = "facets",
     compose_timeout_ms: int = 5000,
+    composes: bool = True,
     copies: FakeReferenceCopies | None = None,
 ) -> SearchService:
     return SearchService(
@@ -58,7 +59,7 @@ def service(
         FakeGallery(IMAGES),
         LIMITS,
         copies or FakeReferenceCopies(),
-        SecondStage(judge, compose_timeout_ms),
+        SecondStage(judge, composes, compose_timeout_ms),
     )
 
 
@@ -168,11 +169,28 @@ def test_an_intent_never_takes_more_than_half_of_what_is_left() -> None:
 
 def test_a_judge_that_is_not_to_compose_is_not_asked() -> None:
     judge = FakeJudge()
-    outcome = search(judge, compose_timeout_ms=0)
+    outcome = search(judge, composes=False)
     assert judge.composed == []
     assert outcome.reasons == []
     assert outcome.intent is not None
     assert outcome.intent.source == "facets"
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "composes", "source"), [("mllm", False, "mllm"), ("facets", True, "facets")]
+)
+def test_a_client_chooses_who_composes(asked_for: str, composes: bool, source: str) -> None:
+    judge = FakeJudge()
+    outcome = search(judge, query(intent_source=asked_for), composes=composes)
+    assert outcome.intent is not None
+    assert outcome.intent.source == source
+    assert len(judge.composed) == (asked_for == "mllm")
+    assert outcome.reasons == []
+
+
+def test_a_client_sets_the_weight_of_the_judge() -> None:
+    assert found(search(FakeJudge(), query(rerank_weight=0)))[:3] == [1, 2, 3]
+    assert found(search(FakeJudge(), query(rerank_weight=5)))[:3] == [3, 2, 1]
 
 
 @pytest.mark.parametrize("mode", ["union", "text", "image"])
