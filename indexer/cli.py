@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from indexer.demo.catalogue import write_catalogue
 from indexer.demo.scene import SPLITS
+from indexer.evaluation import command
 from indexer.reader import ManifestError, read_folder, read_manifest
 from indexer.settings import IndexerSettings
 from models.settings import check_no_unknown
@@ -69,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         help="everything that was done and skipped, as JSON (default %(default)s)",
     )  # fmt: skip
     build.set_defaults(run=_build)
+
+    evaluate = commands.add_parser(
+        "evaluate", help="measure the retrieval of a running API", epilog=_EPILOG
+    )
+    command.add_arguments(evaluate)
+    evaluate.set_defaults(run=_evaluate)
     return parser
 
 
@@ -84,6 +91,11 @@ def _demo(options: argparse.Namespace) -> int:
         options.questions,
     )
     print(f"wrote {manifest}")
+    return _OK
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    print("\n".join(command.run(options)))
     return _OK
 
 

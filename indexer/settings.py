@@ -15,7 +15,9 @@ class IndexerSettings(BaseSettings):
         env_prefix="CIR_INDEXER__", env_nested_delimiter="__", frozen=True
     )
 
-    preset: str = Field("demo", description="encoder and weights that belong together")
+    preset: str = Field(
+        "demo", description="encoder and weights that belong together; a name or a .json file"
+    )
     encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
     qdrant: QdrantSettings = QdrantSettings()
     image_store: Path = Field(Path("data/images"), description="where prepared copies are written")

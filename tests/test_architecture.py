@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
     [
         ("models.contracts.gallery", ["torch", "numpy", "qdrant_client", "PIL"]),
         ("models.composition.composer", ["torch", "open_clip"]),
-        ("indexer.cli", ["torch", "open_clip", "fastapi"]),
+        ("indexer.cli", ["torch", "open_clip", "fastapi", "httpx", "matplotlib"]),
         ("models.contracts.rerank", ["torch", "numpy", "fastapi"]),
         ("app.api.main", ["peft", "models.training", "indexer"]),
     ],

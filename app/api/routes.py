@@ -34,7 +34,7 @@ async def gallery(gallery: GalleryDep) -> GalleryResponse:
 async def gallery_images(
     request: Request,
     gallery: GalleryDep,
-    limit: Annotated[int, Query(ge=1, le=100)] = 24,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 24,
     offset: Annotated[str | None, Query(max_length=64)] = None,
 ) -> GalleryPage:
     """Browse the gallery, a page at a time."""

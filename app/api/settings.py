@@ -37,7 +37,10 @@ class ApiSettings(BaseSettings):
         env_prefix="CIR_API__", env_nested_delimiter="__", frozen=True, protected_namespaces=()
     )
 
-    preset: str = Field("demo", description="encoder and weights that belong together")
+    preset: str = Field(
+        "demo",
+        description="encoder and weights that belong together; a name or a .json file",
+    )
     encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
     qdrant: QdrantSettings = QdrantSettings()
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")

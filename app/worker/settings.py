@@ -15,7 +15,10 @@ class WorkerSettings(BaseSettings):
         env_prefix="CIR_WORKER__", env_nested_delimiter="__", frozen=True, protected_namespaces=()
     )
 
-    preset: str = Field("demo", description="encoder, judge and weights that belong together")
+    preset: str = Field(
+        "demo",
+        description="encoder, judge and weights that belong together; a name or a .json file",
+    )
     judge: JudgeSettings | None = Field(None, description="overrides the preset's judge")
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
     chunk_size: int = Field(8, ge=1, description="most candidates judged together")

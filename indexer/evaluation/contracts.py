@@ -6,6 +6,9 @@ from pathlib import Path
 
 Ranked = Sequence[str]
 
+# baselines, then intersections by who composes the intent: the gallery's attributes, or the judge
+COMPOSITIONS = ("image", "text", "union", "facets", "mllm")
+
 
 @dataclass(frozen=True)
 class Query:
@@ -15,7 +18,8 @@ class Query:
         query_id: Unique in the benchmark.
         reference_id: The reference, an image of the gallery.
         text: The modification text.
-        relevant_ids: The right answers; empty where the benchmark keeps them secret.
+        relevant_ids: The right answers, first the target that the text was written for; empty where
+            the benchmark keeps them secret.
         kinds: What reports group by: a kind of edit, a semantic aspect, a category. A query may be
             of several kinds.
         excludes_reference: Whether the protocol takes the reference out of the ranking.
@@ -58,6 +62,8 @@ class Benchmark:
         depth: How many ranks the measures, or the submission, look at.
         headline: Name of the measure that sorts wins and losses; empty without measures.
         notes: Sentences about the protocol that a reader of the report must know.
+        averages: Name → measures whose means it is the unweighted mean of: FashionIQ's figure over
+            its categories, say, which is not the mean over all queries.
         write_submission: (query id → ranked ids, folder) → the files written there; None where the
             benchmark has no server.
     """
@@ -68,6 +74,7 @@ class Benchmark:
     depth: int
     headline: str = ""
     notes: Sequence[str] = ()
+    averages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     write_submission: Callable[[Mapping[str, Ranked], Path], list[Path]] | None = None
 
 
@@ -80,12 +87,14 @@ class Answer:
         ranked_ids: Best first.
         latency_ms: As the client saw it.
         reasons: `coverage.reasons`; not empty: the answer was degraded.
+        judge: Version of the judge that had a part in it.
     """
 
     query_id: str
     ranked_ids: tuple[str, ...]
     latency_ms: float
     reasons: tuple[str, ...] = ()
+    judge: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ class Configuration:
     """One way to search: a row of the report's table.
 
     Attributes:
-        composition: `intersection`, `union`, `text` or `image`.
+        composition: One of `COMPOSITIONS`.
         rerank_depth: 0: coarse stage only.
     """
 

@@ -1,9 +1,8 @@
 """Presets: an encoder, a judge and the composition weights tuned for them, under one name."""
 
-import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.composition.vector import CompositionWeights
 from models.settings import EncoderSettings, JudgeSettings
@@ -40,9 +39,23 @@ def preset_names() -> list[str]:
 def load_preset(name: str) -> Preset:
     """Read a preset.
 
+    Args:
+        name: One of `preset_names()`, or the path of a preset file, `….json`.
+
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is none of that name, or the file is none.
     """
+    if name.endswith(".json"):
+        return _read(Path(name))
     if name not in preset_names():
         raise ValueError(f"unknown preset {name!r}; there are: {', '.join(preset_names())}")
-    return Preset.model_validate(json.loads((_FOLDER / name / "preset.json").read_text("utf-8")))
+    return _read(_FOLDER / name / "preset.json")
+
+
+def _read(path: Path) -> Preset:
+    try:
+        return Preset.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"there is no preset file at {path}") from None
+    except ValidationError as error:
+        raise ValueError(f"{path} is no preset: {error}") from None

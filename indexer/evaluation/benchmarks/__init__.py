@@ -1,0 +1,32 @@
+"""The field's benchmarks: published annotation files → queries, measures and a gallery's images."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexer.evaluation.benchmarks import circo, cirr, fashioniq, genecis
+from indexer.evaluation.contracts import Benchmark
+
+
+@dataclass(frozen=True)
+class Published:
+    """One of the field's benchmarks.
+
+    Attributes:
+        splits: What can be read of it.
+        read: (annotations folder, split) → the benchmark.
+        gallery: (annotations folder, images folder, split) → rows of a JSONL manifest.
+    """
+
+    splits: Sequence[str]
+    read: Callable[[Path, str], Benchmark]
+    gallery: Callable[[Path, Path, str], list[dict[str, Any]]]
+
+
+BENCHMARKS: Mapping[str, Published] = {
+    "cirr": Published(cirr.SPLITS, cirr.read, cirr.gallery),
+    "circo": Published(circo.SPLITS, circo.read, circo.gallery),
+    "fashioniq": Published(fashioniq.SPLITS, fashioniq.read, fashioniq.gallery),
+    "genecis": Published(genecis.SPLITS, genecis.read, genecis.gallery),
+}

@@ -1,0 +1,164 @@
+"""A finished evaluation: what every configuration answered, and what that was worth."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.evaluation.contracts import Answer, Benchmark, Configuration, Query, Ranked
+from indexer.evaluation.predictions import under_protocol
+from indexer.evaluation.rows import Row, Values, averages, difference, scores
+from indexer.evaluation.scoring import score
+from indexer.evaluation.statistics import latency
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one configuration answered, and how good that was.
+
+    Attributes:
+        configuration: The way to search.
+        answers: Query id → answer.
+        values: Measure → query id → value; a query that a measure does not apply to is absent.
+    """
+
+    configuration: Configuration
+    answers: Mapping[str, Answer]
+    values: Mapping[str, Values]
+
+    @classmethod
+    def scored(
+        cls, benchmark: Benchmark, configuration: Configuration, answers: Iterable[Answer]
+    ) -> Self:
+        """A run from its answers, one to every query.
+
+        Raises:
+            BenchmarkError: Not exactly one answer without repetitions per query.
+        """
+        by_id = {answer.query_id: answer for answer in answers}
+        ranked = {query_id: answer.ranked_ids for query_id, answer in by_id.items()}
+        return cls(configuration, by_id, score(benchmark, ranked))
+
+    @property
+    def name(self) -> str:
+        """The configuration's."""
+        return self.configuration.name
+
+    def ranking(self, query: Query) -> list[str]:
+        """The answer's ids as the benchmark's protocol counts them, best first."""
+        return under_protocol(query, self.answers[query.query_id].ranked_ids)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Every configuration's run over one benchmark.
+
+    Attributes:
+        benchmark: What was asked.
+        runs: In the order of the tables.
+        baseline_name: The configuration the others are compared with; empty: the first one.
+
+    Raises:
+        ValueError: There are no runs, one without answers, one twice, or no such baseline.
+    """
+
+    benchmark: Benchmark
+    runs: Sequence[Run]
+    baseline_name: str = ""
+
+    def __post_init__(self) -> None:
+        names = [run.name for run in self.runs]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"results need runs of different configurations, got {names}")
+        if empty := [run.name for run in self.runs if not run.answers]:
+            raise ValueError(f"no answers from {', '.join(empty)}")
+        if self.baseline_name and self.baseline_name not in names:
+            raise ValueError(f"no {self.baseline_name} to compare with; runs: {', '.join(names)}")
+
+    @property
+    def baseline(self) -> Run:
+        """The run that the others are compared with."""
+        return self.run(self.baseline_name or self.runs[0].name)
+
+    @property
+    def best(self) -> Run | None:
+        """The run with the highest headline; None without a headline."""
+        scored = [run for run in self.runs if self.headline_of(run)]
+        return max(scored, key=lambda run: fmean(self.headline_of(run).values()), default=None)
+
+    def run(self, name: str) -> Run:
+        """The run of the configuration of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
+        return {run.name: run for run in self.runs}[name]
+
+    def headline_of(self, run: Run) -> Values:
+        """Query id → value of the headline; empty without one."""
+        return run.values.get(self.benchmark.headline, {})
+
+    @cached_property
+    def kinds(self) -> Mapping[str, tuple[str, ...]]:
+        """Kind → ids of its queries, the largest kind first."""
+        members: dict[str, list[str]] = {}
+        for query in self.benchmark.queries:
+            for kind in query.kinds:
+                members.setdefault(kind, []).append(query.query_id)
+        by_size = sorted(members, key=lambda kind: (-len(members[kind]), kind))
+        return {kind: tuple(members[kind]) for kind in by_size}
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """One row per run, computed once: every interval takes thousands of resamples."""
+        return tuple(self._row(run) for run in self.runs)
+
+    def _row(self, run: Run) -> Row:
+        degraded = [answer.reasons for answer in run.answers.values() if answer.reasons]
+        reasons = Counter(reason for said in degraded for reason in dict.fromkeys(said))
+        headline, baseline = self.headline_of(run), self.headline_of(self.baseline)
+        return Row(
+            configuration=run.configuration,
+            queries=len(run.answers),
+            measures=scores({name: by_query.values() for name, by_query in run.values.items()}),
+            averages=averages(self.benchmark.averages, run.values),
+            latency=latency([answer.latency_ms for answer in run.answers.values()]),
+            degraded=len(degraded),
+            reasons=dict(reasons.most_common()),
+            difference=None if run is self.baseline else difference(headline, baseline),
+            kinds=scores(
+                {
+                    kind: [headline[i] for i in ids if i in headline]
+                    for kind, ids in self.kinds.items()
+                }
+            ),
+        )
+
+
+def first_right_rank(query: Query, ranking: Ranked) -> int | None:
+    """1-based rank of the first right answer; None if the ranking has none."""
+    relevant = set(query.relevant_ids)
+    return next((rank for rank, image_id in enumerate(ranking, 1) if image_id in relevant), None)
+
+
+def recall_curve(results: Results, run: Run) -> NDArray[np.float64]:
+    """recall@K for K = 1..depth, over the queries that the headline applies to.
+
+    A benchmark may ask its queries in two ways, and one curve over both would be neither's.
+
+    Returns:
+        Shape (depth,), in [0, 1].
+    """
+    benchmark, headline = results.benchmark, results.headline_of(run)
+    asked = [query for query in benchmark.queries if query.query_id in headline]
+    ranks = [first_right_rank(query, run.ranking(query)) for query in asked]
+    found = np.array([rank or benchmark.depth + 1 for rank in ranks])  # (queries,)
+    recalls: NDArray[np.float64] = (found[:, None] <= np.arange(1, benchmark.depth + 1)).mean(
+        axis=0
+    )
+    return recalls

@@ -1,0 +1,210 @@
+"""Runs a benchmark against an API: every configuration in turn, resumable; then the report."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from PIL import Image
+from tqdm import tqdm
+
+from indexer.evaluation.answers import AnswerFile
+from indexer.evaluation.client import SearchClient, ask_all, open_client
+from indexer.evaluation.contracts import Answer, Benchmark, BenchmarkError, Configuration
+from indexer.evaluation.report import table, write
+from indexer.evaluation.results import Results, Run
+from models.contracts.gallery import Facet
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to run a benchmark.
+
+    Attributes:
+        api: Address of the API.
+        configurations: Ways to search, in the order of the tables.
+        out: Folder for answers, report and submissions.
+        concurrency: Requests at a time; latencies are what they are under that load.
+        timeout_ms: The deadline of each search.
+        baseline: Name of the configuration that others are compared with; empty: the first.
+    """
+
+    api: str
+    configurations: Sequence[Configuration]
+    out: Path
+    concurrency: int = 4
+    timeout_ms: int = 60_000
+    baseline: str = ""
+
+
+def evaluate(plan: Plan, benchmark: Benchmark) -> list[str]:
+    """Ask, score and write the report, or the submission where the answers are secret.
+
+    Returns:
+        What to print.
+
+    Raises:
+        SearchFailed: The API went away or refused a query; what was answered is kept.
+        BenchmarkError: The gallery in service is not the benchmark's.
+    """
+    names = [configuration.name for configuration in plan.configurations]
+    if plan.baseline and plan.baseline not in names:
+        raise BenchmarkError(f"no {plan.baseline} among the configurations: {', '.join(names)}")
+    about, answers = asyncio.run(_ask(plan, benchmark))
+    lines = []
+    if benchmark.write_submission is not None:
+        lines += _submissions(plan, benchmark, answers)
+    if benchmark.measures:
+        runs = [
+            Run.scored(benchmark, configuration, answers[configuration.name])
+            for configuration in plan.configurations
+        ]
+        results = Results(benchmark, runs, plan.baseline)
+        facts = {**about, "judge": _judges(answers), "concurrency": plan.concurrency}
+        with httpx.Client(base_url=plan.api) as http:
+            files = write(
+                results,
+                plan.out,
+                made_at=datetime.now(UTC).replace(microsecond=0),
+                api=facts,
+                image_of=lambda image_id: _thumbnail(http, image_id),
+            )
+        lines += [table(results), f"report: {files[0]}"]
+    return lines
+
+
+def read_gallery(
+    api: str,
+) -> tuple[list[tuple[str, dict[str, Any]]], list[Facet], str | None]:
+    """Images with their attributes, facets and noun facet of the gallery in service.
+
+    Raises:
+        SearchFailed: The API does not answer.
+    """
+
+    async def read() -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
+        async with open_client(api, 1, 60_000) as client:
+            return await client.gallery_images(), await client.describe()
+
+    images, gallery = asyncio.run(read())
+    facets = [Facet.model_validate(facet) for facet in gallery["facets"]]
+    return images, facets, gallery["noun_facet"]
+
+
+async def _ask(plan: Plan, benchmark: Benchmark) -> tuple[dict[str, Any], dict[str, list[Answer]]]:
+    answers = {}
+    async with open_client(plan.api, plan.concurrency, plan.timeout_ms) as client:
+        gallery = await client.describe()
+        check_gallery(benchmark, {image_id for image_id, _ in await client.gallery_images()})
+        about = {
+            "gallery images": gallery["images"],
+            "gallery built at": gallery["built_at"],
+            "encoder": gallery["encoder_fingerprint"],
+        }
+        for configuration in plan.configurations:
+            answers[configuration.name] = await _ask_one_way(
+                client, plan, benchmark, configuration, about
+            )
+    return about, answers
+
+
+async def _ask_one_way(
+    client: SearchClient,
+    plan: Plan,
+    benchmark: Benchmark,
+    configuration: Configuration,
+    about: Mapping[str, Any],
+) -> list[Answer]:
+    """All queries, searched one way; those answered earlier are taken over."""
+    decides = {
+        "benchmark": benchmark.name,
+        "queries": _digest(benchmark),
+        "depth": benchmark.depth,
+        "timeout_ms": plan.timeout_ms,
+        "concurrency": plan.concurrency,
+        **about,
+    }
+    file = AnswerFile(plan.out / "answers" / f"{configuration.name}.jsonl", decides)
+    waiting = [query for query in benchmark.queries if query.query_id not in file.answers]
+    how = {"depth": benchmark.depth, "timeout_ms": plan.timeout_ms}
+    try:
+        if waiting:  # whatever is done once, at the first search, is not the first query's fault
+            await client.ask(waiting[0], configuration, **how)
+        done = len(file.answers)
+        with tqdm(total=len(benchmark.queries), initial=done, desc=configuration.name) as bar:
+            asking = ask_all(client, waiting, configuration, concurrency=plan.concurrency, **how)
+            async for answer in asking:
+                file.add(answer)
+                bar.update()
+    finally:
+        file.close()
+    return list(file.answers.values())
+
+
+def check_gallery(benchmark: Benchmark, image_ids: Collection[str]) -> None:
+    """Refuse a gallery that lacks images of the benchmark: the figures would mean nothing.
+
+    Raises:
+        BenchmarkError: Images are missing; the message counts them.
+    """
+    needed = {
+        image_id
+        for query in benchmark.queries
+        for image_id in (query.reference_id, *query.relevant_ids, *query.among)
+    }
+    if missing := sorted(needed - set(image_ids)):
+        raise BenchmarkError(
+            f"the gallery in service lacks {len(missing):,} of the {len(needed):,} images that "
+            f"{benchmark.name} speaks of, first {missing[0]!r}; build it from the benchmark's own "
+            "images"
+        )
+
+
+def only_first(benchmark: Benchmark, count: int | None) -> Benchmark:
+    """A benchmark with its first queries only; the notes say so."""
+    if count is None or count >= len(benchmark.queries):
+        return benchmark
+    note = f"Only the first {count} of {len(benchmark.queries)} queries."
+    return replace(
+        benchmark, queries=benchmark.queries[:count], notes=[note, *benchmark.notes],
+        write_submission=None,
+    )  # fmt: skip
+
+
+def _submissions(
+    plan: Plan, benchmark: Benchmark, answers: Mapping[str, Sequence[Answer]]
+) -> list[str]:
+    lines = []
+    for name, given in answers.items():
+        assert benchmark.write_submission is not None
+        ranked = {answer.query_id: answer.ranked_ids for answer in given}
+        folder = plan.out / "submission" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        lines += [f"submission: {path}" for path in benchmark.write_submission(ranked, folder)]
+    return lines
+
+
+def _judges(answers: Mapping[str, Sequence[Answer]]) -> str:
+    versions = {answer.judge for given in answers.values() for answer in given} - {None}
+    return ", ".join(sorted(map(str, versions))) or "none"
+
+
+def _digest(benchmark: Benchmark) -> str:
+    return hashlib.sha256(repr(list(benchmark.queries)).encode()).hexdigest()[:16]
+
+
+def _thumbnail(http: httpx.Client, image_id: str) -> Image.Image | None:
+    try:
+        response = http.get(f"/images/{quote(image_id)}/thumbnail")
+        if not response.is_success:
+            return None
+        with Image.open(io.BytesIO(response.content)) as image:
+            return image.convert("RGB")
+    except (httpx.HTTPError, OSError):
+        return None  # a report without a picture is better than none

@@ -1,0 +1,153 @@
+"""Searches the weights of composition and fusion on validation queries, over HTTP.
+
+One weight at a time, the others as they are (coordinate ascent), by the mean of the benchmark's
+headline. Intents are composed once and sent back with every trial; the weight of the judge takes
+one pass, because the answers hold both scores of every candidate.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tqdm import tqdm
+
+from indexer.evaluation.client import open_client
+from indexer.evaluation.contracts import Benchmark, BenchmarkError
+from indexer.evaluation.trials import Intents, Judged, Trials
+from models.composition.vector import CompositionWeights
+from models.presets import Preset, SecondStage
+
+GRID: Mapping[str, Sequence[float]] = {
+    "desired": (0.0, 0.1, 0.2),
+    "preserve": (0.0, 0.1, 0.2, 0.4, 0.8),
+    "text": (0.0, 0.1, 0.2, 0.35),
+    "forbidden": (0.0, 0.1, 0.2),
+}
+UNION_GRID = {"union_reference": tuple(round(0.1 * step, 1) for step in range(1, 10))}
+RERANK_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
+_ROUNDS = 2
+
+
+@dataclass
+class Tuned:
+    """A preset with tuned weights.
+
+    Attributes:
+        preset: The preset.
+        worth: Step → mean of the headline over the validation queries.
+    """
+
+    preset: Preset
+    worth: dict[str, float] = field(default_factory=dict)
+
+
+def tune(
+    api: str, benchmark: Benchmark, preset: Preset, concurrency: int, timeout_ms: int
+) -> Tuned:
+    """Tune a preset.
+
+    Args:
+        api: Address of an API that runs the preset.
+        benchmark: Validation queries.
+        preset: What to start from.
+        concurrency: Requests at a time.
+        timeout_ms: The deadline of each search.
+
+    Raises:
+        BenchmarkError: These are test queries, or their answers are secret.
+        SearchFailed: The API went away or refused a query.
+    """
+    if not benchmark.headline:
+        raise BenchmarkError(f"{benchmark.name} keeps its answers secret: nothing to tune by")
+    if benchmark.name.rpartition("-")[2].startswith("test"):
+        raise BenchmarkError(
+            f"{benchmark.name} are test queries; weights are tuned on validation queries, so that "
+            "the test still says something"
+        )
+
+    async def run() -> Tuned:
+        async with open_client(api, concurrency, timeout_ms) as client:
+            trials = Trials(client, benchmark, concurrency, timeout_ms)
+            tuned = Tuned(preset)
+            intents = await _tune_composition(trials, tuned)
+            await _tune_second_stage(trials, tuned, intents)
+            return tuned
+
+    return asyncio.run(run())
+
+
+async def _tune_composition(trials: Trials, tuned: Tuned) -> Intents:
+    weights = tuned.preset.composition
+    intents = await trials.intents("facets")
+    if intents is None:
+        raise BenchmarkError(
+            "the gallery gives no intents: it has no facet that names the thing; "
+            "see CIR_INDEXER__NOUN_FACET"
+        )
+    tuned.worth["facets, weights as they were"] = await trials.worth("facets", weights, intents)
+    weights = await _ascend(trials, "union", weights, UNION_GRID, None)
+    for _ in range(_ROUNDS):
+        weights = await _ascend(trials, "facets", weights, GRID, intents)
+    tuned.worth["facets"] = await trials.worth("facets", weights, intents)
+    tuned.preset = tuned.preset.model_copy(update={"composition": weights})
+    return intents
+
+
+async def _tune_second_stage(trials: Trials, tuned: Tuned, intents: Intents) -> None:
+    """Whether the judge composes, and what its scores weigh; unchanged where there is no judge."""
+    by_judge = await trials.intents("mllm")
+    if by_judge is None:
+        return
+    weights, stage = tuned.preset.composition, tuned.preset.second_stage
+    tuned.worth["mllm"] = await trials.worth("mllm", weights, by_judge)
+    composes = tuned.worth["mllm"] > tuned.worth["facets"]
+    source, chosen = ("mllm", by_judge) if composes else ("facets", intents)
+    depth = stage.rerank_depth
+    judged = await trials.judged(source, weights, chosen, depth)
+    by_weight = {
+        weight: trials.headline({i: fused(found, weight) for i, found in judged.items()})
+        for weight in RERANK_WEIGHTS
+    }
+    best = max(by_weight, key=lambda weight: (by_weight[weight], -weight))
+    tuned.worth |= {
+        f"{source}, re-ranked {depth} deep, w = {weight}": value
+        for weight, value in by_weight.items()
+    }
+    stage = SecondStage(judge_composes=composes, rerank_depth=depth, rerank_weight=best)
+    tuned.preset = tuned.preset.model_copy(update={"second_stage": stage})
+
+
+async def _ascend(
+    trials: Trials,
+    composition: str,
+    weights: CompositionWeights,
+    grid: Mapping[str, Sequence[float]],
+    intents: Intents | None,
+) -> CompositionWeights:
+    """The best value of each weight of the grid in turn; what was there wins ties."""
+    for name, values in grid.items():
+        now = getattr(weights, name)
+        found = {}
+        for value in tqdm((now, *(v for v in values if v != now)), f"{composition}, {name}"):
+            trial = weights.model_copy(update={name: value})
+            found[value] = await trials.worth(composition, trial, intents)
+        weights = weights.model_copy(update={name: max(found, key=lambda value: found[value])})
+    return weights
+
+
+def fused(found: Sequence[Judged], weight: float) -> list[str]:
+    """Image ids by retrieval score + weight · rerank score; what was not judged keeps its place.
+
+    Args:
+        found: In coarse order.
+        weight: Of the rerank score.
+    """
+    places = [place for place, one in enumerate(found) if one.rerank_score is not None]
+    judged = sorted(
+        (found[place] for place in places),
+        key=lambda one: -(one.retrieval_score + weight * (one.rerank_score or 0.0)),
+    )
+    order = list(found)
+    for place, one in zip(places, judged, strict=True):
+        order[place] = one
+    return [one.image_id for one in order]
