@@ -17,7 +17,7 @@ setup: $(READY) ## install everything into .venv
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[api,worker,indexer,train,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[api,worker,indexer,evaluate,train,dev]"
 	@touch $@
 
 demo: $(READY) ## set up, build the demo gallery, serve page and API on localhost
