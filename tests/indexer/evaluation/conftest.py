@@ -23,8 +23,13 @@ def api(built_gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory) -
         qdrant=QdrantSettings(path=copy), image_store=built_gallery.image_store, timeout_ms=20_000
     )
     with serving(create_app(settings)) as address:
-        give_up = time.monotonic() + 60
-        while httpx.get(f"{address}/readyz").status_code != 200:
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+        wait_until_serving(address)
         yield address
+
+
+def wait_until_serving(address: str) -> None:
+    """Poll readiness, as a load balancer would."""
+    give_up = time.monotonic() + 60
+    while httpx.get(f"{address}/readyz").status_code != 200:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
