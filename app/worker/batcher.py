@@ -7,6 +7,7 @@ is done.
 
 import logging
 import time
+from collections.abc import Callable
 
 from app.worker.errors import IntentUnreadable
 from app.worker.job_queue import JobQueue
@@ -20,24 +21,59 @@ from models.contracts.rerank import FailedCandidate, Judgement
 _log = logging.getLogger(__name__)
 
 
+_FAILURES_IN_A_ROW = 3  # one query's fault, or the device's? from here on that is found out
+
+
 class Batcher:
     """The loop of the device's thread."""
 
-    def __init__(self, queue: JobQueue, judging: Judging, chunk_size: int) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        judging: Judging,
+        chunk_size: int,
+        check_device: Callable[[], None],
+        give_up: Callable[[], None],
+    ) -> None:
+        """Put together.
+
+        Args:
+            queue: Where jobs come from and answers go.
+            judging: What does them.
+            chunk_size: Most candidates judged together.
+            check_device: Does what a working device can do; asked after some failures in a row.
+            give_up: Called, once, when that fails: nothing will be judged any more.
+        """
         self._queue = queue
         self._judging = judging
         self._chunk_size = chunk_size
+        self._check_device, self._give_up = check_device, give_up
+        self._failures = 0
 
     def run(self) -> None:
         """Work until the queue is closed. Called once, on the thread that owns the device."""
         while (job := self._queue.next_job(while_idle=self._judging.drop_expired)) is not None:
             try:
-                self._step(job)
+                worked = self._step(job)
             except Exception:  # fails this query, and must not stop the worker for all others
                 _log.exception("the judge failed on query %s", job.query.query_id)
                 self._queue.end(job, "failed")
+                worked = False
+            self._failures = 0 if worked else self._failures + 1
+            if self._failures == _FAILURES_IN_A_ROW:
+                self._find_out()
 
-    def _step(self, job: Job) -> None:
+    def _find_out(self) -> None:
+        """Bad queries may come in a row; a lost device fails at what it could do at start-up."""
+        self._failures = 0
+        try:
+            self._check_device()
+        except Exception:
+            _log.exception("the device does not work any more; the worker ends")
+            self._give_up()
+
+    def _step(self, job: Job) -> bool:
+        """Do one step; returns whether the judge did anything of it."""
         began = time.monotonic()
         if isinstance(job, ComposeJob):
             self._compose(job, began)
@@ -45,7 +81,8 @@ class Batcher:
             prefix = self._judging.open(job.query, job.target)
             self._queue.opened(job, prefix, _seconds("open", began))
         elif isinstance(job, RerankJob) and job.prefix is not None:
-            self._judge_chunk(job, job.prefix, began)
+            return self._judge_chunk(job, job.prefix, began)
+        return True
 
     def _compose(self, job: ComposeJob, began: float) -> None:
         answer: ComposedIntent | IntentUnreadable
@@ -56,7 +93,7 @@ class Batcher:
             answer = IntentUnreadable("the judge found no intent in this reference and this text")
         self._queue.composed(job, answer, _seconds("compose", began))
 
-    def _judge_chunk(self, job: RerankJob, prefix: Prefix, began: float) -> None:
+    def _judge_chunk(self, job: RerankJob, prefix: Prefix, began: float) -> bool:
         pictures, failed = self._queue.take(job, self._chunk_size)
         images = len(pictures) + len(failed)
         outcomes: list[Judgement | FailedCandidate] = []
@@ -67,6 +104,7 @@ class Batcher:
         PAIRS.inc(len(scores))
         FAILED_CANDIDATES.inc(len(failed))
         self._queue.judged(job, scores, failed, images, _seconds("chunk", began))
+        return bool(scores) or not outcomes
 
 
 def _seconds(step: str, began: float) -> float:

@@ -7,6 +7,7 @@ import logging
 from app.worker.batcher import Batcher
 from app.worker.candidates import CandidateImages
 from app.worker.device_thread import DeviceThread
+from app.worker.endings import ask_to_stop
 from app.worker.errors import NotReady
 from app.worker.feature_cache import FeatureCache
 from app.worker.job_queue import JobQueue
@@ -46,7 +47,11 @@ class Worker:
         )
         prefixes = PrefixCache(settings.prefix_cache, settings.prefix_ttl_s)
         self._batcher = Batcher(
-            self._queue, Judging(judge, features, prefixes), settings.chunk_size
+            self._queue,
+            Judging(judge, features, prefixes),
+            settings.chunk_size,
+            check_device=lambda: judge.warm_up(settings.chunk_size),
+            give_up=self._give_up,
         )
         limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
         self._service = JudgeService(judge, self._queue, limits)
@@ -112,6 +117,11 @@ class Worker:
         if not await asyncio.to_thread(self._queue.wait_idle, self._settings.shutdown_grace_s):
             _log.warning("the grace is over; the jobs that are left are handed back")
         self._queue.close()
+
+    def _give_up(self) -> None:
+        """Whoever supervises this process starts another; on this device nothing will work."""
+        self._not_ready = "the judge's device does not work any more; the worker ends"
+        ask_to_stop()
 
     def _warm_up(self) -> None:
         self._judge.warm_up(self._settings.chunk_size)

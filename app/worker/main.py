@@ -17,6 +17,7 @@ from app.observability import configure_logging
 from app.worker import errors
 from app.worker.device_thread import DeviceThread
 from app.worker.early_shutdown import early_shutdown
+from app.worker.endings import follow
 from app.worker.lifecycle import Worker
 from app.worker.ports import Judge
 from app.worker.routes import router
@@ -79,11 +80,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         judge = await asyncio.wrap_future(device.call(lambda: _load_judge(settings)))
     worker = app.state.worker = Worker(settings, judge, device)
     with early_shutdown(worker.begin_drain, settings.shutdown_grace_s):
-        warming = asyncio.create_task(worker.warm_up())
+        beside = [asyncio.create_task(worker.warm_up())]
+        if settings.parent is not None:
+            beside.append(asyncio.create_task(follow(settings.parent)))
         try:
             yield
         finally:
-            warming.cancel()
+            for task in beside:
+                task.cancel()
             await worker.stop()
 
 

@@ -36,4 +36,7 @@ class WorkerSettings(BaseSettings):
     shutdown_grace_s: float = Field(
         10, ge=0, description="on SIGTERM, finish queued work for this long; hand back the rest"
     )
+    parent: int | None = Field(
+        None, ge=1, description="process id; the worker ends when it is gone"
+    )
     log_level: str = Field("info", description="debug, info, warning or error")

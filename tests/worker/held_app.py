@@ -1,4 +1,6 @@
-"""A worker for a process of its own: its judge scores nothing before the file `RELEASE` exists."""
+"""A worker for a process of its own: its judge scores nothing before the file `RELEASE` exists,
+and can do nothing at all while a file `BROKEN` stands beside it.
+"""
 
 import os
 import time
@@ -11,6 +13,11 @@ from tests.worker.fake_judge import WAIT_S, FakeJudge
 
 
 class HeldJudge(FakeJudge):
+    def _called(self, name: str, what: object) -> None:
+        super()._called(name, what)
+        if Path(os.environ["RELEASE"]).with_name("BROKEN").exists():
+            raise RuntimeError("the device is gone")
+
     def score(self, prefix: Any, candidates: Sequence[Any]) -> list[float]:
         give_up = time.monotonic() + WAIT_S
         while not Path(os.environ["RELEASE"]).exists() and time.monotonic() < give_up:

@@ -19,7 +19,7 @@ from app.worker.device_thread import DeviceThread
 from app.worker.errors import ShuttingDown
 from app.worker.lifecycle import Worker
 from app.worker.settings import WorkerSettings
-from tests.worker.conftest import REDS, eventually, metric, rerank_body
+from tests.worker.conftest import REDS, compose_body, eventually, metric, rerank_body, running
 from tests.worker.fake_judge import WAIT_S, FakeJudge
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +93,61 @@ def test_after_the_grace_it_hands_back_the_rest(
         assert end["status"] == "shutting_down"
         process.release.touch()
         assert process.popen.wait(WAIT_S) == 0
+
+
+def test_a_device_that_does_not_work_any_more_ends_the_worker(store: Path, tmp_path: Path) -> None:
+    with started(store, tmp_path / "release", grace_s=WAIT_S) as process:
+        broken = tmp_path / "BROKEN"
+        broken.touch()
+        assert process.client.post("/v1/compose", json=compose_body("a")).status_code == 500
+        broken.unlink()  # a failure or two may be the queries' fault
+        assert process.client.post("/v1/compose", json=compose_body("b")).status_code == 200
+        broken.touch()
+        for text in "cde":
+            assert process.client.post("/v1/compose", json=compose_body(text)).status_code == 500
+        assert process.popen.wait(WAIT_S) == 0
+
+
+def test_bad_queries_in_a_row_do_not_end_it(judge: FakeJudge, store: Path) -> None:
+    with running(judge, store) as client:
+        judge.begin_fails = True
+        for text in "abcdef":
+            assert client.post("/v1/compose", json=compose_body(text)).status_code == 500
+        judge.begin_fails = False
+        assert client.post("/v1/compose", json=compose_body("g")).status_code == 200
+        assert judge.names().count("warm_up") == 3, "at start-up, and after every three"
+
+
+def test_it_does_not_outlive_a_parent_that_is_killed(store: Path, tmp_path: Path) -> None:
+    parent = """
+import os, subprocess, sys, time
+own = os.environ | {"CIR_WORKER__PARENT": str(os.getpid())}
+child = subprocess.Popen(sys.argv[2:], env=own, start_new_session=True)
+open(sys.argv[1], "w").write(str(child.pid))
+time.sleep(600)
+"""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    noted, release = tmp_path / "child", tmp_path / "release"
+    environment = os.environ | {"CIR_WORKER__IMAGE_STORE": str(store), "RELEASE": str(release)}
+    worker = [sys.executable, "-m", "uvicorn", "tests.worker.held_app:app", "--port", str(port)]
+    command = [sys.executable, "-c", parent, str(noted), *worker]
+    popen = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_S) as client:
+        process = Process(popen, client, release)
+        eventually(process.is_ready)
+        popen.kill()
+        popen.wait()
+        eventually(lambda: not process.is_listening())
+    child = int(noted.read_text())
+    eventually(lambda: not Path(f"/proc/{child}").exists() or _is_zombie(child))
+
+
+def _is_zombie(process_id: int) -> bool:
+    """Ended, and only waiting for somebody to ask how; in containers often nobody does."""
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
 
 
 def test_once_it_drains_nothing_is_admitted(store: Path) -> None:
