@@ -1,10 +1,14 @@
-"""Small judges with random weights in the real architectures, on the real processors' files."""
+"""The shipped judge, and small ones with random weights in the real architectures, on the real
+processors' files where they are at hand.
+"""
 
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, set_seed
 
+from models.presets import load_preset
 from models.reranker.judge import Judge
 from models.reranker.loading import LoadedJudge
 from models.settings import JudgeSettings
@@ -12,9 +16,18 @@ from models.settings import JudgeSettings
 PROCESSORS = Path(__file__).parents[3] / "shared" / "data" / "processors"
 
 
+def judge_of(family: str) -> Judge:
+    """The shipped judge (`demo`), at more visual tokens than usual, or a shrunken one."""
+    if family == "demo":
+        return Judge(load_preset("demo").judge.model_copy(update={"visual_tokens": 64}))
+    return shrunken(family)
+
+
 def shrunken(family: str, visual_tokens: int = 64) -> Judge:
     """A judge of `family` (a folder of `PROCESSORS`) with few and narrow layers, in float32."""
     folder = PROCESSORS / family
+    if not folder.is_dir():
+        pytest.skip(f"the processor files of {family} are not part of this repository")
     config = AutoConfig.from_pretrained(folder)
     text, vision = config.text_config, config.vision_config
     text.hidden_size, text.intermediate_size, text.num_hidden_layers = 64, 128, 3

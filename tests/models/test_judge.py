@@ -1,5 +1,6 @@
 """The shared-prefix path against the plain forward pass of the whole prompt, pair by pair."""
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -10,19 +11,15 @@ from PIL import Image
 
 from models.reranker import prompt
 from models.reranker.judge import Judge
-from tests.models.judges import PROCESSORS, shrunken
+from tests.models.judges import judge_of, shrunken
 
 TOLERANCE = 1e-4
 FAMILIES = ("Qwen3-VL", "Qwen2.5-VL")
 
-pytestmark = pytest.mark.skipif(
-    not PROCESSORS.is_dir(), reason="the processor files are not on this machine"
-)
 
-
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=["demo", *FAMILIES])
 def judge(request: pytest.FixtureRequest) -> Judge:
-    return shrunken(request.param)
+    return judge_of(request.param)
 
 
 def picture(width: int, height: int, seed: int) -> Image.Image:
@@ -71,8 +68,8 @@ def test_using_a_prefix_does_not_change_it(judge: Judge) -> None:
     prefix = judge.begin(judge.prepare(PICTURES[0]), "in red")
     features = judge.features([judge.prepare(PICTURES[1])])
     before = judge.score(prefix, features)
-    with pytest.raises(prompt.UnreadableIntent):
-        judge.compose(prefix)  # random weights say nothing readable, at length
+    with contextlib.suppress(prompt.UnreadableIntent):  # random weights speak at length
+        judge.compose(prefix)
     judge.score(judge.with_target(prefix, "something else"), features)
     assert judge.score(prefix, features) == pytest.approx(before, abs=1e-6)
 
