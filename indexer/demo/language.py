@@ -116,6 +116,7 @@ _SEEN = {
         "not {old} but {new}", "exchange the {old} for {new}", "rather {new} than {old}",
         "I prefer {the} {new}", "let {the} be {new}", "like this, only {new}",
         "what if {the} were {new}", "{the} ought to be {new}, not {old}",
+        "get {the} in {new}", "just make {the} {new}", "leave {the} as it is, only {new}",
     ),
     "pattern": (
         "make {the} {new}", "the same but {new}", "with a {new} pattern on {the}",
@@ -124,6 +125,7 @@ _SEEN = {
         "let {the} be {new}", "{the} must be {new}", "rather {new} than {old}",
         "can I have {the} {new}", "how about {the} being {new}", "this one, only {new}",
         "show {the} with a {new} pattern", "not {old} but {new}",
+        "just make {the} {new}", "get me {the} {new}",
     ),
     "kind": (
         "replace {the} with a {new}", "a {new} instead of {the}", "change {the} to a {new}",
@@ -132,13 +134,16 @@ _SEEN = {
         "I want a {new}, not {the}", "not {the} but a {new}", "put a {new} where {the} is",
         "show me a {new} where {the} stands", "the same as a {new}, without {the}",
         "can {the} be a {new}", "the same with a {new} for {the}",
+        "get a {new} for {the}", "just put a {new} in place of {the}",
     ),
     "setting": (
         "put it {place}", "the same {place}", "{place} instead", "move it so that it is {place}",
         "show it {place}", "I want to see this {place}", "how would it look {place}",
         "place it {place}", "this one, but {place}", "can you show me the same {place}",
         "I would like the same {place}", "{place} this time", "take it and show it {place}",
-        "let it be {place}", "now it should be {place}",
+        "let it be {place}", "now it should be {place}", "get it {place}",
+        "just put it {place}", "leave it as it is, but {place}", "show all of it {place}",
+        "take this out and show it {place}", "have it {place}",
     ),
     "relation": (
         "swap the two", "switch their sides", "with {the} on the {side}",
@@ -146,7 +151,8 @@ _SEEN = {
         "reverse the order", "change their places", "the two in the other order",
         "{the} goes to the {side}", "put {the} on the {side}", "I want {the} on the {side}",
         "{the} should be on the {side}", "let {the} stand to the {side}",
-        "turn them the other way", "they should swap positions",
+        "turn them the other way", "they should swap positions", "just swap them",
+        "get {the} to the {side}", "leave both, but swap them", "one in place of the other",
     ),
     "add": (
         "add {item} on the {side}", "with {item} to its {side}", "put {item} on the {side} of it",
@@ -163,7 +169,10 @@ _SEEN = {
         "rid the picture of {the}", "I want to be rid of {the}", "no {the}, please",
         "keep only the {other}", "the {other} alone", "just keep the {other}",
         "nothing but the {other}", "the {other} on its own", "I just want the {other}",
-        "show me just the {other}",
+        "show me just the {other}", "lose {the}", "{the} can go", "omit {the}", "skip {the}",
+        "I can do without {the}", "spare me {the}", "{the} has to go", "{the} is too much",
+        "the {other} and nothing else", "the {other} is enough", "leave me the {other}",
+        "get me the {other} alone", "I am done with {the}", "strike {the}",
     ),
     "two_changes": (
         "make {the} {new} and {new2}", "the same but {new} and {new2}",
@@ -202,6 +211,10 @@ _UNSEEN = {
         "{the} should be {new} and {new2}", "rather {new} and also {new2} for {the}",
     ),
 }  # fmt: skip
+# what people say around a wish; it belongs to no kind of edit, and a model must learn that it does
+# not
+_BEFORE = ("please ", "now ", "actually, ", "well, ", "and now ", "this time ", "could you please ")
+_AFTER = (", please", " now", ", thank you", " this time", " if possible", ", would you")
 EDITS = tuple(_SEEN)
 
 
@@ -221,4 +234,10 @@ def modification_text(
     templates = (_UNSEEN if split == "test" else _SEEN)[edit]
     if must_name:
         templates = tuple(t for t in templates if "{the}" in t) or templates
-    return rng.choice(templates).format(**words)
+    text = rng.choice(templates).format(**words)
+    if split == "test":
+        return text
+    around = rng.random()
+    if around < 0.2:
+        return rng.choice(_BEFORE) + text
+    return text + rng.choice(_AFTER) if around < 0.4 else text
