@@ -12,7 +12,6 @@ Every stage continues from its checkpoint in `<out>/work`, and is skipped once i
 import argparse
 import json
 import random
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,13 @@ from transformers import (
 
 from models.presets import load_preset
 from models.training.judge import scratch
-from models.training.judge.language import SeenPictures, answer_loss, see, train_language
-from models.training.judge.lessons import (
-    Batch,
-    Lessons,
-    Negatives,
-    Query,
-    Row,
-    RowWriter,
-    collate,
-    read_lessons,
-)
+from models.training.judge.courses import adapter_batches, base_batches
+from models.training.judge.exam import examiner
+from models.training.judge.language import SeenPictures, see, train_language
+from models.training.judge.lessons import Lessons, Query, read_lessons
 from models.training.judge.mining import mine
 from models.training.judge.pictures import load_pictures
+from models.training.judge.rows import RowWriter
 from models.training.judge.vision import load_grounded, train_vision
 
 IMAGE_PX, PATCH, MERGE, VOCABULARY = 128, 16, 2, 1024
@@ -62,8 +55,6 @@ TEXT: dict[str, Any] = {
 LORA_TARGETS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
 
 _MINED_DEPTH = 30  # whatever is wrong among so many first ranks is a hard negative
-
-Batches = Iterator[Batch]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,12 +110,12 @@ def _train_base(options: argparse.Namespace, work: Path) -> None:
     train_language(
         "base",
         model,
-        _base_batches(lessons, writer, options.rows, rng),
+        base_batches(lessons, writer, options.rows, rng),
         seen,
         work / "base.pt",
         steps=options.base_steps,
         learning_rate=options.learning_rate,
-        validate=_examiner(model, exam, writer, seen_exam),
+        validate=examiner(model, exam, writer, seen_exam),
     )
     model.half()  # type: ignore[no-untyped-call]
     scratch.save(model, processor, options.out / "base")
@@ -151,12 +142,12 @@ def _train_adapter(options: argparse.Namespace, work: Path) -> None:
     train_language(
         "adapter",
         wrapped.get_base_model(),
-        _adapter_batches(lessons, mined, writer, options.queries, options.candidates, rng),
+        adapter_batches(lessons, mined, writer, options.queries, options.candidates, rng),
         seen,
         work / "adapter.pt",
         steps=options.adapter_steps,
         learning_rate=options.learning_rate,
-        validate=_examiner(wrapped.get_base_model(), exam, writer, seen_exam),
+        validate=examiner(wrapped.get_base_model(), exam, writer, seen_exam),
     )
     # folders are moved and copied; whoever loads the adapter says what its base is
     wrapped.peft_config["default"].base_model_name_or_path = None
@@ -212,35 +203,6 @@ def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
     return RowWriter(tokenize, config.image_token_id, IMAGE_PX // PATCH // MERGE)
 
 
-def _base_batches(lessons: Lessons, writer: RowWriter, rows: int, rng: random.Random) -> Batches:
-    """In turn: questions and descriptions; intents; intents with questions about candidates."""
-    negatives = Negatives(lessons)
-    while True:
-        yield collate([_question_row(lessons, writer, rng) for _ in range(rows)])
-        yield collate([writer.query(rng.choice(lessons.queries), []) for _ in range(rows)])
-        yield collate([_glance_row(lessons, negatives, writer, rng) for _ in range(rows // 2)])
-
-
-def _glance_row(
-    lessons: Lessons, negatives: Negatives, writer: RowWriter, rng: random.Random
-) -> Row:
-    query = rng.choice(lessons.queries)
-    pictures = [rng.choice(sorted(query.answers)), *negatives.draw(query, 3, rng)]
-    return writer.glances(
-        query,
-        [
-            (number, [*rng.sample(lessons.questions[number], 4), (query.target, not place)])
-            for place, number in enumerate(pictures)
-        ],
-    )
-
-
-def _question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> Row:
-    number = rng.randrange(len(lessons.captions))
-    asked = rng.sample(lessons.questions[number], 8)
-    return writer.questions(number, asked, lessons.captions[number])
-
-
 def _mined(options: argparse.Namespace, lessons: Lessons, work: Path) -> dict[Query, list[int]]:
     """Hard negatives per query, searched for once and kept in `work`."""
     kept = work / "mined.json"
@@ -251,75 +213,3 @@ def _mined(options: argparse.Namespace, lessons: Lessons, work: Path) -> dict[Qu
         kept.write_text(json.dumps(mined), encoding="utf-8")
     found = json.loads(kept.read_text(encoding="utf-8"))
     return {lessons.queries[int(number)]: wrong for number, wrong in found.items()}
-
-
-def _adapter_batches(
-    lessons: Lessons,
-    mined: dict[Query, list[int]],
-    writer: RowWriter,
-    queries: int,
-    candidates: int,
-    rng: random.Random,
-) -> Batches:
-    """Queries with candidates, a third of them right ones; half of the queries come from
-    those searched for, and every fourth hides its target.
-    """
-    negatives, searched = Negatives(lessons, mined), list(mined) or lessons.queries
-    while True:
-        rows = []
-        for number in range(queries):
-            query = rng.choice(searched if rng.random() < 0.5 else lessons.queries)
-            answers = sorted(query.answers)
-            right = rng.sample(answers, min(len(answers), rng.randint(1, max(1, candidates // 2))))
-            wrong = negatives.draw(query, candidates - len(right), rng)
-            shown = [(n, True) for n in right] + [(n, False) for n in wrong]
-            rng.shuffle(shown)
-            rows.append(writer.query(query, shown, shows_target=number % 4 > 0))
-        yield collate(rows)
-
-
-def _examiner(
-    model: Any, exam: Lessons, writer: RowWriter, seen: SeenPictures
-) -> Callable[[], str]:
-    """Asks the same validation rows every time: questions, intents, and judgements."""
-    rng = random.Random(7)
-    queries = rng.sample(exam.queries, min(64, len(exam.queries)))
-    negatives = Negatives(exam)
-    questions = collate([_question_row(exam, writer, rng) for _ in range(48)])
-    intents = collate([writer.query(query, []) for query in queries])
-    judged = {
-        shows: collate(
-            [
-                writer.query(
-                    query,
-                    [(rng.choice(sorted(query.answers)), True)]
-                    + [(n, False) for n in negatives.draw(query, 3, rng)],
-                    shows_target=shows,
-                    asks_intent=False,
-                )
-                for query in queries
-            ]
-        )
-        for shows in (True, False)
-    }
-
-    @torch.inference_mode()
-    def examine() -> str:
-        right = answer_loss(model, questions, seen)[1].float().mean()
-        exact = _rows_all_right(intents, answer_loss(model, intents, seen)[1])
-        with_target, without = (
-            answer_loss(model, judged[shows], seen)[1].float().mean() for shows in (True, False)
-        )
-        return (
-            f"questions {right:.3f} intents word for word {exact:.3f} "
-            f"judgements {with_target:.3f}, target hidden {without:.3f}"
-        )
-
-    return examine
-
-
-def _rows_all_right(batch: Batch, correct: torch.Tensor) -> float:
-    """The share of rows in which every asked-for token was the likeliest."""
-    asked = (batch.labels[:, 1:] >= 0).nonzero()[:, 0]
-    wrong = torch.zeros(len(batch.labels)).index_add_(0, asked, (~correct.cpu()).float())
-    return float((wrong == 0).float().mean())

@@ -17,9 +17,10 @@ from models.settings import JudgeSettings
 from models.training import reranker
 from models.training.judge import scratch
 from models.training.judge.language import answer_loss, see
-from models.training.judge.lessons import IGNORED, Lessons, Negatives, collate, read_lessons
+from models.training.judge.lessons import Lessons, Negatives, read_lessons
 from models.training.judge.mining import mine
 from models.training.judge.pictures import grid, load_pictures, to_patches
+from models.training.judge.rows import IGNORED, collate
 
 SMALL_VISION = {**reranker.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
 SMALL_TEXT = {**reranker.TEXT, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}

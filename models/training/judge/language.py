@@ -15,8 +15,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from models.reranker.judge import EncoderOutput
-from models.training.judge.lessons import IGNORED, Batch
 from models.training.judge.pictures import grid, to_patches
+from models.training.judge.rows import IGNORED, Batch
 from models.training.loop import Loop
 
 _VALIDATE_EVERY = 100
