@@ -71,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pictures", type=int, default=24000, help="the language side learns from the first N"
     )
     parser.add_argument("--vision-steps", type=int, default=1000)
-    parser.add_argument("--base-steps", type=int, default=1500)
-    parser.add_argument("--adapter-steps", type=int, default=1000)
+    parser.add_argument("--base-steps", type=int, default=4000)
+    parser.add_argument("--adapter-steps", type=int, default=650)
     parser.add_argument("--batch-size", type=int, default=96, help="pictures of a vision step")
     parser.add_argument("--rows", type=int, default=32, help="rows of a base step")
     parser.add_argument("--queries", type=int, default=16, help="queries of an adapter step")
