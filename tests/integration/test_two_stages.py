@@ -22,6 +22,7 @@ from tests.conftest import BuiltGallery, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
+TARGETS_RIGHT, TOLERANCE = 0.8, 0.05  # word for word, of the first 60 test queries
 
 
 class Worker:
@@ -128,6 +129,15 @@ def test_reranking_puts_right_answers_first_more_often(
             answer = ask(two_stages, query, composition="union", rerank_depth=depth, top_k=1)
             found.append(answer["results"][0]["image_id"] in query["target_image_ids"])
     assert mean(hits[30]) >= mean(hits[0]) + 0.05, {d: mean(h) for d, h in hits.items()}
+
+
+def test_the_judge_names_targets_as_well_as_it_did(two_stages: TestClient, catalogue: Path) -> None:
+    """A guard: a change of prompt, loading or prefix path that hurts the judge shows here."""
+    right = []
+    for query in queries_of(catalogue)[:60]:
+        intent = ask(two_stages, query, rerank_depth=0, top_k=1)["composition"]["intent"]
+        right.append(intent["target"] == query["target"])
+    assert mean(right) >= TARGETS_RIGHT - TOLERANCE, mean(right)
 
 
 def test_the_stream_tells_the_stages_in_order(two_stages: TestClient, catalogue: Path) -> None:
