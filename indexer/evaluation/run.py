@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,10 +17,18 @@ from tqdm import tqdm
 
 from indexer.evaluation.answers import AnswerFile
 from indexer.evaluation.client import SearchClient, ask_all, open_client
-from indexer.evaluation.contracts import Answer, Benchmark, BenchmarkError, Configuration
+from indexer.evaluation.contracts import (
+    Answer,
+    Benchmark,
+    BenchmarkError,
+    Configuration,
+    Query,
+)
 from indexer.evaluation.report import table, write
 from indexer.evaluation.results import Results, Run
 from models.contracts.gallery import Facet
+
+_WORKER_MISSING, _WORKER_WAIT_S = "worker_unavailable", 30
 
 
 @dataclass(frozen=True)
@@ -134,8 +143,8 @@ async def _ask_one_way(
     waiting = [query for query in benchmark.queries if query.query_id not in file.answers]
     how = {"depth": benchmark.depth, "timeout_ms": plan.timeout_ms}
     try:
-        if waiting:  # whatever is done once, at the first search, is not the first query's fault
-            await client.ask(waiting[0], configuration, **how)
+        if waiting:
+            await _warm_up(client, waiting[0], configuration, **how)
         done = len(file.answers)
         with tqdm(total=len(benchmark.queries), initial=done, desc=configuration.name) as bar:
             asking = ask_all(client, waiting, configuration, concurrency=plan.concurrency, **how)
@@ -145,6 +154,21 @@ async def _ask_one_way(
     finally:
         file.close()
     return list(file.answers.values())
+
+
+async def _warm_up(
+    client: SearchClient, query: Query, configuration: Configuration, depth: int, timeout_ms: int
+) -> None:
+    """Ask once for nothing: what is done once, at the first search, is not a query's fault.
+
+    A worker that was started beside the API comes up later; it is waited for, but not for ever.
+    """
+    give_up = time.monotonic() + _WORKER_WAIT_S
+    while True:
+        answer = await client.ask(query, configuration, depth, timeout_ms)
+        if _WORKER_MISSING not in answer.reasons or time.monotonic() > give_up:
+            return
+        await asyncio.sleep(1)
 
 
 def check_gallery(benchmark: Benchmark, image_ids: Collection[str]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from indexer.evaluation.client import SearchClient, request_of
@@ -51,8 +50,8 @@ class Trials:
 
     async def worth(
         self, composition: str, weights: CompositionWeights, intents: Intents | None
-    ) -> float:
-        """Mean of the headline without re-ranking, the intents given where there are any."""
+    ) -> list[float]:
+        """The headline of every query, without re-ranking; with these intents, if given."""
         contents = await self._all(
             Configuration(composition, 0), {"weights": weights.model_dump()}, intents
         )
@@ -72,9 +71,10 @@ class Trials:
             for query_id, content in contents.items()
         }
 
-    def headline(self, ranked: Mapping[str, Sequence[str]]) -> float:
-        """Mean of the benchmark's headline over its queries."""
-        return fmean(score(self._benchmark, ranked)[self._benchmark.headline].values())
+    def headline(self, ranked: Mapping[str, Sequence[str]]) -> list[float]:
+        """The benchmark's headline of every query, in a fixed order."""
+        values = score(self._benchmark, ranked)[self._benchmark.headline]
+        return [values[q.query_id] for q in self._benchmark.queries if q.query_id in values]
 
     async def _all(
         self,

@@ -8,11 +8,13 @@ one pass, because the answers hold both scores of every candidate.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from tqdm import tqdm
 
 from indexer.evaluation.client import open_client
 from indexer.evaluation.contracts import Benchmark, BenchmarkError
+from indexer.evaluation.statistics import paired
 from indexer.evaluation.trials import Intents, Judged, Trials
 from models.composition.vector import CompositionWeights
 from models.presets import Preset, SecondStage
@@ -84,28 +86,34 @@ async def _tune_composition(trials: Trials, tuned: Tuned) -> Intents:
             "the gallery gives no intents: it has no facet that names the thing; "
             "see CIR_INDEXER__NOUN_FACET"
         )
-    tuned.worth["facets, weights as they were"] = await trials.worth("facets", weights, intents)
+    before = await trials.worth("facets", weights, intents)
+    tuned.worth["facets, weights as they were"] = fmean(before)
     weights = await _ascend(trials, "union", weights, UNION_GRID, None)
     for _ in range(_ROUNDS):
         weights = await _ascend(trials, "facets", weights, GRID, intents)
-    tuned.worth["facets"] = await trials.worth("facets", weights, intents)
+    tuned.worth["facets"] = fmean(await trials.worth("facets", weights, intents))
     tuned.preset = tuned.preset.model_copy(update={"composition": weights})
     return intents
 
 
 async def _tune_second_stage(trials: Trials, tuned: Tuned, intents: Intents) -> None:
-    """Whether the judge composes, and what its scores weigh; unchanged where there is no judge."""
+    """Whether the judge composes, and what its scores weigh; unchanged where there is no judge.
+
+    Asking the judge costs every search time, so it composes only where that is surely better: the
+    paired interval of the difference lies above zero.
+    """
     by_judge = await trials.intents("mllm")
     if by_judge is None:
         return
     weights, stage = tuned.preset.composition, tuned.preset.second_stage
-    tuned.worth["mllm"] = await trials.worth("mllm", weights, by_judge)
-    composes = tuned.worth["mllm"] > tuned.worth["facets"]
+    with_judge = await trials.worth("mllm", weights, by_judge)
+    tuned.worth["mllm"] = fmean(with_judge)
+    composes = paired(with_judge, await trials.worth("facets", weights, intents)).low > 0
     source, chosen = ("mllm", by_judge) if composes else ("facets", intents)
     depth = stage.rerank_depth
     judged = await trials.judged(source, weights, chosen, depth)
     by_weight = {
-        weight: trials.headline({i: fused(found, weight) for i, found in judged.items()})
+        weight: fmean(trials.headline({i: fused(found, weight) for i, found in judged.items()}))
         for weight in RERANK_WEIGHTS
     }
     best = max(by_weight, key=lambda weight: (by_weight[weight], -weight))
@@ -130,7 +138,7 @@ async def _ascend(
         found = {}
         for value in tqdm((now, *(v for v in values if v != now)), f"{composition}, {name}"):
             trial = weights.model_copy(update={name: value})
-            found[value] = await trials.worth(composition, trial, intents)
+            found[value] = fmean(await trials.worth(composition, trial, intents))
         weights = weights.model_copy(update={name: max(found, key=lambda value: found[value])})
     return weights
 
