@@ -13,6 +13,7 @@ import torch
 from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from peft.utils import load_peft_weights
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from models.device import resolve_device
@@ -60,8 +61,6 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
             base,
             config=config,
             dtype=torch.float32,
-            # a convolution whose stride is its kernel is a matrix product, and faster as one
-            fusion_config={"patch_embeddings": True},
         )
         processor = AutoProcessor.from_pretrained(base)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError) as error:
@@ -77,6 +76,8 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
             [*hashes, prompt.VERSION, str(settings.visual_tokens), str(_CODE_VERSION)]
         ).encode()
     ).hexdigest()[:10]
+    patches = model.model.visual.patch_embed
+    patches.proj = _PatchProjection.of(patches.proj)
     ready: Any = model.to(device=device, dtype=dtype)
     ready.eval().requires_grad_(False)
     return LoadedJudge(
@@ -117,6 +118,25 @@ def merge_adapter(model: Any, adapter: Path) -> Any:
         )
     wrapped.load_adapter(str(adapter), "default", is_trainable=False)
     return wrapped.merge_and_unload()
+
+
+class _PatchProjection(nn.Linear):
+    """The convolution over patches as the matrix product it is: its stride is its kernel.
+
+    The product is the faster of the two. (transformers can do the same, but then replaces the class
+    for the whole process, models in training included.)
+    """
+
+    @classmethod
+    def of(cls, convolution: nn.Conv3d) -> "_PatchProjection":
+        kernels = convolution.weight.flatten(1)  # (D, channels x frames x height x width)
+        made = cls(kernels.shape[1], kernels.shape[0], bias=convolution.bias is not None)
+        made.weight, made.bias = nn.Parameter(kernels), convolution.bias  # type: ignore[assignment]
+        return made
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Project patches (N, channels, frames, height, width) to (N, D)."""
+        return super().forward(patches.flatten(1))
 
 
 def _folder(source: str, what: str) -> Path:

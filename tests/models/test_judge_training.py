@@ -152,23 +152,11 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
     monkeypatch.setattr(reranker, "TEXT", SMALL_TEXT)
     parser = argparse.ArgumentParser()
     reranker.add_arguments(parser)
-    steps = ["--vision-steps", "2", "--base-steps", "2", "--adapter-steps", "2"]
-    sizes = [
-        "--batch-size",
-        "4",
-        "--rows",
-        "2",
-        "--queries",
-        "2",
-        "--candidates",
-        "3",
-        "--mined",
-        "8",
-    ]
     options = parser.parse_args(
         ["--catalogue", str(catalogue), "--validation", str(catalogue), "--out", str(tmp_path)]
-        + [*steps, *sizes, "--mined", "8"]
-    )  # fmt: skip
+        + ["--vision-steps", "2", "--base-steps", "2", "--adapter-steps", "2", "--batch-size", "4"]
+        + ["--rows", "2", "--queries", "2", "--candidates", "3", "--mined", "8"]
+    )
     reranker.train(options)
     adapted = Judge(JudgeSettings(base=str(tmp_path / "base"), adapter=str(tmp_path / "adapter")))
     base = Judge(JudgeSettings(base=str(tmp_path / "base")))
