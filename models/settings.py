@@ -46,6 +46,10 @@ class JudgeSettings(BaseModel):
     visual_tokens: int = Field(
         16, ge=1, le=16384, description="most visual tokens per picture; pictures are scaled to it"
     )
+    template: Literal["auto", "cir", "qwen3-vl-reranker", "instruct", "smolvlm"] = Field(
+        "auto", description="what the judge is asked; auto: what its adapter was trained with, "
+        "else what suits the base",
+    )  # fmt: skip
     shows_target: bool = Field(
         True, description="whether the judge sees the composed target beside the request"
     )

@@ -18,7 +18,7 @@ class QueueFull(Overloaded):
 
 
 class NotReady(ServiceError):
-    """The judge is warming up, or its warm-up failed."""
+    """The judge is warming up, or its warm-up or its self-test failed."""
 
     type = "not-ready"
     retry_after_s = 5
@@ -36,10 +36,21 @@ class IntentUnreadable(ServiceError):
     type = "unreadable-intent"
 
 
+class CannotCompose(ServiceError):
+    """This judge only scores; no request will change that."""
+
+    type = "cannot-compose"
+
+
 class ComposeFailed(ServiceError):
     """The judge failed to compose an intent; the log has the details."""
 
     type = "judge-failed"
 
 
-STATUS: dict[type[ServiceError], int] = {IntentUnreadable: 422, ComposeFailed: 500, NotReady: 503}
+STATUS: dict[type[ServiceError], int] = {
+    IntentUnreadable: 422,
+    CannotCompose: 422,
+    ComposeFailed: 500,
+    NotReady: 503,
+}

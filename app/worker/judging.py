@@ -39,11 +39,15 @@ class Judging:
     def open(self, query: Query, target: str | None) -> Prefix:
         """The prefix that candidates are judged behind; composes the target if there is none.
 
+        A judge that cannot compose judges without one.
+
         Raises:
             ValueError: The target had to be composed, and could not be read.
         """
         opened = self._open(query)
         if target is None:
+            if not self._judge.composes:
+                return opened.prefix
             target = self.compose(query).target
         if opened.targeted is None or opened.targeted[0] != target:
             opened.targeted = target, self._judge.with_target(opened.prefix, target)

@@ -1,4 +1,4 @@
-"""A worker from its first moment to its last: load, warm up, serve, drain, stop."""
+"""A worker from its first moment to its last: load, warm up, self-test, serve, drain, stop."""
 
 import asyncio
 import gc
@@ -81,6 +81,7 @@ class Worker:
         """Who judges, where, and how much waits."""
         return WorkerInfo(
             judge=self._judge.version,
+            composes=self._judge.composes,
             device=self._judge.device_reason,
             chunk_size=self._settings.chunk_size,
             max_queued_visual_tokens=self._settings.max_queued_visual_tokens,
@@ -88,13 +89,23 @@ class Worker:
         )
 
     async def warm_up(self) -> None:
-        """Run the judge once at its usual size, then begin to serve."""
+        """Run the judge once at its usual size and test it, then begin to serve.
+
+        After a failure the process stays, not ready: what is wrong with its judge will be wrong
+        again after a restart, and its `/readyz` says what it is.
+        """
         try:
             await asyncio.wrap_future(self._device.call(self._warm_up))
         except Exception:
             _log.exception("not ready: the judge's warm-up failed")
             self._not_ready = "the judge's warm-up failed; the log has the details"
             return
+        if (failure := await asyncio.wrap_future(self._device.call(self._self_test))) is not None:
+            if self._settings.self_test:
+                _log.error("not ready: the judge's self-test failed: %s", failure)
+                self._not_ready = f"the judge's self-test failed: {failure}"
+                return
+            _log.warning("serving although the judge's self-test failed: %s", failure)
         self._device.call(self._batcher.run)
         self._not_ready = None
         _log.info("judge %s ready on %s", self._judge.version, self._judge.device_reason)
@@ -122,6 +133,15 @@ class Worker:
         """Whoever supervises this process starts another; on this device nothing will work."""
         self._not_ready = "the judge's device does not work any more; the worker ends"
         ask_to_stop()
+
+    def _self_test(self) -> str | None:
+        """How it shows that the judge does not judge, in a sentence; None if it does."""
+        try:
+            self._judge.self_test()
+        except Exception as error:
+            _log.debug("the judge's self-test", exc_info=True)
+            return str(error)
+        return None
 
     def _warm_up(self) -> None:
         self._judge.warm_up(self._settings.chunk_size)

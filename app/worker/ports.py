@@ -44,7 +44,11 @@ class Judge(Protocol):
 
     @property
     def version(self) -> str:
-        """Base, adapter and prompt in one short word; changes when scores may change."""
+        """Base, adapter and template in one short word; changes when scores may change."""
+
+    @property
+    def composes(self) -> bool:
+        """Whether `compose` can be asked for; some judges only score."""
 
     @property
     def device_reason(self) -> str:
@@ -75,3 +79,10 @@ class Judge(Protocol):
 
     def warm_up(self, chunk_size: int) -> None:
         """Run everything once at its usual size."""
+
+    def self_test(self) -> None:
+        """Judge pairs nobody can mistake, and check that judging works at all.
+
+        Raises:
+            RuntimeError: It does not; the sentence says how that shows.
+        """

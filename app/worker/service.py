@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
 from app.errors import InvalidReference, ServiceError
+from app.worker.errors import CannotCompose
 from app.worker.job_queue import JobQueue
 from app.worker.jobs import ComposeJob, Job, Query, RerankJob
 from app.worker.ports import Judge, PreparedImage
@@ -99,6 +100,7 @@ class JudgeService:
             arrived_at: When, in seconds of `time.monotonic`; the deadline counts from there.
 
         Raises:
+            CannotCompose: The judge only scores.
             DeadlineExceeded: Not composed in time.
             IntentUnreadable: The judge found no intent.
             InvalidReference: The reference image cannot be used.
@@ -106,6 +108,8 @@ class JudgeService:
             QueueFull: Too much is queued already.
             ShuttingDown: The worker stops.
         """
+        if not self._judge.composes:
+            raise CannotCompose(f"the judge {self._judge.version} only scores, it composes nothing")
         query = await self._query(request, arrived_at)
         mailbox: Mailbox[ComposedIntent | ServiceError] = Mailbox()
         waiting = Waiting(self._queue, ComposeJob(query, mailbox.deliver))

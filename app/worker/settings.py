@@ -20,6 +20,9 @@ class WorkerSettings(BaseSettings):
         description="encoder, judge and weights that belong together; a name or a .json file",
     )
     judge: JudgeSettings | None = Field(None, description="overrides the preset's judge")
+    self_test: bool = Field(
+        True, description="serve only with a judge that passes its self-test; false: warn"
+    )
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
     chunk_size: int = Field(8, ge=1, description="most candidates judged together")
     max_queued_visual_tokens: int = Field(

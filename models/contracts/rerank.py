@@ -90,6 +90,7 @@ class WorkerInfo(_Contract):
     """What `/v1/info` tells about a worker."""
 
     judge: str
+    composes: bool = Field(True, description="whether it answers `/v1/compose`")
     device: str = Field(description="where the judge runs, and why there")
     chunk_size: int = Field(description="most candidates judged together")
     max_queued_visual_tokens: int

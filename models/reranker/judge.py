@@ -4,14 +4,12 @@ The prompt before the candidate is the same for every candidate of a query, so i
 are computed once (`Prefix`), and a candidate costs its own visual tokens and one short question.
 Pictures pass the vision tower once; their features can be kept (`VisualFeatures`).
 
-Positions are given explicitly: behind a cached prefix, transformers does not compute the
-multimodal rotary positions of a picture, and scores would be silently wrong.
+What is asked is the template's; how the model is run is its family's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 import torch
 from PIL import Image
@@ -20,45 +18,19 @@ from transformers import DynamicCache
 
 from models.contracts.intent import ComposedIntent
 from models.reranker import prompt
+from models.reranker.families import family_of
+from models.reranker.family import PreparedImage, VisualFeatures
 from models.reranker.loading import LoadedJudge, load_judge
+from models.reranker.probes import PROBES
+from models.reranker.self_test import check_answer_shares, check_scores
+from models.reranker.templates import Template
 from models.settings import JudgeSettings
 
 _MAX_ANSWER_TOKENS = 160
 
 
-@dataclass(frozen=True)
-class PreparedImage:
-    """A picture as the vision tower wants it.
-
-    Attributes:
-        patches: float32 (patches, values per patch).
-        grid: int64 (1, 3): frames, rows and columns of patches.
-        visual_tokens: How many tokens the language model will see.
-    """
-
-    patches: Tensor
-    grid: Tensor
-    visual_tokens: int
-
-
-@dataclass(frozen=True)
-class VisualFeatures:
-    """What the vision tower makes of one picture.
-
-    Attributes:
-        tokens: (visual tokens, D).
-        deepstack: More of the same shape, for the first layers of Qwen3-VL; empty elsewhere.
-        grid: As in `PreparedImage`.
-    """
-
-    tokens: Tensor
-    deepstack: tuple[Tensor, ...]
-    grid: Tensor
-
-    @property
-    def nbytes(self) -> int:
-        """Memory on the device."""
-        return sum(t.nbytes for t in (self.tokens, *self.deepstack))
+class CannotCompose(ValueError):
+    """The judge's template has no words to ask for an intent."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +39,7 @@ class Prefix:
 
     Attributes:
         layers: Keys and values of every layer, each (1, heads, length, head size).
-        next_position: The rotary position of the token that comes next.
+        next_position: The position of the token that comes next.
         target: The wished-for picture in words, for the question; None where it is not known.
     """
 
@@ -85,7 +57,7 @@ class Judge:
     """Composes intents and scores candidates. Blocking; one call at a time, `prepare` excepted.
 
     Attributes:
-        version: Names base, adapter and prompt; changes when scores may change.
+        version: Names base, adapter and template; changes when scores may change.
         device_reason: Where it runs, in which precision, and why.
     """
 
@@ -98,52 +70,35 @@ class Judge:
         self._settings = settings
         self._loaded = loaded or load_judge(settings)
         self.version, self.device_reason = self._loaded.version, self._loaded.device_reason
-        self._device = self._loaded.device
-        self._tower = self._loaded.model.model  # vision and language, without the vocabulary head
-        self._head: Tensor = self._loaded.model.lm_head.weight  # (V, D)
-        self._tokenizer = self._loaded.processor.tokenizer
-        self._image_token = int(self._loaded.model.config.image_token_id)
-        (yes,), (no,) = self._tokenize(prompt.YES), self._tokenize(prompt.NO)
+        self._family = family_of(self._loaded.model, self._loaded.processor)
+        self._template = Template(self._loaded.wording, self._family.chat)
+        self._head = self._family.head  # (V, D)
+        self._yes, self._no, self._end = (
+            self._one_token(word)
+            for word in (self._template.yes, self._template.no, self._family.chat.end_of_turn)
+        )
         # σ(z_yes − z_no) needs two rows of the vocabulary head, and of those only the difference
-        self._yes_minus_no = self._head[yes] - self._head[no]  # (D,)
-        (self._end,) = self._tokenize(prompt.END_OF_TURN)
+        self._yes_minus_no = self._head[self._yes] - self._head[self._no]  # (D,)
+
+    @property
+    def composes(self) -> bool:
+        """Whether it can be asked for intents."""
+        return self._template.ask is not None
 
     def prepare(self, picture: Image.Image) -> PreparedImage:
-        """Scale a picture to at most the visual tokens set, keeping its shape; any thread."""
-        processor = self._loaded.processor.image_processor
-        pixels = self._settings.visual_tokens * (processor.patch_size * processor.merge_size) ** 2
-        made = processor(
-            images=[picture],
-            size={"shortest_edge": pixels, "longest_edge": pixels},
-            return_tensors="pt",
-        )
-        grid = made["image_grid_thw"]
-        return PreparedImage(
-            made["pixel_values"], grid, int(grid.prod()) // processor.merge_size**2
-        )
+        """Scale a picture to at most the visual tokens set; any thread."""
+        return self._family.prepare(picture, self._settings.visual_tokens)
 
     @torch.inference_mode()
     def features(self, images: Sequence[PreparedImage]) -> list[VisualFeatures]:
-        """Run the vision tower over pictures, of any sizes, at once."""
-        patches = torch.cat([image.patches for image in images]).to(self._device)
-        grids = torch.cat([image.grid for image in images]).to(self._device)
-        seen = self._tower.get_image_features(patches, grids)
-        deepstack = getattr(seen, "deepstack_features", None) or []
-        return [
-            VisualFeatures(
-                # copies: a slice would keep the whole batch in memory as long as it is cached
-                tokens.clone(),
-                tuple(level[i].clone() for level in deepstack),
-                images[i].grid,
-            )
-            for i, tokens in enumerate(seen.pooler_output)
-        ]
+        """Run the vision tower over pictures at once."""
+        return self._family.features(images)
 
     def begin(self, reference: PreparedImage, modification_text: str) -> Prefix:
         """Read instruction, reference and request."""
-        (features,) = self.features([reference])
-        text = prompt.OPENING + prompt.request(modification_text)
-        return self._extend(None, text, [features])[0]
+        features = self.features([reference])
+        ids = self._ids(self._template.opening(modification_text), features)
+        return self._read(None, ids, features)[0]
 
     def with_target(self, prefix: Prefix, target: str) -> Prefix:
         """The same prefix, for a question that names the wished-for picture."""
@@ -154,9 +109,12 @@ class Judge:
         """Generate the intent, always taking the likeliest token.
 
         Raises:
+            CannotCompose: See `composes`.
             UnreadableIntent: The answer names no target.
         """
-        here, hidden = self._extend(prefix, prompt.ASK, [])
+        if self._template.ask is None:
+            raise CannotCompose(f"judge {self.version} composes no intents; it only scores")
+        here, hidden = self._read(prefix, self._ids(self._template.ask), [])
         answer: list[int] = []
         while len(answer) < _MAX_ANSWER_TOKENS:
             token = int((hidden[0] @ self._head.T).argmax())
@@ -164,7 +122,7 @@ class Judge:
                 break
             answer.append(token)
             here, hidden = self._read(here, torch.tensor([[token]]), [])
-        return prompt.read_intent(self._tokenizer.decode(answer))
+        return prompt.read_intent(self._family.tokenizer.decode(answer))
 
     @torch.inference_mode()
     def score(self, prefix: Prefix, candidates: Sequence[VisualFeatures]) -> list[float]:
@@ -173,17 +131,22 @@ class Judge:
         Candidates with grids of the same shape go through the model together, unpadded.
         """
         scores = [0.0] * len(candidates)
-        by_shape = sorted(range(len(candidates)), key=lambda i: candidates[i].grid.tolist())
-        for _, group in groupby(by_shape, key=lambda i: candidates[i].grid.tolist()):
-            rows = list(group)
-            pictures = [candidates[i] for i in rows]
-            piece = prompt.candidate(prefix.target)
-            ids = self._ids(piece, pictures[:1]).expand(len(rows), -1)
-            _, hidden = self._read(prefix, ids, pictures)
+        for rows, hidden in self._judged(prefix, candidates):
             logits = (hidden @ self._yes_minus_no).float()
             for row, score in zip(rows, logits.sigmoid().tolist(), strict=True):
                 scores[row] = score
         return scores
+
+    @torch.inference_mode()
+    def answer_shares(self, prefix: Prefix, candidates: Sequence[VisualFeatures]) -> list[float]:
+        """How much of the probability of all next tokens yes and no have together, 0 to 1."""
+        shares = [0.0] * len(candidates)
+        for rows, hidden in self._judged(prefix, candidates):
+            chances = (hidden @ self._head.T).float().softmax(-1)  # (rows, V)
+            both = chances[:, self._yes] + chances[:, self._no]
+            for row, share in zip(rows, both.tolist(), strict=True):
+                shares[row] = share
+        return shares
 
     @torch.inference_mode()
     def score_alone(
@@ -198,34 +161,52 @@ class Judge:
         What `score` is checked against, and how published re-rankers work.
         """
         shown = target if self._settings.shows_target else None
-        pieces = [
-            (prompt.OPENING + prompt.request(modification_text), [reference]),
-            (prompt.candidate(shown), [candidate]),
-        ]
-        ids = torch.cat([self._ids(text, images) for text, images in pieces], dim=1)
-        self._tower.rope_deltas = None
-        logits = self._loaded.model(
-            input_ids=ids.to(self._device),
-            attention_mask=torch.ones_like(ids).to(self._device),
-            mm_token_type_ids=(ids == self._image_token).int().to(self._device),
-            pixel_values=torch.cat([reference.patches, candidate.patches]).to(self._device),
-            image_grid_thw=torch.cat([reference.grid, candidate.grid]).to(self._device),
-            logits_to_keep=1,
-        ).logits[0, -1]
-        (yes,), (no,) = self._tokenize(prompt.YES), self._tokenize(prompt.NO)
-        return float((logits[yes] - logits[no]).float().sigmoid())
+        opening, asked = self._template.opening(modification_text), self._template.candidate(shown)
+        ids = torch.cat([self._ids(opening, [reference]), self._ids(asked, [candidate])], dim=1)
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            **self._family.whole_prompt(ids, [reference, candidate]),
+        }
+        device = self._loaded.device
+        out = self._loaded.model(**{k: v.to(device) for k, v in inputs.items()}, logits_to_keep=1)
+        logits = out.logits[0, -1]
+        return float((logits[self._yes] - logits[self._no]).float().sigmoid())
 
     def warm_up(self, chunk_size: int) -> None:
         """Run every step once at its usual size, so that the first query is not the slow one."""
         picture = self.prepare(Image.new("RGB", (256, 256), "grey"))
         prefix = self.begin(picture, "warm up")
-        self._extend(prefix, prompt.ASK, [])
+        if self._template.ask is not None:
+            self._read(prefix, self._ids(self._template.ask), [])
         self.score(self.with_target(prefix, "a picture"), self.features([picture] * chunk_size))
 
-    def _extend(
-        self, prefix: Prefix | None, text: str, pictures: list[VisualFeatures]
-    ) -> tuple[Prefix, Tensor]:
-        return self._read(prefix, self._ids(text, pictures), pictures)
+    def self_test(self) -> None:
+        """Judge pairs whose answers nobody can mistake, and check that judging works at all.
+
+        Raises:
+            SelfTestFailed: It does not; the sentence says how that shows.
+        """
+        scores, shares = [], []
+        for probe in PROBES:
+            prefix = self.begin(self.prepare(probe.reference.draw()), probe.modification_text)
+            prefix = self.with_target(prefix, probe.target)
+            seen = self.features([self.prepare(shape.draw()) for shape in probe.candidates])
+            scores.append(self.score(prefix, seen))
+            shares += self.answer_shares(prefix, seen)
+        check_scores(scores)
+        check_answer_shares(shares, self._template.wording.yes, self._template.wording.no)
+
+    def _judged(
+        self, prefix: Prefix, candidates: Sequence[VisualFeatures]
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Numbers of candidates judged together, and the hidden states (B, D) of their answers."""
+        by_shape = sorted(range(len(candidates)), key=lambda i: candidates[i].grid.tolist())
+        for _, group in groupby(by_shape, key=lambda i: candidates[i].grid.tolist()):
+            rows = list(group)
+            pictures = [candidates[i] for i in rows]
+            ids = self._ids(self._template.candidate(prefix.target), pictures[:1])
+            yield rows, self._read(prefix, ids.expand(len(rows), -1), pictures)[1]
 
     @torch.inference_mode()
     def _read(
@@ -242,58 +223,26 @@ class Judge:
             The prefix of the first row, and the last hidden state of each row (B, D).
         """
         rows = len(ids)
-        start = prefix.next_position if prefix else 0
-        grids = torch.cat([p.grid for p in pictures]) if pictures else None
         # all rows are alike, so one row's positions are everyone's
-        positions, _ = self._tower.get_rope_index(
+        own = pictures[: max(1, len(pictures) // rows)]
+        positions, next_position = self._family.positions(
             ids[:1],
-            mm_token_type_ids=(ids[:1] == self._image_token).int(),
-            image_grid_thw=None if grids is None else grids[: max(1, len(grids) // rows)],
-        )  # (3, 1, L)
+            torch.cat([picture.grid for picture in own]) if own else None,
+            prefix.next_position if prefix else 0,
+        )
         layers = prefix.layers if prefix else ()
         cache = DynamicCache(
             [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in layers] or None
         )
-        out = self._tower(
-            input_ids=ids.to(self._device),
-            position_ids=(positions + start).expand(-1, rows, -1).to(self._device),
-            past_key_values=cache,
-            use_cache=True,
-            mm_encoder_outputs={"image": _as_encoder_output(pictures)} if pictures else None,
-        )
-        read = Prefix(
-            layers=tuple(
-                (layer.keys[:1], layer.values[:1]) for layer in out.past_key_values.layers
-            ),
-            next_position=start + int(positions.max()) + 1,
-        )
-        return read, out.last_hidden_state[:, -1]
+        hidden, extended = self._family.hidden(ids, positions, pictures, cache)
+        read = tuple((layer.keys[:1], layer.values[:1]) for layer in extended.layers)
+        return Prefix(read, next_position), hidden[:, -1]
 
-    def _tokenize(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _ids(self, text: str, pictures: Sequence[VisualFeatures | PreparedImage]) -> Tensor:
+    def _ids(self, piece: str, pictures: Sequence[VisualFeatures | PreparedImage] = ()) -> Tensor:
         """Token ids of a piece, int64 (1, L), with as many image tokens as its pictures have."""
-        ids: list[int] = []
-        merge = self._loaded.processor.image_processor.merge_size**2
-        counts = iter([int(p.grid.prod()) // merge for p in pictures])
-        for token in self._tokenize(text):
-            ids += [token] * (next(counts) if token == self._image_token else 1)
-        return torch.tensor([ids], dtype=torch.long)
+        counts = [picture.visual_tokens for picture in pictures]
+        return torch.tensor([self._family.tokenize(piece, counts)], dtype=torch.long)
 
-
-@dataclass
-class EncoderOutput:
-    """The part of transformers' vision output that its language side reads."""
-
-    pooler_output: tuple[Tensor, ...]
-    deepstack_features: list[tuple[Tensor, ...]]
-
-
-def _as_encoder_output(pictures: Sequence[VisualFeatures]) -> Any:
-    levels = len(pictures[0].deepstack)
-    return EncoderOutput(
-        pooler_output=tuple(p.tokens for p in pictures),
-        deepstack_features=[tuple(p.deepstack[i] for p in pictures) for i in range(levels)],
-    )
+    def _one_token(self, word: str) -> int:
+        (token,) = self._family.tokenize(word)
+        return token

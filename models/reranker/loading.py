@@ -1,10 +1,11 @@
-"""Base, processor and adapter from folders or the hub, made ready to run.
+"""Base, processor and adapter from folders or the hub, made ready to run, and how to ask them.
 
 The adapter is merged in float32 and only then cast: merging in bfloat16 shifts scores. An adapter
 that does not fit its base is an error here; peft alone would warn and score with random weights.
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,31 @@ import torch
 from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from peft.utils import load_peft_weights
-from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+)
 
 from models.device import resolve_device
-from models.reranker import prompt
+from models.reranker.card import (
+    CARD,
+    Contradiction,
+    JudgeCard,
+    check_base,
+    choose_wording,
+    read_card,
+)
+from models.reranker.families import UnknownFamily, family_of, family_type
+from models.reranker.family import Processor
+from models.reranker.templates import CIR, Wording
 from models.settings import JudgeSettings
 
+_log = logging.getLogger(__name__)
+
 _CODE_VERSION = 1
+_DESCRIPTIONS = {"adapter_config.json", CARD}
 
 
 class JudgeUnavailable(RuntimeError):
@@ -32,11 +50,12 @@ class LoadedJudge:
     """A merged model, ready for inference.
 
     Attributes:
-        model: `Qwen3VLForConditionalGeneration` or another of the family, in eval mode.
+        model: A transformers model of one of the `families`, in eval mode.
         processor: Its tokenizer and image processor.
         device: Where the model is.
         device_reason: Where, in which precision, and why.
-        version: Names base, adapter and prompt; changes when scores may change.
+        version: Names base, adapter and template; changes when scores may change.
+        wording: What it is asked.
     """
 
     model: Any
@@ -44,49 +63,80 @@ class LoadedJudge:
     device: torch.device
     device_reason: str
     version: str
+    wording: Wording = CIR
 
 
 def load_judge(settings: JudgeSettings) -> LoadedJudge:
     """Load base and adapter, merge, cast, and move to the device.
 
     Raises:
-        JudgeUnavailable: Files are missing, or the adapter belongs to another base.
+        JudgeUnavailable: Files are missing, the model is of no supported family, the adapter
+            belongs to another base, or it was trained with another template than the one set.
     """
     device, reason = resolve_device(settings.device)
     dtype = _dtype(settings, device)
     base = _folder(settings.base_source, "base")
-    try:
-        config = AutoConfig.from_pretrained(base)
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            base,
-            config=config,
-            dtype=torch.float32,
-        )
-        processor = AutoProcessor.from_pretrained(base)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, KeyError) as error:
-        raise JudgeUnavailable(f"the judge's base in {base} cannot be loaded: {error}") from error
-    hashes = [_content_hash(base)]
+    adapter = None
     if settings.adapter_source is not None:
         adapter = _folder(settings.adapter_source, "adapter")
+    hashes = [content_hash(folder) for folder in (base, adapter) if folder is not None]
+    wording = _wording(settings, base, adapter, hashes[0])
+    model, processor = _load_base(base)
+    if adapter is not None:
         model = merge_adapter(model, adapter)
-        hashes.append(_content_hash(adapter))
-    name = settings.base if settings.base == "demo" else base.name
-    digest = hashlib.sha256(
-        "/".join(
-            [*hashes, prompt.VERSION, str(settings.visual_tokens), str(_CODE_VERSION)]
-        ).encode()
-    ).hexdigest()[:10]
-    patches = model.model.visual.patch_embed
-    patches.proj = _PatchProjection.of(patches.proj)
+    family_of(model, processor).make_fast()
     ready: Any = model.to(device=device, dtype=dtype)
     ready.eval().requires_grad_(False)
+    parts = [*hashes, wording.version, str(settings.visual_tokens), str(_CODE_VERSION)]
+    digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:10]
     return LoadedJudge(
         model=ready,
         processor=processor,
         device=device,
         device_reason=f"{reason}, {str(dtype).removeprefix('torch.')}",
-        version=f"{name}-{prompt.VERSION}-{digest}",
+        version=f"{Path(settings.base).name}-{wording.version}-{digest}",
+        wording=wording,
     )
+
+
+def _wording(settings: JudgeSettings, base: Path, adapter: Path | None, base_hash: str) -> Wording:
+    """What the judge is asked; checks, before anything large is read, that all fits together."""
+    try:
+        config = AutoConfig.from_pretrained(base)
+        family_type(config.model_type)
+        card = None if adapter is None else read_card(adapter)
+        if card is not None:
+            check_base(card, settings.base, base_hash)
+            _compare_visual_tokens(card, settings)
+        return choose_wording(settings.template, card, settings.base, config.model_type)
+    except (Contradiction, UnknownFamily) as error:
+        raise JudgeUnavailable(str(error)) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise _not_loaded(base, error) from error
+
+
+def _compare_visual_tokens(card: JudgeCard, settings: JudgeSettings) -> None:
+    if card.visual_tokens != settings.visual_tokens:
+        _log.warning(
+            "the adapter was trained at %d visual tokens per picture and will see %d",
+            card.visual_tokens,
+            settings.visual_tokens,
+        )
+
+
+def _load_base(base: Path) -> tuple[Any, Processor]:
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
+        # one by one: a processor as a whole may want packages for videos, which nobody shows here
+        return model, Processor(
+            AutoTokenizer.from_pretrained(base), AutoImageProcessor.from_pretrained(base)
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _not_loaded(base, error) from error
+
+
+def _not_loaded(base: Path, error: Exception) -> JudgeUnavailable:
+    return JudgeUnavailable(f"the judge's base in {base} cannot be loaded: {error}")
 
 
 def merge_adapter(model: Any, adapter: Path) -> Any:
@@ -120,25 +170,6 @@ def merge_adapter(model: Any, adapter: Path) -> Any:
     return wrapped.merge_and_unload()
 
 
-class _PatchProjection(nn.Linear):
-    """The convolution over patches as the matrix product it is: its stride is its kernel.
-
-    The product is the faster of the two. (transformers can do the same, but then replaces the class
-    for the whole process, models in training included.)
-    """
-
-    @classmethod
-    def of(cls, convolution: nn.Conv3d) -> "_PatchProjection":
-        kernels = convolution.weight.flatten(1)  # (D, channels x frames x height x width)
-        made = cls(kernels.shape[1], kernels.shape[0], bias=convolution.bias is not None)
-        made.weight, made.bias = nn.Parameter(kernels), convolution.bias  # type: ignore[assignment]
-        return made
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Project patches (N, channels, frames, height, width) to (N, D)."""
-        return super().forward(patches.flatten(1))
-
-
 def _folder(source: str, what: str) -> Path:
     """A local folder, downloaded first if it is a hub name."""
     if Path(source).is_dir():
@@ -159,11 +190,11 @@ def _folder(source: str, what: str) -> Path:
         ) from error
 
 
-def _content_hash(folder: Path) -> str:
-    """Over all weights and configs of a folder."""
+def content_hash(folder: Path) -> str:
+    """Over all weights and configs of a folder; what describes an adapter is left out."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(folder.iterdir()):
-        if path.suffix in {".safetensors", ".json"} and path.name != "adapter_config.json":
+        if path.suffix in {".safetensors", ".json"} and path.name not in _DESCRIPTIONS:
             digest.update(path.name.encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 22):

@@ -27,11 +27,13 @@ from transformers import (
 )
 
 from models.presets import load_preset
+from models.reranker.card import JudgeCard, write_card
+from models.reranker.loading import content_hash
 from models.training.judge import scratch
 from models.training.judge.courses import adapter_batches, base_batches
 from models.training.judge.exam import examiner
 from models.training.judge.language import SeenPictures, see, train_language
-from models.training.judge.lessons import Lessons, Query, read_lessons
+from models.training.judge.lessons import TEMPLATE, Lessons, Query, read_lessons
 from models.training.judge.mining import mine
 from models.training.judge.pictures import load_pictures
 from models.training.judge.rows import RowWriter
@@ -152,6 +154,14 @@ def _train_adapter(options: argparse.Namespace, work: Path) -> None:
     # folders are moved and copied; whoever loads the adapter says what its base is
     wrapped.peft_config["default"].base_model_name_or_path = None
     wrapped.half().save_pretrained(str(options.out / "adapter"))
+    card = JudgeCard(
+        template=TEMPLATE.wording.name,
+        template_version=TEMPLATE.version,
+        base="base",
+        base_hash=content_hash(options.out / "base"),
+        visual_tokens=(IMAGE_PX // PATCH // MERGE) ** 2,
+    )
+    write_card(options.out / "adapter", card)
 
 
 def _tower(
@@ -200,7 +210,7 @@ def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
         ids: list[int] = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    return RowWriter(tokenize, config.image_token_id, IMAGE_PX // PATCH // MERGE)
+    return RowWriter(TEMPLATE, tokenize, config.image_token_id, IMAGE_PX // PATCH // MERGE)
 
 
 def _mined(options: argparse.Namespace, lessons: Lessons, work: Path) -> dict[Query, list[int]]:

@@ -10,14 +10,13 @@ from PIL import Image
 
 from indexer.demo.catalogue import write_catalogue
 from models.presets import load_preset
-from models.reranker import prompt
 from models.reranker.judge import Judge
 from models.reranker.loading import LoadedJudge
 from models.settings import JudgeSettings
 from models.training import reranker
 from models.training.judge import scratch
 from models.training.judge.language import answer_loss, see
-from models.training.judge.lessons import Lessons, Negatives, read_lessons
+from models.training.judge.lessons import TEMPLATE, Lessons, Negatives, read_lessons
 from models.training.judge.mining import mine
 from models.training.judge.pictures import grid, load_pictures, to_patches
 from models.training.judge.rows import IGNORED, collate
@@ -64,7 +63,7 @@ def images_of(catalogue: Path) -> list[Path]:
 def test_patches_are_those_of_the_image_processor(judge: Judge, catalogue: Path) -> None:
     paths = images_of(catalogue)[:3]
     made = to_patches(load_pictures(paths, reranker.IMAGE_PX).float() / 255, 16, 2)
-    with_processor = torch.cat([judge.prepare(Image.open(path)).patches for path in paths])
+    with_processor = torch.cat([judge.prepare(Image.open(path)).pixels for path in paths])
     assert torch.allclose(made, with_processor, atol=1e-5)
     assert grid(torch.zeros(3, 3, 128, 128), 16).tolist() == [[1, 8, 8]] * 3
 
@@ -95,7 +94,7 @@ def test_branches_of_a_lesson_score_as_the_judge_does(
             use_cache=False,
             mm_encoder_outputs={"image": seen.pick(batch.pictures, torch.device("cpu"))},
         ).last_hidden_state[0]
-    (yes,) = judge._tokenize(prompt.YES)
+    (yes,) = judge._family.tokenize(TEMPLATE.yes)
     places = (batch.labels[0] == yes).nonzero()[:, 0][-len(candidates) :] - 1
     taught = (hidden[places] @ judge._yes_minus_no).sigmoid().tolist()
 
@@ -113,8 +112,8 @@ def test_only_answers_are_asked_for(judge: Judge, lessons: Lessons) -> None:
     writer = reranker._writer(judge._loaded.processor, judge._loaded.model.config)
     row = writer.query(lessons.queries[0], [(1, True), (2, False)])
     asked = [token for token in row.labels if token != IGNORED]
-    said = judge._tokenizer.decode(asked)
-    assert said == lessons.queries[0].intent + prompt.END_OF_TURN + prompt.YES + prompt.NO
+    said = judge._family.tokenizer.decode(asked)
+    assert said == TEMPLATE.answer(lessons.queries[0].intent) + TEMPLATE.yes + TEMPLATE.no
 
 
 def test_negatives_are_never_right_answers(lessons: Lessons) -> None:
@@ -160,7 +159,8 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
     reranker.train(options)
     adapted = Judge(JudgeSettings(base=str(tmp_path / "base"), adapter=str(tmp_path / "adapter")))
     base = Judge(JudgeSettings(base=str(tmp_path / "base")))
-    assert adapted.version != base.version
+    assert "-cir-1-" in adapted.version, "the adapter's own card says what it is asked"
+    assert "-instruct-1-" in base.version, "a base of that name is nobody's in particular"
     picture = base.prepare(Image.open(images_of(catalogue)[0]))
     for made in (base, adapted):
         (score,) = made.score(made.begin(picture, "in blue"), made.features([picture]))

@@ -76,7 +76,9 @@ class FakeJudge:
     version = "fake-1"
     device_reason = "cpu: it is a fake"
 
-    def __init__(self) -> None:
+    def __init__(self, composes: bool = True) -> None:
+        self.composes = composes
+        self.self_test_failure: str | None = None
         self.calls: list[tuple[str, Any]] = []
         self.poison: set[int] = set()
         self.blind: set[int] = set()
@@ -132,6 +134,11 @@ class FakeJudge:
         self.warming.pass_through()
         if self.warm_up_fails:
             raise RuntimeError("out of memory")
+
+    def self_test(self) -> None:
+        self._called("self_test", None)
+        if self.self_test_failure is not None:
+            raise RuntimeError(self.self_test_failure)
 
     def names(self) -> list[str]:
         return [name for name, _ in self.calls]

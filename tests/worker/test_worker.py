@@ -264,9 +264,40 @@ def test_a_failed_warm_up_is_never_ready(judge: FakeJudge, store: Path) -> None:
         assert client.get("/readyz").status_code == 503
 
 
+def test_a_judge_that_fails_its_self_test_is_never_ready(judge: FakeJudge, store: Path) -> None:
+    judge.self_test_failure = "it says 0.5 to everything"
+    with running(judge, store, ready=False) as client:
+        eventually(lambda: "says 0.5 to everything" in client.get("/readyz").text)
+        assert client.get("/readyz").status_code == 503
+        assert_problem(client.post("/v1/rerank", json=rerank_body()), 503, "not-ready")
+        assert client.get("/healthz").status_code == 200  # a restart would not mend it
+    assert "score" not in judge.names()
+
+
+def test_a_failed_self_test_can_be_overruled(judge: FakeJudge, store: Path) -> None:
+    judge.self_test_failure = "it says 0.5 to everything"
+    with running(judge, store, self_test=False) as client:
+        assert len(scores(lines(client.post("/v1/rerank", json=rerank_body())))) == len(REDS)
+
+
+def test_a_judge_that_only_scores_refuses_to_compose_and_judges_without_a_target(
+    store: Path,
+) -> None:
+    judge = FakeJudge(composes=False)
+    with running(judge, store) as client:
+        assert client.get("/v1/info").json()["composes"] is False
+        prepared = judge.prepared
+        assert_problem(client.post("/v1/compose", json=compose_body()), 422, "cannot-compose")
+        assert judge.prepared == prepared, "refused before anything is decoded"
+        untold = scores(lines(client.post("/v1/rerank", json=rerank_body(target=None))))
+        assert len(untold) == len(REDS)
+    assert not {"compose", "with_target"} & set(judge.names())
+
+
 def test_it_tells_about_itself(client: httpx.Client) -> None:
     assert client.get("/v1/info").json() == {
         "judge": "fake-1",
+        "composes": True,
         "device": "cpu: it is a fake",
         "chunk_size": 2,
         "max_queued_visual_tokens": 65_536,

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from models.reranker.judge import EncoderOutput
+from models.reranker.family import EncoderOutput
 from models.training.judge.pictures import grid, to_patches
 from models.training.judge.rows import IGNORED, Batch
 from models.training.loop import Loop

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from models.reranker import prompt
+from models.reranker.chat import QWEN_VL
+from models.reranker.templates import CIR, Template
 
-_DESCRIBE = f"<|im_start|>user\n{prompt.PICTURE}\nDescribe it.<|im_end|>\n<|im_start|>assistant\n"
+TEMPLATE = Template(CIR, QWEN_VL)  # what the judge is taught to be asked
+_DESCRIBE = f"<|im_start|>user\n{QWEN_VL.picture}\nDescribe it.{QWEN_VL.answer_begins}"
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,11 @@ class Lessons:
 
     def texts(self) -> list[str]:
         """A sample of all that is said, for a tokenizer to learn words from."""
-        said = [prompt.OPENING, prompt.ASK, prompt.candidate(None), _DESCRIBE] * 50
-        said += [prompt.YES, prompt.NO] * 500  # each must become one token
+        said = [TEMPLATE.start, TEMPLATE.ask or "", TEMPLATE.candidate(None), _DESCRIBE] * 50
+        said += [TEMPLATE.yes, TEMPLATE.no] * 500  # each must become one token
         said += self.captions[:20000]
         for query in self.queries[:40000]:
-            said += [prompt.request(query.text), query.intent, prompt.candidate(query.target)]
+            said += [TEMPLATE.request(query.text), query.intent, TEMPLATE.candidate(query.target)]
         return said
 
 

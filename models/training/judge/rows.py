@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.reranker import prompt
+from models.reranker.chat import QWEN_VL
+from models.reranker.templates import Template
 from models.training.judge.lessons import Query
 
 IGNORED = -100
-_LOOK = f"<|im_start|>user\n{prompt.PICTURE}"
+_LOOK = f"<|im_start|>user\n{QWEN_VL.picture}"
 
 
 @dataclass
@@ -36,8 +37,15 @@ class Row:
 class RowWriter:
     """Writes pieces of text and pictures into rows, with the positions that Qwen-VL gives them."""
 
-    def __init__(self, tokenize: Callable[[str], list[int]], image_token: int, side: int) -> None:
+    def __init__(
+        self,
+        template: Template,
+        tokenize: Callable[[str], list[int]],
+        image_token: int,
+        side: int,
+    ) -> None:
         """`side`: visual tokens per side of the (square) pictures."""
+        self._template = template
         self._tokenize = lru_cache(100_000)(lambda text: tuple(tokenize(text)))
         self._image_token, self._side = image_token, side
         rows, columns = np.divmod(np.arange(side * side), side)
@@ -78,8 +86,8 @@ class RowWriter:
         """Many questions behind one picture, each with its answer; then its description."""
         row = self.trunk(_LOOK, picture)
         self._ask(row, asked)
-        self.say(row, "\nDescribe it.<|im_end|>\n<|im_start|>assistant\n")
-        self.say(row, caption + prompt.END_OF_TURN, asked=True)
+        self.say(row, f"\nDescribe it.{QWEN_VL.answer_begins}")
+        self.say(row, self._template.answer(caption), asked=True)
         return row
 
     def glances(
@@ -93,7 +101,7 @@ class RowWriter:
         row = self.query(query, [])
         for picture, asked in looked_at:
             self.fork(row)
-            self.say(row, prompt.CANDIDATE, [picture])
+            self.say(row, self._template.shown, [picture])
             self._ask(row, asked)
         return row
 
@@ -101,7 +109,7 @@ class RowWriter:
         for phrase, answer in asked:
             self.say(row, f"\nIs it {phrase}?")
             self.say(row, "\n")
-            self.say(row, prompt.YES if answer else prompt.NO, asked=True)
+            self._answer(row, answer)
 
     def query(
         self,
@@ -112,16 +120,20 @@ class RowWriter:
         asks_intent: bool = True,
     ) -> Row:
         """A query with its intent and judgements of candidates, each a branch."""
-        row = self.trunk(prompt.OPENING + prompt.request(query.text), query.reference)
-        if asks_intent:
+        row = self.trunk(self._template.opening(query.text), query.reference)
+        if asks_intent and self._template.ask is not None:
             self.fork(row)
-            self.say(row, prompt.ASK)
-            self.say(row, query.intent + prompt.END_OF_TURN, asked=True)
+            self.say(row, self._template.ask)
+            self.say(row, self._template.answer(query.intent), asked=True)
         for picture, fits in candidates:
             self.fork(row)
-            self.say(row, prompt.candidate(query.target if shows_target else None), [picture])
-            self.say(row, prompt.YES if fits else prompt.NO, asked=True)
+            asked = self._template.candidate(query.target if shows_target else None)
+            self.say(row, asked, [picture])
+            self._answer(row, fits)
         return row
+
+    def _answer(self, row: Row, yes: bool) -> None:
+        self.say(row, self._template.yes if yes else self._template.no, asked=True)
 
 
 @dataclass(frozen=True)

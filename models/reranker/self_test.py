@@ -1,0 +1,85 @@
+"""What every working judge shows on pairs nobody can mistake: checks on its answers alone.
+
+A judge can load without an error and still not judge: pictures that never reach the language model,
+a head that was not in the file, a prompt it was not trained on. Re-rankers behind generic servers
+are known to say 0.5 to everything then. What gives them away was measured with the shipped judge,
+whole and broken, on `probes`:
+
+| judge                                 | logits of one probe differ by | yes and no together have |
+|---------------------------------------|-------------------------------|--------------------------|
+| whole, float32 or bfloat16            | 2.3 to 11.0                   | 1.00                     |
+| its base without the adapter          | 1.1 to 6.4                    | 1.00                     |
+| blind: visual tokens are all the same | 0                             | 1.00                     |
+| head zero                             | 0                             | 0.003                    |
+| head random                           | 0.2 to 0.3                    | 0.003                    |
+| all weights random                    | 0.1 to 6.4                    | 0.003 or less            |
+| asked for other words, or by another  | 0.1 to 0.5                    | 0.00001 or less          |
+| model's template                      |                               |                          |
+
+So neither check replaces the other. They do not see a judge that is merely bad, or one that lost an
+adapter trained on a base that judges already; for adapters, `loading` compares every tensor.
+"""
+
+import math
+from collections.abc import Sequence
+
+MIN_LOGIT_SPREAD = 0.01  # of any one probe: far above rounding, far below the least of a judge
+MIN_ANSWER_SHARE = 0.1  # on average: random weights give two words of V their 2 / V
+
+_LEAST_CHANCE = 1e-7  # float32 scores of a sure judge are 0 and 1 exactly
+
+
+class SelfTestFailed(RuntimeError):
+    """The judge does not judge; the sentence says how that shows."""
+
+
+def check_scores(scores: Sequence[Sequence[float]]) -> None:
+    """Check that scores are scores, and that candidates make a difference to them.
+
+    Args:
+        scores: σ(z_yes − z_no) or the like, 0 to 1: for each probe, one per candidate; candidates
+            of a probe are obviously different from each other.
+
+    Raises:
+        SelfTestFailed: Some are no scores, or all candidates of every probe have the same.
+    """
+    wrong = [score for probe in scores for score in probe if not 0 <= score <= 1]  # NaN too
+    if wrong:
+        raise SelfTestFailed(
+            f"the judge gives scores that are none, such as {wrong[0]}; its weights or its "
+            "precision are broken"
+        )
+    spread = max(_spread(probe) for probe in scores)
+    if spread < MIN_LOGIT_SPREAD:
+        raise SelfTestFailed(
+            f"the judge gives pictures as different as can be the same score, {scores[0][0]:.3f}: "
+            f"their logits differ by {spread:.1g}, and should by {MIN_LOGIT_SPREAD} at least; "
+            "either pictures do not reach its language model, or its head is not loaded"
+        )
+
+
+def check_answer_shares(shares: Sequence[float], yes: str, no: str) -> None:
+    """Check that yes and no are what the judge is about to say.
+
+    Args:
+        shares: For each pair, the probability that the next token is one of the two, 0 to 1.
+        yes: The word for it.
+        no: The word for it.
+
+    Raises:
+        SelfTestFailed: On average it would rather say something else.
+    """
+    share = sum(shares) / len(shares)
+    if not share >= MIN_ANSWER_SHARE:  # NaN too
+        raise SelfTestFailed(
+            f"asked for {yes} or {no}, the judge wants to say something else: {yes} and {no} have "
+            f"{share:.1g} of the probability together, and should have {MIN_ANSWER_SHARE} at "
+            "least; its template is not the one it was trained with, or weights are missing"
+        )
+
+
+def _spread(scores: Sequence[float]) -> float:
+    """How far apart the largest and the smallest logit are."""
+    chances = [min(max(score, _LEAST_CHANCE), 1 - _LEAST_CHANCE) for score in scores]
+    logits = [math.log(chance / (1 - chance)) for chance in chances]
+    return max(logits) - min(logits)
