@@ -114,14 +114,7 @@ class Judge:
         """
         if self._template.ask is None:
             raise CannotCompose(f"judge {self.version} composes no intents; it only scores")
-        here, hidden = self._read(prefix, self._ids(self._template.ask), [])
-        answer: list[int] = []
-        while len(answer) < _MAX_ANSWER_TOKENS:
-            token = int((hidden[0] @ self._head.T).argmax())
-            if token == self._end:
-                break
-            answer.append(token)
-            here, hidden = self._read(here, torch.tensor([[token]]), [])
+        answer = self._write(prefix, self._ids(self._template.ask))
         return prompt.read_intent(self._family.tokenizer.decode(answer))
 
     @torch.inference_mode()
@@ -196,6 +189,18 @@ class Judge:
             shares += self.answer_shares(prefix, seen)
         check_scores(scores)
         check_answer_shares(shares, self._template.wording.yes, self._template.wording.no)
+
+    def _write(self, prefix: Prefix, ids: Tensor) -> list[int]:
+        """Tokens of the answer to a piece behind a prefix, the likeliest each time."""
+        here, hidden = self._read(prefix, ids, [])
+        answer: list[int] = []
+        while len(answer) < _MAX_ANSWER_TOKENS:
+            token = int((hidden[0] @ self._head.T).argmax())
+            if token == self._end:
+                break
+            answer.append(token)
+            here, hidden = self._read(here, torch.tensor([[token]]), [])
+        return answer
 
     def _judged(
         self, prefix: Prefix, candidates: Sequence[VisualFeatures]

@@ -128,9 +128,9 @@ def _load_base(base: Path) -> tuple[Any, Processor]:
     try:
         model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
         # one by one: a processor as a whole may want packages for videos, which nobody shows here
-        return model, Processor(
-            AutoTokenizer.from_pretrained(base), AutoImageProcessor.from_pretrained(base)
-        )
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        image_processor = AutoImageProcessor.from_pretrained(base)  # type: ignore[no-untyped-call]
+        return model, Processor(tokenizer, image_processor)
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(base, error) from error
 
