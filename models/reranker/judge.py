@@ -114,7 +114,7 @@ class Judge:
         """
         if self._template.ask is None:
             raise CannotCompose(f"judge {self.version} composes no intents; it only scores")
-        answer = self._write(prefix, self._ids(self._template.ask))
+        answer = self._write(prefix, self._ids(self._template.ask), _MAX_ANSWER_TOKENS)
         return prompt.read_intent(self._family.tokenizer.decode(answer))
 
     @torch.inference_mode()
@@ -190,11 +190,11 @@ class Judge:
         check_scores(scores)
         check_answer_shares(shares, self._template.wording.yes, self._template.wording.no)
 
-    def _write(self, prefix: Prefix, ids: Tensor) -> list[int]:
-        """Tokens of the answer to a piece behind a prefix, the likeliest each time."""
+    def _write(self, prefix: Prefix, ids: Tensor, most: int) -> list[int]:
+        """At most so many tokens of the answer to a piece, the likeliest each time."""
         here, hidden = self._read(prefix, ids, [])
         answer: list[int] = []
-        while len(answer) < _MAX_ANSWER_TOKENS:
+        while len(answer) < most:
             token = int((hidden[0] @ self._head.T).argmax())
             if token == self._end:
                 break

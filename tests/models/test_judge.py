@@ -138,10 +138,8 @@ def test_an_intent_is_what_the_plain_forward_pass_writes(judge: Judge) -> None:
             judge.compose(prefix)
         return
     with torch.inference_mode():
-        written = judge._write(prefix, judge._ids(judge._template.ask or ""))
-    assert written[:12] == likeliest_tokens(judge, reference, "the same but blue", 12)
-    with contextlib.suppress(UnreadableIntent):
-        assert judge.compose(prefix).source == "mllm"
+        written = judge._write(prefix, judge._ids(judge._template.ask or ""), 8)
+    assert written == likeliest_tokens(judge, reference, "the same but blue", len(written))
 
 
 def test_idefics3_features_are_those_of_its_own_processing() -> None:
