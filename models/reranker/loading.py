@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from peft.utils import load_peft_weights
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from models.device import resolve_device
+from models.hub import ModelUnavailable, local_folder
 from models.reranker import prompt
 from models.settings import JudgeSettings
 
 _CODE_VERSION = 1
+HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 
 
-class JudgeUnavailable(RuntimeError):
+class JudgeUnavailable(ModelUnavailable):
     """The judge cannot be loaded; the sentence says what is missing and what would be right."""
 
 
@@ -50,11 +51,12 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
     """Load base and adapter, merge, cast, and move to the device.
 
     Raises:
-        JudgeUnavailable: Files are missing, or the adapter belongs to another base.
+        ModelUnavailable: Files are missing, or (`JudgeUnavailable`) do not fit: the adapter may
+            belong to another base.
     """
     device, reason = resolve_device(settings.device)
     dtype = _dtype(settings, device)
-    base = _folder(settings.base_source, "base")
+    base = local_folder(settings.base_source, "the judge's base", HUB_FILES)
     try:
         config = AutoConfig.from_pretrained(base)
         model: Any = AutoModelForImageTextToText.from_pretrained(
@@ -67,7 +69,7 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
         raise JudgeUnavailable(f"the judge's base in {base} cannot be loaded: {error}") from error
     hashes = [_content_hash(base)]
     if settings.adapter_source is not None:
-        adapter = _folder(settings.adapter_source, "adapter")
+        adapter = local_folder(settings.adapter_source, "the judge's adapter", HUB_FILES)
         model = merge_adapter(model, adapter)
         hashes.append(_content_hash(adapter))
     name = settings.base if settings.base == "demo" else base.name
@@ -137,26 +139,6 @@ class _PatchProjection(nn.Linear):
     def forward(self, patches: Tensor) -> Tensor:
         """Project patches (N, channels, frames, height, width) to (N, D)."""
         return super().forward(patches.flatten(1))
-
-
-def _folder(source: str, what: str) -> Path:
-    """A local folder, downloaded first if it is a hub name."""
-    if Path(source).is_dir():
-        return Path(source)
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
-        raise JudgeUnavailable(
-            f"the judge's {what} {source!r} is neither a folder nor a hub name like `org/model`"
-        )
-    try:
-        return Path(
-            snapshot_download(
-                source, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]
-            )
-        )
-    except Exception as error:  # the hub client raises many kinds; all mean that it is not here
-        raise JudgeUnavailable(
-            f"the judge's {what} {source!r} cannot be had from the hub: {error}"
-        ) from error
 
 
 def _content_hash(folder: Path) -> str:
