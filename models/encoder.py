@@ -126,6 +126,11 @@ def save_weights(model: torch.nn.Module, folder: Path) -> Path:
     return path
 
 
+def fingerprint_name(settings: EncoderSettings) -> str:
+    """The part of a fingerprint before its last hyphen: known without loading the model."""
+    return settings.model.rsplit("/", 1)[-1].replace(":", "-")
+
+
 def _chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
@@ -137,5 +142,4 @@ def _fingerprint(settings: EncoderSettings, model: torch.nn.Module) -> str:
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     preprocessing = open_clip.get_model_preprocess_cfg(model)
     digest.update(json.dumps([preprocessing, _CODE_VERSION], sort_keys=True, default=str).encode())
-    name = settings.model.rsplit("/", 1)[-1].replace(":", "-")
-    return f"{name}-{digest.hexdigest()[:16]}"
+    return f"{fingerprint_name(settings)}-{digest.hexdigest()[:16]}"

@@ -34,11 +34,11 @@ class Download:
 
     Attributes:
         repository: Its name on the hub, `org/model`.
-        missing_bytes: 0 if everything is here; None if some is missing and the hub does not tell.
+        missing_bytes: 0 if everything is here.
     """
 
     repository: str
-    missing_bytes: int | None
+    missing_bytes: int
 
 
 def local_folder(source: str, what: str, patterns: Sequence[str]) -> Path:
@@ -59,14 +59,20 @@ def local_folder(source: str, what: str, patterns: Sequence[str]) -> Path:
     try:
         return Path(snapshot_download(source, allow_patterns=list(patterns)))
     except Exception as error:  # the client raises many kinds; all mean that it is not here
-        raise ModelUnavailable(f"{what} {source!r} cannot be had: {why(error, source)}") from error
+        raise _unavailable(what, source, error) from error
+
+
+def cache() -> Path:
+    """Where downloads are kept."""
+    return Path(constants.HF_HUB_CACHE)
 
 
 def missing(source: str, what: str, patterns: Sequence[str]) -> Download | None:
     """What `local_folder` would download; downloads nothing. None: it is a folder.
 
     Raises:
-        ModelUnavailable: It is neither a folder nor a hub name.
+        ModelUnavailable: It is neither a folder nor a hub name, or it is not here and the hub does
+            not offer it.
     """
     if Path(source).expanduser().is_dir():
         return None
@@ -78,8 +84,8 @@ def missing(source: str, what: str, patterns: Sequence[str]) -> Download | None:
         pass
     try:
         files = snapshot_download(source, allow_patterns=list(patterns), dry_run=True)
-    except Exception:  # offline, gated, away: whatever it is, nobody says how big it is
-        return Download(source, None)
+    except Exception as error:  # see `local_folder`
+        raise _unavailable(what, source, error) from error
     return Download(source, sum(file.file_size or 0 for file in files if file.will_download))
 
 
@@ -103,9 +109,7 @@ def why(error: BaseException, repository: str) -> str:
             "that, or give the path of a folder that holds the model"
         )
     if is_a(GatedRepoError):
-        return (
-            f"access is granted one by one; ask for it at {hub}/{repository}, then set HF_TOKEN"
-        )
+        return f"access is granted one by one; ask for it at {hub}/{repository}, then set HF_TOKEN"
     if is_a(RepositoryNotFoundError):
         return (
             f"{hub} has no model of that name that you may see; check the spelling, or set "
@@ -116,6 +120,12 @@ def why(error: BaseException, repository: str) -> str:
     return (
         f"{hub} gives no usable answer ({_first_line(causes, Exception)}); check the network, set "
         "HF_ENDPOINT to a mirror, or give the path of a folder that holds the model"
+    )
+
+
+def _unavailable(what: str, source: str, error: Exception) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"{what} {source!r} is not here and cannot be had: {why(error, source)}"
     )
 
 
