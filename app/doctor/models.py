@@ -10,6 +10,8 @@ from app.doctor.report import Finding, in_bytes
 from models.presets import ModelNeeds
 from models.settings import EncoderSettings, JudgeSettings
 
+_WITHOUT = "without a judge it can run all the same: python -m app --no-worker"
+
 
 def check_encoder(settings: EncoderSettings, needs: ModelNeeds | None) -> Iterator[Finding]:
     """Report an encoder; `needs` is None where the preset says nothing about this model."""
@@ -64,7 +66,7 @@ def _dtype(settings: JudgeSettings, device: str) -> str:
 
 def _unavailable(area: str, error: Exception, needs: ModelNeeds | None) -> Finding:
     size = f" (about {in_bytes(needs.download_bytes)})" if needs and needs.download_bytes else ""
-    return Finding(area, "error", f"{error}{size}")
+    return Finding(area, "error", f"{error}{size}", _WITHOUT if area == "judge" else None)
 
 
 def _download(area: str, missing_bytes: int) -> Iterator[Finding]:

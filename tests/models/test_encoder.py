@@ -106,8 +106,8 @@ def test_presets_name_weights_that_open_clip_knows(name: str) -> None:
 
 
 def test_an_unknown_preset_is_refused_with_what_there_is() -> None:
-    assert preset_names() == ["base", "demo", "large"]
-    with pytest.raises(ValueError, match="there are: base, demo, large"):
+    assert preset_names() == ["base", "demo", "fast", "large"]
+    with pytest.raises(ValueError, match="there are: base, demo, fast, large"):
         load_preset("huge")
 
 
