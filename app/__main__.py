@@ -1,4 +1,7 @@
-"""`python -m app`: page, API and worker with the embedded gallery, in one command."""
+"""`python -m app`: page, API and worker with the embedded gallery, in one command.
+
+`python -m app doctor` says what would run where, and what is missing.
+"""
 
 import argparse
 import importlib.util
@@ -16,8 +19,9 @@ from types import FrameType, TracebackType
 import uvicorn
 from pydantic import ValidationError
 
-from app.api.main import create_app, settings_from_environment
 from app.api.settings import ApiSettings
+from app.doctor.command import main as doctor
+from models.presets import load_preset
 
 _FIRST_RESTART_S, _LAST_RESTART_S = 1.0, 60.0
 _RAN_WELL_S = 60.0  # a worker that ran this long did not die of its start
@@ -87,7 +91,13 @@ class WorkerProcess:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until interrupted; returns the exit code."""
-    options = _options(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["doctor"]:
+        return doctor(given[1:])
+    options = _options(given)
+    # takes seconds, and packages that the doctor may have to say are missing
+    from app.api.main import create_app, settings_from_environment  # noqa: PLC0415
+
     try:
         settings = settings_from_environment()
         reason = _why_no_worker(options.no_worker, settings)
@@ -135,9 +145,15 @@ def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
         return f"CIR_API__WORKER__URLS names {', '.join(settings.worker.urls)}"
     if unwanted:
         return "--no-worker was given"
+    if load_preset(settings.preset).judge is None and not _names_judge(os.environ):
+        return f"the preset {settings.preset!r} has no judge"
     if importlib.util.find_spec("transformers") is None:
         return "its packages are not installed (pip install 'composed-image-retrieval[worker]')"
     return None
+
+
+def _names_judge(environ: Mapping[str, str]) -> bool:
+    return any(name.upper().startswith("CIR_WORKER__JUDGE") for name in environ)
 
 
 def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:

@@ -8,6 +8,8 @@ ServiceError
 ├── Overloaded              too many searches at once; try again
 ├── DeadlineExceeded        no candidates before the deadline
 └── GalleryUnavailable      no gallery in service, or not ours to read
+    ├── NoGallery           none has been built yet
+    └── GalleryLocked       another process holds the embedded gallery
 
 What goes wrong with the judge never fails a search: it makes the answer less, and each kind is a
 word in `coverage.reasons`.
@@ -75,6 +77,14 @@ class GalleryUnavailable(ServiceError):
 
     type = "gallery-unavailable"
     retry_after_s = 5
+
+
+class NoGallery(GalleryUnavailable):
+    """Nothing has been built where the gallery should be."""
+
+
+class GalleryLocked(GalleryUnavailable):
+    """The embedded gallery has one user at a time, and there is one."""
 
 
 class JudgeError(Exception):

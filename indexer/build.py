@@ -128,7 +128,7 @@ def build_gallery(
         limits=ImageLimits(settings.max_bytes, settings.max_pixels),
         preprocess=encoder.preprocess,
         thumbnail_px=settings.thumbnail_px,
-        rerank_px=settings.rerank_px,
+        rerank_px=settings.effective_preset().rerank_px,
         known=writer.begin(spec),
     )
     report.seconds["start"] = time.monotonic() - began

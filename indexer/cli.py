@@ -107,11 +107,10 @@ def _build(options: argparse.Namespace) -> int:
     from indexer.build import build_gallery  # noqa: PLC0415
     from indexer.writer import GalleryWriter  # noqa: PLC0415
     from models.encoder import ImageTextEncoder  # noqa: PLC0415
-    from models.presets import load_preset  # noqa: PLC0415
 
     writer = GalleryWriter(settings.qdrant)
     try:
-        encoder = ImageTextEncoder(settings.encoder or load_preset(settings.preset).encoder)
+        encoder = ImageTextEncoder(settings.effective_preset().encoder)
         print(f"{len(rows)} images; encoder {encoder.fingerprint} on {encoder.device_reason}")
         report = build_gallery(rows, encoder, writer, settings)
     finally:

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.presets import Preset, load_preset, overridden
 from models.settings import EncoderSettings, QdrantSettings
 
 
@@ -31,9 +32,23 @@ class IndexerSettings(BaseSettings):
     )
     decode_workers: int = Field(4, ge=1, le=64, description="threads that read and decode")
     thumbnail_px: int = Field(256, ge=16, description="longer side of thumbnails")
-    rerank_px: int = Field(448, ge=16, description="longer side of the copies for re-ranking")
+    rerank_px: int | None = Field(
+        None, ge=16, description="longer side of the copies for re-ranking; default: of the preset"
+    )
     max_bytes: int = Field(100_000_000, ge=1, description="larger files are refused")
     max_pixels: int = Field(200_000_000, ge=1, description="larger pictures are refused")
     max_failed_share: float = Field(
         0.5, ge=0, le=1, description="a build with more unreadable images than this is refused"
     )
+
+    def effective_preset(self) -> Preset:
+        """The preset with everything that is set otherwise.
+
+        Raises:
+            ValueError: There is no such preset.
+        """
+        preset = load_preset(self.preset)
+        changes: dict[str, object] = {"encoder": overridden(preset.encoder, self.encoder)}
+        if self.rerank_px is not None:
+            changes |= {"rerank_px": self.rerank_px}
+        return preset.model_copy(update=changes)

@@ -1,4 +1,4 @@
-"""Images and texts → embeddings in one space: the only module that knows open_clip.
+"""Images and texts → embeddings in one space, by open_clip's models.
 
 Takes RGB pictures and strings, gives unit-length float32 rows. Blocking: it knows nothing of event
 loops; whoever serves requests calls it from a thread of its own.
@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from models.device import resolve_device
+from models.encoder_source import load_encoder
 from models.settings import EncoderSettings
 
 _T = TypeVar("_T")
@@ -44,21 +45,15 @@ class ImageTextEncoder:
         """Load the model.
 
         Raises:
-            FileNotFoundError: A `local-dir:` model's folder or config is missing.
-            RuntimeError: open_clip does not know the model, its weights cannot be had, or the
-                device is not there.
+            ModelUnavailable: There is no such model, or its weights cannot be had.
+            RuntimeError: The device is not there.
         """
         self._device, self.device_reason = resolve_device(settings.device)
         self.batch_size = settings.batch_size
-        model, _, self._preprocess = open_clip.create_model_and_transforms(
-            settings.source,
-            pretrained=settings.pretrained,
-            device=self._device,
-            require_pretrained=True,
-        )
-        self._model = model.eval().requires_grad_(False)
-        self._tokenize = open_clip.get_tokenizer(settings.source)
-        self.fingerprint = _fingerprint(settings, model)
+        loaded = load_encoder(settings, self._device)
+        self._preprocess, self._tokenize = loaded.preprocess, loaded.tokenize
+        self._model = loaded.model.eval().requires_grad_(False)
+        self.fingerprint = _fingerprint(settings, self._model)
         probe = self.encode_texts(["probe"])
         self.embedding_dim = int(probe.shape[1])
 
@@ -68,8 +63,7 @@ class ImageTextEncoder:
         Returns:
             float32 (3, H, W), resized, cropped and normalised as the model was trained.
         """
-        tensor: torch.Tensor = self._preprocess(image)
-        return tensor
+        return self._preprocess(image)
 
     def encode_preprocessed(self, tensors: Sequence[torch.Tensor]) -> Embeddings:
         """Embed pictures that `preprocess` prepared.
@@ -132,6 +126,11 @@ def save_weights(model: torch.nn.Module, folder: Path) -> Path:
     return path
 
 
+def fingerprint_name(settings: EncoderSettings) -> str:
+    """The part of a fingerprint before its last hyphen: known without loading the model."""
+    return settings.model.rsplit("/", 1)[-1].replace(":", "-")
+
+
 def _chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
@@ -143,5 +142,4 @@ def _fingerprint(settings: EncoderSettings, model: torch.nn.Module) -> str:
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     preprocessing = open_clip.get_model_preprocess_cfg(model)
     digest.update(json.dumps([preprocessing, _CODE_VERSION], sort_keys=True, default=str).encode())
-    name = settings.model.rsplit("/", 1)[-1].replace(":", "-")
-    return f"{name}-{digest.hexdigest()[:16]}"
+    return f"{fingerprint_name(settings)}-{digest.hexdigest()[:16]}"

@@ -16,8 +16,8 @@ class EncoderSettings(BaseModel):
 
     model: str = Field(
         "demo",
-        description="`demo` (shipped), an open_clip name such as `ViT-B-32`, `hf-hub:org/name` or "
-        "`local-dir:/path`",
+        description="`demo` (shipped), an open_clip name such as `ViT-B-32`, `hf-hub:org/name`, "
+        "`local-dir:/path`, or `hf-clip:` and the hub name or folder of a transformers CLIP",
     )
     pretrained: str | None = Field(
         None, description="open_clip's pretrained tag or a weights file; only for open_clip names"
@@ -27,7 +27,7 @@ class EncoderSettings(BaseModel):
 
     @property
     def source(self) -> str:
-        """The name open_clip understands; `demo` is the folder shipped with this package."""
+        """The name to load by; `demo` is the folder shipped with this package."""
         return f"local-dir:{PRESETS / 'demo' / 'encoder'}" if self.model == "demo" else self.model
 
 

@@ -20,7 +20,14 @@ from qdrant_client.http.exceptions import ApiException
 from app.api.filters import qdrant_filter
 from app.api.ports import Candidate, Embedding
 from app.api.schemas import Filter
-from app.errors import GalleryUnavailable, InvalidFilter, InvalidRequest, UnknownImage
+from app.errors import (
+    GalleryLocked,
+    GalleryUnavailable,
+    InvalidFilter,
+    InvalidRequest,
+    NoGallery,
+    UnknownImage,
+)
 from models.contracts.gallery import (
     ALIAS,
     VECTOR_NAME,
@@ -99,9 +106,7 @@ class QdrantGallery:
     def _spec(self) -> GallerySpec:
         aliases = self._client.get_aliases().aliases
         if all(alias.alias_name != ALIAS for alias in aliases):
-            raise GalleryUnavailable(
-                "there is no gallery yet; build one with `python -m indexer build`"
-            )
+            raise NoGallery("there is no gallery yet; build one with `python -m indexer build`")
         metadata = self._client.get_collection(ALIAS).config.metadata
         try:
             return GallerySpec.model_validate(metadata)
@@ -186,7 +191,7 @@ def _connect(settings: QdrantSettings) -> QdrantClient:
     try:
         return QdrantClient(path=str(settings.path))
     except RuntimeError as error:
-        raise GalleryUnavailable(
+        raise GalleryLocked(
             f"another process is using the embedded gallery in {settings.path}; stop it, or run a "
             "Qdrant server and set CIR_API__QDRANT__URL"
         ) from error

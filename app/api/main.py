@@ -9,14 +9,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from app import problems, request_context
+from app import problems, request_context, startup
 from app.api.gallery import QdrantGallery
 from app.api.judge_client import HttpJudge
 from app.api.query_embedder import ClipQueryEmbedder
@@ -32,11 +31,10 @@ from app.observability import configure_logging
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
-from models.presets import Preset, load_preset
+from models.presets import Preset
 from models.settings import check_no_unknown
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 _STATIC = Path(__file__).parent / "static"
 _FORM_OVERHEAD_BYTES = 1_000_000
@@ -81,6 +79,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_api_route("/", _page, include_in_schema=False)
     problems.install(app)
+    startup.install(app)
     return app
 
 
@@ -88,15 +87,16 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the encoder, open the gallery, find the workers, serve, and let go of all in order."""
     settings: ApiSettings = app.state.settings
-    preset = load_preset(settings.preset)
-    gallery = QdrantGallery(settings.qdrant)
-    encoder = await asyncio.to_thread(ImageTextEncoder, settings.encoder or preset.encoder)
+    preset = settings.effective_preset()
+    encoder = await asyncio.to_thread(ImageTextEncoder, preset.encoder)
     _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
+    gallery = QdrantGallery(settings.qdrant)
     embedder = ClipQueryEmbedder(encoder, preset.composition)
     app.state.gallery, app.state.embedder = gallery, embedder
     async with AsyncExitStack() as open_:
         open_.callback(gallery.close)
         open_.callback(embedder.close)
+        await _refuse_other_encoder(gallery, embedder)
         second = None
         if settings.worker.urls:
             second = await open_.enter_async_context(_second_stage(settings, preset))
@@ -104,7 +104,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             embedder,
             gallery,
             _limits(settings, preset),
-            StoredReferenceCopies(app.state.image_store, settings.rerank_px),
+            StoredReferenceCopies(app.state.image_store, preset.rerank_px),
             second,
         )
         open_.callback(asyncio.create_task(_open_gallery(gallery, embedder)).cancel)
@@ -123,17 +123,12 @@ async def _second_stage(settings: ApiSettings, preset: Preset) -> AsyncIterator[
         try:
             yield SecondStage(
                 HttpJudge(http, pool),
-                _either(settings.judge_composes, preset.second_stage.judge_composes),
+                preset.second_stage.judge_composes,
                 settings.compose_timeout_ms,
                 settings.answer_reserve_ms,
             )
         finally:
             watching.cancel()
-
-
-def _either(setting: _T | None, preset: _T) -> _T:
-    """What was set, or else what the preset says."""
-    return preset if setting is None else setting
 
 
 def _limits(settings: ApiSettings, preset: Preset) -> SearchLimits:
@@ -142,12 +137,24 @@ def _limits(settings: ApiSettings, preset: Preset) -> SearchLimits:
         max_retrieval_depth=settings.max_retrieval_depth,
         timeout_ms=settings.timeout_ms,
         max_concurrent_searches=settings.max_concurrent_searches,
-        default_rerank_depth=_either(
-            settings.default_rerank_depth, preset.second_stage.rerank_depth
-        ),
+        default_rerank_depth=preset.second_stage.rerank_depth,
         max_rerank_depth=settings.max_rerank_depth,
-        rerank_weight=_either(settings.rerank_weight, preset.second_stage.rerank_weight),
+        rerank_weight=preset.second_stage.rerank_weight,
+        default_composition=preset.composition_mode,
     )
+
+
+async def _refuse_other_encoder(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> None:
+    """A wrong preset is found at the start, not by the first client; no gallery yet is no fault.
+
+    Raises:
+        GalleryUnavailable: The gallery was embedded by another encoder.
+    """
+    try:
+        spec = await gallery.spec()
+    except GalleryUnavailable:
+        return
+    embedder.check_encoder(spec)
 
 
 async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> None:

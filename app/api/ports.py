@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.api.schemas import CompositionMode, Filter
-from models.composition.vector import CompositionWeights
+from app.api.schemas import Filter
+from models.composition.vector import CompositionMode, CompositionWeights
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 

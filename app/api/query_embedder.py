@@ -11,10 +11,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from app.api.ports import Embedding
-from app.api.schemas import CompositionMode
 from app.errors import GalleryUnavailable, InvalidRequest
 from models.composition.composer import Composer
-from models.composition.vector import CompositionWeights
+from models.composition.vector import CompositionMode, CompositionWeights
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 from models.encoder import ImageTextEncoder
@@ -46,7 +45,7 @@ class ClipQueryEmbedder:
         Raises:
             GalleryUnavailable: The gallery was embedded by another encoder.
         """
-        self._check_fingerprint(spec)
+        self.check_encoder(spec)
 
         def warm_up() -> Composer:
             composer = Composer(spec, self._encoder.encode_texts, self._weights)
@@ -59,7 +58,7 @@ class ClipQueryEmbedder:
 
     def check_ready(self, spec: GallerySpec) -> None:
         """Whether this gallery's queries can be embedded; see the port."""
-        self._check_fingerprint(spec)
+        self.check_encoder(spec)
         if self._learned != spec:
             raise GalleryUnavailable("the service is still opening the gallery")
 
@@ -98,7 +97,12 @@ class ClipQueryEmbedder:
         except ValidationError as error:
             raise InvalidRequest(f"weights: {error.errors()[0]['msg']}") from None
 
-    def _check_fingerprint(self, spec: GallerySpec) -> None:
+    def check_encoder(self, spec: GallerySpec) -> None:
+        """Check that a gallery was embedded by this encoder.
+
+        Raises:
+            GalleryUnavailable: It was not; says by which, and what to do.
+        """
         if spec.encoder_fingerprint != self.fingerprint:
             raise GalleryUnavailable(
                 f"the gallery was built with encoder {spec.encoder_fingerprint}, but this service "

@@ -12,13 +12,12 @@ from pydantic import (
     model_validator,
 )
 
-from models.composition.vector import CompositionWeights
+from models.composition.vector import CompositionMode, CompositionWeights
 from models.contracts.gallery import AttributeValue, Facet
 from models.contracts.intent import ComposedIntent, Roles
 
 MAX_TEXT_CHARS = 500
 
-CompositionMode = Literal["intersection", "union", "text", "image"]
 ModificationText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS)
 ]
@@ -81,7 +80,10 @@ class SearchOptions(BaseModel):
 
     top_k: int = Field(10, ge=1, description="how many results")
     composition: CompositionMode = Field(
-        "intersection", description="how image and text become one query; the rest are baselines"
+        "intersection",
+        description="how image and text become one query; the rest are baselines, "
+        "or how a preset's encoder was trained. Default: as the service is set up, which is "
+        "`intersection` unless its preset says otherwise",
     )
     retrieval_depth: int = Field(
         100, ge=1, description="how many candidates the coarse stage gives"

@@ -7,7 +7,7 @@ wants the answer alone reads to its end. Knows the ports; nothing of HTTP, torch
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.api.fusion import fuse
 from app.api.ports import Candidate, Gallery, QueryEmbedder, ReferenceCopies
@@ -17,6 +17,7 @@ from app.api.stages import CoarseFound, ComposedQuery, IntentFound, Judged, Sear
 from app.api.understanding import INTENT_FALLBACK, Understanding, Understood
 from app.errors import DeadlineExceeded, InvalidRequest, Overloaded, ServiceError
 from app.observability import IN_FLIGHT, REASONS, SEARCHES, StageTimer
+from models.composition.vector import CompositionMode
 from models.contracts.intent import ComposedIntent
 
 RERANK_DISABLED = "rerank_disabled"
@@ -33,6 +34,7 @@ class SearchLimits:
     default_rerank_depth: int = 50
     max_rerank_depth: int = 200
     rerank_weight: float = 1.0
+    default_composition: CompositionMode = "intersection"
 
 
 class SearchService:
@@ -51,6 +53,17 @@ class SearchService:
         self._second = second
         self._understanding = Understanding(embedder, gallery, copies, second)
         self._in_flight = 0
+
+    def completed(self, query: ComposedQuery) -> ComposedQuery:
+        """The query with what it leaves to the service: how it is composed.
+
+        Who sends an intent, or says who is to compose one, means an intersection.
+        """
+        options = query.options
+        if "composition" in options.model_fields_set or options.intent or options.intent_source:
+            return query
+        mode = self._limits.default_composition
+        return replace(query, options=options.model_copy(update={"composition": mode}))
 
     async def search(self, query: ComposedQuery, timer: StageTimer) -> SearchOutcome:
         """Answer one search; raises what `stages` raises."""

@@ -43,7 +43,7 @@ async def search(
     """Find the gallery images that look like the reference image with the text's change made."""
     timer = StageTimer()
     with timer.stage("intake"):
-        query = await read_query(request, limits)
+        query = service.completed(await read_query(request, limits))
     searching = asyncio.create_task(service.search(query, timer))
     leaving = asyncio.create_task(_left(request))
     try:
@@ -73,7 +73,7 @@ async def _begin(
     """Everything that can be refused is refused here, with a status; stops the work at the end."""
     timer = StageTimer()
     with timer.stage("intake"):
-        query = await read_query(request, limits)
+        query = service.completed(await read_query(request, limits))
     async with aclosing(service.stages(query, timer)) as stages:
         yield _Begun(query, timer, await anext(stages), stages)
 

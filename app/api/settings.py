@@ -1,11 +1,14 @@
 """The API's settings: environment variables with the prefix `CIR_API__`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.composition.vector import CompositionMode, CompositionWeights
 from models.contracts.rerank import MAX_CANDIDATES
+from models.presets import Preset, load_preset, overridden
 from models.settings import EncoderSettings, QdrantSettings
 
 
@@ -42,6 +45,12 @@ class ApiSettings(BaseSettings):
         description="encoder and weights that belong together; a name or a .json file",
     )
     encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
+    composition: CompositionWeights | None = Field(
+        None, description="overrides the preset's weights of the roles"
+    )
+    composition_mode: CompositionMode | None = Field(
+        None, description="of a search that names none; default: as the preset says"
+    )
     qdrant: QdrantSettings = QdrantSettings()
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
     worker: WorkerSettings = WorkerSettings()
@@ -66,8 +75,11 @@ class ApiSettings(BaseSettings):
     rerank_weight: float | None = Field(
         None, ge=0, description="w in retrieval score + w · rerank score; default: of the preset"
     )
-    rerank_px: int = Field(
-        448, ge=16, description="longer side of an uploaded reference for the judge; the indexer's"
+    rerank_px: int | None = Field(
+        None,
+        ge=16,
+        description="longer side of an uploaded reference for the judge; the indexer's; default: "
+        "of the preset",
     )
     answer_reserve_ms: int = Field(
         30, ge=0, description="re-ranking stops this long before the deadline, to answer in time"
@@ -79,3 +91,29 @@ class ApiSettings(BaseSettings):
     timeout_ms: int = Field(2000, ge=1, description="deadline of a search that names none")
     max_concurrent_searches: int = Field(32, ge=1, description="beyond this: 429, Retry-After")
     log_level: str = Field("info", description="debug, info, warning or error")
+
+    def effective_preset(self) -> Preset:
+        """The preset with everything that is set otherwise.
+
+        Raises:
+            ValueError: There is no such preset.
+        """
+        preset = load_preset(self.preset)
+        second_stage = {
+            "judge_composes": self.judge_composes,
+            "rerank_depth": self.default_rerank_depth,
+            "rerank_weight": self.rerank_weight,
+        }
+        whole = {"composition_mode": self.composition_mode, "rerank_px": self.rerank_px}
+        return preset.model_copy(
+            update={
+                "encoder": overridden(preset.encoder, self.encoder),
+                "composition": overridden(preset.composition, self.composition),
+                "second_stage": preset.second_stage.model_copy(update=_given(second_stage)),
+                **_given(whole),
+            }
+        )
+
+
+def _given(settings: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if value is not None}

@@ -12,7 +12,7 @@ from typing import cast
 
 from fastapi import FastAPI
 
-from app import problems, request_context
+from app import problems, request_context, startup
 from app.observability import configure_logging
 from app.worker import errors
 from app.worker.device_thread import DeviceThread
@@ -22,7 +22,6 @@ from app.worker.lifecycle import Worker
 from app.worker.ports import Judge
 from app.worker.routes import router
 from app.worker.settings import WorkerSettings
-from models.presets import load_preset
 from models.settings import check_no_unknown
 
 _log = logging.getLogger(__name__)
@@ -64,6 +63,7 @@ def create_app(settings: WorkerSettings | None = None, judge: Judge | None = Non
     app.state.settings, app.state.judge = settings, judge
     app.include_router(router)
     problems.install(app, errors.STATUS)
+    startup.install(app)
     return app
 
 
@@ -93,7 +93,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _load_judge(settings: WorkerSettings) -> Judge:
     """Load the judge of the settings, or else of the preset."""
-    chosen = settings.judge or load_preset(settings.preset).judge
+    chosen = settings.effective_judge()
     # models.reranker takes seconds to import: not before it is needed, and on the device's thread
     from models.reranker.judge import Judge as RealJudge  # noqa: PLC0415
 

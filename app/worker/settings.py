@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.presets import load_preset, overridden
 from models.settings import JudgeSettings
 
 
@@ -43,3 +44,19 @@ class WorkerSettings(BaseSettings):
         None, ge=1, description="process id; the worker ends when it is gone"
     )
     log_level: str = Field("info", description="debug, info, warning or error")
+
+    def effective_judge(self) -> JudgeSettings:
+        """The preset's judge with everything that is set otherwise.
+
+        Raises:
+            ValueError: There is no such preset, or it has no judge and none is set.
+        """
+        of_preset = load_preset(self.preset).judge
+        if of_preset is not None:
+            return overridden(of_preset, self.judge)
+        if self.judge is None:
+            raise ValueError(
+                f"the preset {self.preset!r} has no judge; run the API without a worker, or name "
+                "a judge with CIR_WORKER__JUDGE__BASE"
+            )
+        return self.judge

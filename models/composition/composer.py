@@ -6,13 +6,13 @@ Blocking, and made for one thread.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from models.composition.facets import FacetIntents
 from models.composition.subjects import EncodeTexts
 from models.composition.vector import (
+    CompositionMode,
     CompositionWeights,
     Embedding,
     Embeddings,
@@ -22,8 +22,6 @@ from models.composition.vector import (
 )
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Roles
-
-CompositionMode = Literal["intersection", "union", "text", "image"]
 
 _REMEMBERED_TEXTS = 20_000
 

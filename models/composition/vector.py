@@ -6,7 +6,7 @@ database needs one ordinary search.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Embedding = NDArray[np.float32]  # (D,)
 Embeddings = NDArray[np.float32]  # (B, D)
+CompositionMode = Literal["intersection", "union", "text", "image"]
 Weight = Annotated[float, Field(ge=0, le=100)]
 
 

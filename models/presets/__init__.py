@@ -1,34 +1,71 @@
-"""Presets: an encoder, a judge and the composition weights tuned for them, under one name."""
+"""Presets: an encoder, a judge and the composition weights tuned for them, under one name.
+
+Everything a preset says can be set otherwise by a setting of the process concerned; each process's
+settings put the two together in `effective_preset`.
+"""
 
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.composition.vector import CompositionWeights
+from models.composition.vector import CompositionMode, CompositionWeights
 from models.settings import EncoderSettings, JudgeSettings
 
 _FOLDER = Path(__file__).parent
+_BELONGS_TO = {"pretrained": "model", "adapter": "base"}
+_Part = TypeVar("_Part", bound=BaseModel)
 
 
-class SecondStage(BaseModel):
-    """What the judge is trusted with; measured on validation queries, like all weights here."""
-
+class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SecondStage(_Contract):
+    """What the judge is trusted with; measured on validation queries, like all weights here."""
 
     judge_composes: bool = Field(True, description="whether the judge is asked for intents")
     rerank_depth: int = Field(50, ge=0, description="re-ranked in a search that does not say")
     rerank_weight: float = Field(1.0, ge=0, description="w in retrieval score + w · rerank score")
 
 
-class Preset(BaseModel):
+class ModelNeeds(_Contract):
+    """What one model takes, in bytes."""
+
+    download_bytes: int = Field(ge=0, description="files on the hub; 0: shipped with this package")
+    ram_bytes: int = Field(ge=0, description="main memory at its highest, while loading")
+    device_bytes: int = Field(ge=0, description="memory of the GPU while running")
+
+
+class Needs(_Contract):
+    """What the models of a preset take, beside the process around them."""
+
+    encoder: ModelNeeds
+    judge: ModelNeeds | None = None
+    basis: str = Field(description="how the figures were computed")
+
+
+class WeightsLicence(_Contract):
+    """Under which licence weights are published; theirs, not this project's."""
+
+    weights: str = Field(description="hub name, or where in this package they are")
+    licence: str = Field(description="SPDX identifier where there is one, and what it rests on")
+
+
+class Preset(_Contract):
     """Settings that belong together because they were tuned together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+    description: str = Field("", description="one sentence: for what, and where it runs")
     encoder: EncoderSettings
-    judge: JudgeSettings
+    judge: JudgeSettings | None = Field(None, description="null: a preset without second stage")
+    composition_mode: CompositionMode = Field(
+        "intersection", description="how image and text are composed in a search that does not say"
+    )
     composition: CompositionWeights
     second_stage: SecondStage = SecondStage()
+    rerank_px: int = Field(448, ge=16, description="longer side of pictures for the judge")
+    needs: Needs | None = None
+    licences: tuple[WeightsLicence, ...] = ()
 
 
 def preset_names() -> list[str]:
@@ -50,6 +87,22 @@ def load_preset(name: str) -> Preset:
     if name not in preset_names():
         raise ValueError(f"unknown preset {name!r}; there are: {', '.join(preset_names())}")
     return _read(_FOLDER / name / "preset.json")
+
+
+def overridden(of_preset: _Part, setting: _Part | None) -> _Part:
+    """A part of a preset with what a setting sets instead; what it leaves out stays.
+
+    A setting that names another model does not take over the weights or the adapter of the
+    preset's: they belong to its model.
+    """
+    if setting is None:
+        return of_preset
+    changes = setting.model_dump(exclude_unset=True)
+    values = of_preset.model_dump() | changes
+    for part, owner in _BELONGS_TO.items():
+        if owner in changes and part not in changes and changes[owner] != getattr(of_preset, owner):
+            values.pop(part, None)
+    return type(of_preset).model_validate(values)
 
 
 def _read(path: Path) -> Preset:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from peft.utils import load_peft_weights
 from transformers import (
@@ -22,6 +21,7 @@ from transformers import (
 )
 
 from models.device import resolve_device
+from models.hub import ModelUnavailable, local_folder
 from models.reranker.card import (
     CARD,
     Contradiction,
@@ -39,9 +39,10 @@ _log = logging.getLogger(__name__)
 
 _CODE_VERSION = 1
 _DESCRIPTIONS = {"adapter_config.json", CARD}
+HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 
 
-class JudgeUnavailable(RuntimeError):
+class JudgeUnavailable(ModelUnavailable):
     """The judge cannot be loaded; the sentence says what is missing and what would be right."""
 
 
@@ -70,15 +71,16 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
     """Load base and adapter, merge, cast, and move to the device.
 
     Raises:
-        JudgeUnavailable: Files are missing, the model is of no supported family, the adapter
-            belongs to another base, or it was trained with another template than the one set.
+        ModelUnavailable: Files are missing, or (`JudgeUnavailable`) do not fit: the model is of no
+            supported family, the adapter belongs to another base, or it was trained with another
+            template than the one set.
     """
     device, reason = resolve_device(settings.device)
     dtype = _dtype(settings, device)
-    base = _folder(settings.base_source, "base")
+    base = local_folder(settings.base_source, "the judge's base", HUB_FILES)
     adapter = None
     if settings.adapter_source is not None:
-        adapter = _folder(settings.adapter_source, "adapter")
+        adapter = local_folder(settings.adapter_source, "the judge's adapter", HUB_FILES)
     hashes = [content_hash(folder) for folder in (base, adapter) if folder is not None]
     wording = _wording(settings, base, adapter, hashes[0])
     model, processor = _load_base(base)
@@ -168,26 +170,6 @@ def merge_adapter(model: Any, adapter: Path) -> Any:
         )
     wrapped.load_adapter(str(adapter), "default", is_trainable=False)
     return wrapped.merge_and_unload()
-
-
-def _folder(source: str, what: str) -> Path:
-    """A local folder, downloaded first if it is a hub name."""
-    if Path(source).is_dir():
-        return Path(source)
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
-        raise JudgeUnavailable(
-            f"the judge's {what} {source!r} is neither a folder nor a hub name like `org/model`"
-        )
-    try:
-        return Path(
-            snapshot_download(
-                source, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]
-            )
-        )
-    except Exception as error:  # the hub client raises many kinds; all mean that it is not here
-        raise JudgeUnavailable(
-            f"the judge's {what} {source!r} cannot be had from the hub: {error}"
-        ) from error
 
 
 def content_hash(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """The use case, on fakes: what it asks of its ports, and what it says when it cannot."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -122,3 +123,28 @@ def test_stages_are_timed() -> None:
     timings = timer.finish()
     assert set(timings) == {"embed", "intent", "retrieve", "total"}
     assert timings["total"] >= timings["retrieve"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"),
+    [
+        ({}, "union"),
+        ({"composition": "intersection"}, "intersection"),
+        ({"composition": "text"}, "text"),
+        ({"intent_source": "facets"}, "intersection"),
+        ({"intent": Roles(target="a blue sofa")}, "intersection"),
+    ],
+)
+def test_a_preset_says_how_a_search_is_composed_that_does_not(
+    options: dict[str, Any], mode: str
+) -> None:
+    """As a union it is whole, not an intersection that fell back to one."""
+    embedder = FakeQueryEmbedder()
+    limits = dataclasses.replace(LIMITS, default_composition="union")
+    service = SearchService(embedder, FakeGallery(IMAGES), limits)
+    asked = service.completed(query(**options))
+    outcome = asyncio.run(service.search(asked, StageTimer()))
+    assert asked.options.composition == mode
+    assert embedder.modes == [mode]
+    assert not outcome.degraded
+    assert (outcome.intent is None) == (mode != "intersection")

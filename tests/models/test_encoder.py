@@ -1,6 +1,7 @@
 """The encoder: unit rows in order, whatever the batch; real architectures; honest fingerprints."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from models.encoder import ImageTextEncoder, create_untrained, save_weights
+from models.hub import ModelUnavailable
 from models.presets import load_preset, preset_names
 from models.settings import EncoderSettings
 
@@ -106,9 +108,26 @@ def test_presets_name_weights_that_open_clip_knows(name: str) -> None:
 
 
 def test_an_unknown_preset_is_refused_with_what_there_is() -> None:
-    assert preset_names() == ["base", "demo", "large"]
-    with pytest.raises(ValueError, match="there are: base, demo, large"):
+    assert preset_names() == ["base", "demo", "fast", "large"]
+    with pytest.raises(ValueError, match="there are: base, demo, fast, large"):
         load_preset("huge")
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "sentence"),
+    [
+        ("ViT-B32", None, "there is no encoder 'ViT-B32'; the nearest are ViT-B-32"),
+        ("ViT-B-32", None, "needs weights: a weights file, or one of its pretrained tags: openai"),
+        ("ViT-B-32", "laion2b_s34b_b79", "the nearest are laion2b_s34b_b79k"),
+        ("local-dir:/nowhere", None, "the encoder's folder /nowhere is not there; it must hold"),
+        ("hf-clip:/nowhere", None, "the encoder '/nowhere' is neither a folder here nor a hub"),
+    ],
+)
+def test_wrong_names_are_refused_with_the_nearest_right_ones(
+    model: str, pretrained: str | None, sentence: str
+) -> None:
+    with pytest.raises(ModelUnavailable, match=re.escape(sentence)):
+        ImageTextEncoder(EncoderSettings(model=model, pretrained=pretrained, device="cpu"))
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -1,0 +1,133 @@
+"""The command: reads the settings of all processes, asks every part, prints, and exits 0 or 1."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pydantic import BaseModel
+
+from app.api.settings import ApiSettings
+from app.doctor import models
+from app.doctor.packages import check_packages, installed_roles
+from app.doctor.report import Finding, Report
+from app.worker.settings import WorkerSettings
+from models.presets import ModelNeeds, Preset, load_preset
+from models.settings import check_no_unknown
+
+_CAN_RUN, _CANNOT_RUN = 0, 1
+_SHIPPED = "demo"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Look at everything and print the report; returns the exit code."""
+    options = _options(arguments)
+    try:
+        api, worker = _settings(options.preset)
+        load_preset(worker.preset)
+        preset = api.effective_preset()
+    except ValueError as error:
+        return _print(Report(options.preset or "?", (Finding("settings", "error", str(error)),)))
+    report = Report(api.preset, tuple(_findings(api, worker, preset, options)))
+    return _print(report, options.json)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m app doctor",
+        description="What would run where, and what is missing. Changes and downloads nothing.",
+        epilog="exit codes: 0 it can run, 1 it cannot, 2 wrong usage",
+    )
+    parser.add_argument("--preset", help="instead of the one that the environment sets")
+    parser.add_argument("--host", default="127.0.0.1", help="default %(default)s")
+    parser.add_argument("--port", type=int, default=8000, help="default %(default)s")
+    parser.add_argument(
+        "--load", action="store_true",
+        help="load the encoder, to compare its weights with the gallery's (demo: always)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    return parser.parse_args(arguments)
+
+
+def _settings(preset: str | None) -> tuple[ApiSettings, WorkerSettings]:
+    """Of API and worker; as in `python -m app`, the worker's preset is the API's by default."""
+    for prefix, settings in (("CIR_API__", ApiSettings), ("CIR_WORKER__", WorkerSettings)):
+        check_no_unknown(os.environ, prefix, settings)
+    api = ApiSettings(preset=preset) if preset else ApiSettings()
+    if preset or "preset" not in WorkerSettings().model_fields_set:
+        return api, WorkerSettings(preset=api.preset)
+    return api, WorkerSettings()
+
+
+def _findings(
+    api: ApiSettings, worker: WorkerSettings, preset: Preset, options: argparse.Namespace
+) -> Iterator[Finding]:
+    yield Finding("preset", "ok", f"{api.preset}: {preset.description or 'a file of yours'}")
+    yield from _presets_agree(api, worker)
+    yield from check_packages()
+    roles = installed_roles()
+    if "api" in roles or "indexer" in roles:
+        yield from models.check_encoder(preset.encoder, _needs(api, "encoder", preset.encoder))
+    if api.worker.urls:
+        yield Finding("judge", "ok", f"runs elsewhere: {', '.join(api.worker.urls)}")
+    elif "worker" in roles:
+        yield from _judge(worker)
+    if "api" in roles:
+        yield from _services(api, preset, options)
+
+
+def _presets_agree(api: ApiSettings, worker: WorkerSettings) -> Iterator[Finding]:
+    indexer = os.environ.get("CIR_INDEXER__PRESET", "demo")
+    if worker.preset != api.preset:
+        yield Finding(
+            "preset", "warn", f"CIR_WORKER__PRESET is {worker.preset}", "set all to the same"
+        )
+    if indexer != api.preset:
+        yield Finding(
+            "preset", "warn", f"a build would use CIR_INDEXER__PRESET, which is {indexer}",
+            f"export CIR_INDEXER__PRESET={api.preset}",
+        )  # fmt: skip
+
+
+def _judge(worker: WorkerSettings) -> Iterator[Finding]:
+    preset = load_preset(worker.preset)
+    if preset.judge is None and worker.judge is None:
+        yield Finding("judge", "ok", f"the preset {worker.preset!r} has none: no second stage")
+        return
+    judge = worker.effective_judge()
+    yield from models.check_judge(judge, _needs(worker, "judge", judge))
+
+
+def _services(api: ApiSettings, preset: Preset, options: argparse.Namespace) -> Iterator[Finding]:
+    # both import what only the API has
+    from app.doctor.gallery import check_gallery  # noqa: PLC0415
+    from app.doctor.services import check_port, check_workers  # noqa: PLC0415
+
+    load = options.load or preset.encoder.model == _SHIPPED
+    yield from asyncio.run(check_gallery(api.qdrant, api.image_store, preset.encoder, load))
+    yield from check_workers(api)
+    yield check_port(options.host, options.port)
+
+
+def _needs(
+    settings: ApiSettings | WorkerSettings, part: Literal["encoder", "judge"], runs: BaseModel
+) -> ModelNeeds | None:
+    """What the preset says of a model, if that is the model that runs."""
+    preset = load_preset(settings.preset)
+    owner = "model" if part == "encoder" else "base"
+    if preset.needs is None or getattr(runs, owner) != getattr(getattr(preset, part), owner, None):
+        return None
+    needs: ModelNeeds | None = getattr(preset.needs, part)
+    return needs
+
+
+def _print(report: Report, as_json: bool = False) -> int:
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(report.lines()))
+    sys.stdout.flush()
+    return _CAN_RUN if report.can_run else _CANNOT_RUN

@@ -1,0 +1,89 @@
+"""The gallery and the image store: are they there, and do they fit the encoder and each other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.api.gallery import QdrantGallery
+from app.doctor.report import Finding
+from app.errors import GalleryLocked, GalleryUnavailable, NoGallery
+from models.contracts.gallery import GalleryImage, GallerySpec
+from models.encoder import ImageTextEncoder, fingerprint_name
+from models.hub import ModelUnavailable
+from models.image_store import ImageStore
+from models.settings import EncoderSettings, QdrantSettings
+
+_SAMPLES = 20
+_BUILD = "python -m indexer build"
+
+
+async def check_gallery(
+    settings: QdrantSettings, image_store: Path, encoder: EncoderSettings, load: bool
+) -> list[Finding]:
+    """Report gallery and image store.
+
+    Args:
+        settings: Where the gallery is.
+        image_store: Where the prepared copies are.
+        encoder: The one the API would run.
+        load: Whether the encoder may be loaded for its fingerprint; else names are compared.
+    """
+    where = settings.url or f"the folder {settings.path}"
+    if settings.url is None and not (settings.path / "meta.json").exists():  # opening would make it
+        return [Finding("gallery", "warn", f"there is none in {where} yet", _BUILD)]
+    gallery = QdrantGallery(settings)
+    try:
+        spec = await gallery.spec()
+        count = await gallery.count()
+        sample, _ = await gallery.page(_SAMPLES, None, None)
+    except GalleryLocked as error:
+        return [Finding("gallery", "warn", f"{error}; it could not be looked into")]
+    except NoGallery:
+        return [Finding("gallery", "warn", f"there is none in {where} yet", _BUILD)]
+    except GalleryUnavailable as error:
+        return [
+            Finding(
+                "gallery", "error", str(error),
+                "start Qdrant, or mend CIR_API__QDRANT__URL and CIR_API__QDRANT__API_KEY",
+            )
+        ]  # fmt: skip
+    finally:
+        gallery.close()
+    there = Finding("gallery", "ok", f"{count:,} images in {where}, built {spec.built_at}")
+    return [there, *_fingerprint(spec, encoder, load), *_copies(sample, image_store)]
+
+
+def _fingerprint(spec: GallerySpec, encoder: EncoderSettings, load: bool) -> Iterator[Finding]:
+    built_with = spec.encoder_fingerprint
+    if load:
+        try:
+            here = ImageTextEncoder(encoder).fingerprint
+        except (ModelUnavailable, RuntimeError):
+            return  # said where the encoder is looked at
+        fits = here == built_with
+    else:
+        here = fingerprint_name(encoder)
+        fits = built_with.rpartition("-")[0] == here
+    if not fits:
+        yield Finding(
+            "gallery", "error",
+            f"it was built with encoder {built_with}, but the API would run {here}",
+            f"build it again ({_BUILD}), or set the preset it was built with",
+        )  # fmt: skip
+    elif load:
+        yield Finding("gallery", "ok", f"built with this encoder, {here}")
+    else:
+        yield Finding("gallery", "ok", f"built with {built_with}; compare weights with --load")
+
+
+def _copies(sample: list[GalleryImage], image_store: Path) -> Iterator[Finding]:
+    store = ImageStore(image_store)
+    without = [image.image_id for image in sample if not store.has(image.content_hash)]
+    if not without:
+        yield Finding("images", "ok", f"{image_store} has the copies of the images looked at")
+        return
+    yield Finding(
+        "images", "warn",
+        f"{image_store} lacks copies of {len(without)} of {len(sample)} images, e.g. {without[0]}: "
+        "they are neither shown nor judged",
+        f"set CIR_API__IMAGE_STORE to the folder the gallery was built with, or {_BUILD}",
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""Encoder and judge: do they exist, are they here, where would they run, is there room.
+
+Nothing heavy is imported before it is known to be installed, and nothing is downloaded.
+"""
+
+from collections.abc import Callable, Iterator
+
+from app.doctor import machine
+from app.doctor.report import Finding, in_bytes
+from models.presets import ModelNeeds
+from models.settings import EncoderSettings, JudgeSettings
+
+_WITHOUT = "without a judge it can run all the same: python -m app --no-worker"
+
+
+def check_encoder(settings: EncoderSettings, needs: ModelNeeds | None) -> Iterator[Finding]:
+    """Report an encoder; `needs` is None where the preset says nothing about this model."""
+    from models.encoder_source import missing_weights  # noqa: PLC0415
+    from models.hub import ModelUnavailable  # noqa: PLC0415
+
+    tag = f", weights {settings.pretrained}" if settings.pretrained else ""
+    yield Finding("encoder", "ok", f"{settings.model}{tag}, {settings.batch_size} images at once")
+    try:
+        download = missing_weights(settings)
+    except ModelUnavailable as error:
+        yield _unavailable("encoder", error, needs)
+    else:
+        yield from _download("encoder", download.missing_bytes if download else 0)
+    yield from _device("encoder", settings.device, needs, lambda _: "float32")
+
+
+def check_judge(settings: JudgeSettings, needs: ModelNeeds | None) -> Iterator[Finding]:
+    """Report a judge; `needs` is None where the preset says nothing about this model."""
+    from models import hub  # noqa: PLC0415
+    from models.reranker.fit import check_fit  # noqa: PLC0415
+    from models.reranker.loading import HUB_FILES  # noqa: PLC0415
+
+    adapter = settings.adapter or ("its own" if settings.base == "demo" else "none")
+    yield Finding(
+        "judge", "ok",
+        f"{settings.base}, adapter: {adapter}, {settings.visual_tokens} visual tokens per picture",
+    )  # fmt: skip
+    sources = [(settings.base_source, "the judge's base")]
+    if settings.adapter_source is not None:
+        sources.append((settings.adapter_source, "the judge's adapter"))
+    try:
+        found = [hub.missing(source, what, HUB_FILES) for source, what in sources]
+        to_download = sum(download.missing_bytes for download in found if download)
+        if not to_download:
+            check_fit(settings)
+    except hub.ModelUnavailable as error:
+        yield _unavailable("judge", error, needs)
+    else:
+        yield from _download("judge", to_download)
+    yield from _device("judge", settings.device, needs, lambda name: _dtype(settings, name))
+
+
+def _dtype(settings: JudgeSettings, device: str) -> str:
+    import torch  # noqa: PLC0415
+
+    if settings.dtype != "auto":
+        return f"{settings.dtype} (asked for)"
+    has_it = device == "cuda" and torch.cuda.is_bf16_supported()
+    return "bfloat16 (the GPU has it)" if has_it else "float32 (no GPU that has bfloat16)"
+
+
+def _unavailable(area: str, error: Exception, needs: ModelNeeds | None) -> Finding:
+    size = f" (about {in_bytes(needs.download_bytes)})" if needs and needs.download_bytes else ""
+    return Finding(area, "error", f"{error}{size}", _WITHOUT if area == "judge" else None)
+
+
+def _download(area: str, missing_bytes: int) -> Iterator[Finding]:
+    from models import hub  # noqa: PLC0415
+
+    if not missing_bytes:
+        yield Finding(area, "ok", "its files are here")
+        return
+    size, cache = in_bytes(missing_bytes), hub.cache()
+    free = machine.free_disk_bytes(cache)
+    if free < missing_bytes:
+        yield Finding(
+            area, "error", f"{size} are to be downloaded to {cache}, {in_bytes(free)} are free",
+            "set HF_HOME to a larger disk",
+        )  # fmt: skip
+    else:
+        yield Finding(
+            area, "warn", f"{size} will be downloaded to {cache} at the first start "
+            f"({in_bytes(free)} are free)",
+        )  # fmt: skip
+
+
+def _device(
+    area: str, wanted: str, needs: ModelNeeds | None, dtype_on: Callable[[str], str]
+) -> Iterator[Finding]:
+    import torch  # noqa: PLC0415
+
+    from models.device import resolve_device  # noqa: PLC0415
+
+    try:
+        device, reason = resolve_device(wanted)
+    except RuntimeError as error:
+        yield Finding(area, "error", str(error), "set its device to auto or cpu")
+        return
+    yield Finding(area, "ok", f"would run on {reason}, {dtype_on(device.type)}")
+    if needs is None:
+        return
+    yield _room(area, "RAM", machine.ram_bytes(), needs.ram_bytes)
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+        yield _room(area, "GPU memory", memory, needs.device_bytes)
+
+
+def _room(area: str, kind: str, there: int, needed: int) -> Finding:
+    text = f"{kind}: needs {in_bytes(needed)} of {in_bytes(there)}"
+    if needed <= there:
+        return Finding(area, "ok", text)
+    return Finding(area, "error", text, "choose a smaller preset, or a larger machine")

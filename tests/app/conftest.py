@@ -1,0 +1,33 @@
+"""What does not fit, for those who must say so: an adapter, and a gallery nobody holds."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.settings import JudgeSettings
+from tests.conftest import BuiltGallery
+
+
+@pytest.fixture
+def foreign_adapter(tmp_path: Path) -> Path:
+    """The shipped adapter, as it would be for a wider base."""
+    folder = tmp_path / "foreign"
+    shutil.copytree(str(JudgeSettings().adapter_source), folder)
+    path = folder / "adapter_model.safetensors"
+    wider = {
+        name: torch.cat([value, value], dim=1) if "lora_A" in name else value
+        for name, value in load_file(path).items()
+    }
+    save_file(wider, path, {"format": "pt"})
+    return folder
+
+
+@pytest.fixture
+def copied_gallery(built_gallery: BuiltGallery, tmp_path: Path) -> Path:
+    """The built gallery's folder, copied: the embedded engine has one user."""
+    copy = tmp_path / "copied"
+    shutil.copytree(built_gallery.qdrant, copy, ignore=shutil.ignore_patterns(".lock"))
+    return copy

@@ -1,0 +1,131 @@
+"""Presets: every file is whole, and every value in it can be set otherwise."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from app.api.settings import ApiSettings
+from app.worker.settings import WorkerSettings
+from indexer.settings import IndexerSettings
+from models.encoder_source import check_names
+from models.presets import load_preset, overridden, preset_names
+from models.settings import EncoderSettings, JudgeSettings
+
+# of every value of a preset: the variable that sets it, and something else that it can be
+OTHERWISE = {
+    "encoder.model": ("CIR_API__ENCODER__MODEL", "RN50"),
+    "encoder.pretrained": ("CIR_API__ENCODER__PRETRAINED", "openai"),
+    "encoder.device": ("CIR_API__ENCODER__DEVICE", "cpu"),
+    "encoder.batch_size": ("CIR_API__ENCODER__BATCH_SIZE", 7),
+    "judge.base": ("CIR_WORKER__JUDGE__BASE", "org/other"),
+    "judge.adapter": ("CIR_WORKER__JUDGE__ADAPTER", "org/adapter"),
+    "judge.visual_tokens": ("CIR_WORKER__JUDGE__VISUAL_TOKENS", 99),
+    "judge.shows_target": ("CIR_WORKER__JUDGE__SHOWS_TARGET", False),
+    "judge.device": ("CIR_WORKER__JUDGE__DEVICE", "cpu"),
+    "judge.dtype": ("CIR_WORKER__JUDGE__DTYPE", "float32"),
+    "composition_mode": ("CIR_API__COMPOSITION_MODE", "text"),
+    "composition.target": ("CIR_API__COMPOSITION__TARGET", 0.31),
+    "composition.desired": ("CIR_API__COMPOSITION__DESIRED", 0.32),
+    "composition.preserve": ("CIR_API__COMPOSITION__PRESERVE", 0.33),
+    "composition.text": ("CIR_API__COMPOSITION__TEXT", 0.34),
+    "composition.forbidden": ("CIR_API__COMPOSITION__FORBIDDEN", 0.36),
+    "composition.union_reference": ("CIR_API__COMPOSITION__UNION_REFERENCE", 0.37),
+    "second_stage.judge_composes": ("CIR_API__JUDGE_COMPOSES", True),
+    "second_stage.rerank_depth": ("CIR_API__DEFAULT_RERANK_DEPTH", 13),
+    "second_stage.rerank_weight": ("CIR_API__RERANK_WEIGHT", 0.77),
+    "rerank_px": ("CIR_API__RERANK_PX", 321),
+}
+ABOUT_IT = {"description", "needs", "licences"}  # says things, sets nothing
+GOES_WITH = {"encoder.model": "encoder.pretrained", "judge.base": "judge.adapter"}
+
+
+def flat(part: BaseModel, prefix: str = "") -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, BaseModel):
+            values |= flat(value, f"{prefix}{name}.")
+        else:
+            values[f"{prefix}{name}"] = value
+    return values
+
+
+def effective(preset: str) -> dict[str, Any]:
+    """All values as the processes would have them."""
+    judge = WorkerSettings(preset=preset).effective_judge()
+    return flat(ApiSettings(preset=preset).effective_preset().model_copy(update={"judge": judge}))
+
+
+def test_there_are_four() -> None:
+    assert preset_names() == ["base", "demo", "fast", "large"]
+
+
+@pytest.mark.parametrize("name", ["base", "demo", "large"])
+def test_every_value_can_be_set_and_nothing_else_moves(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_it_is = effective(name)
+    settable = {v for v in as_it_is if v.partition(".")[0] not in ABOUT_IT}
+    assert settable == set(OTHERWISE), "a new value of presets needs a setting, and a line here"
+    for value, (variable, other) in OTHERWISE.items():
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, json.dumps(other) if not isinstance(other, str) else other)
+            changed = effective(name)
+        assert changed.pop(value) == other, variable
+        kept = {k: v for k, v in as_it_is.items() if k not in (value, GOES_WITH.get(value))}
+        changed.pop(GOES_WITH.get(value, ""), None)
+        assert changed == kept, variable
+
+
+def test_the_indexer_overrides_what_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIR_INDEXER__PRESET", "base")
+    monkeypatch.setenv("CIR_INDEXER__ENCODER__BATCH_SIZE", "8")
+    monkeypatch.setenv("CIR_INDEXER__RERANK_PX", "300")
+    preset = IndexerSettings().effective_preset()
+    assert preset.encoder.model_dump() == {
+        **load_preset("base").encoder.model_dump(), "batch_size": 8,
+    }  # fmt: skip
+    assert preset.rerank_px == 300
+
+
+def test_another_model_does_not_inherit_the_weights_of_the_presets() -> None:
+    encoder = load_preset("base").encoder
+    assert overridden(encoder, EncoderSettings(model="RN50")).pretrained is None
+    assert overridden(encoder, EncoderSettings(model="ViT-B-32")).pretrained == encoder.pretrained
+    tuned = JudgeSettings(base="org/base", adapter="org/adapter")
+    assert overridden(tuned, JudgeSettings(base="org/other")).adapter is None
+    assert overridden(tuned, JudgeSettings(visual_tokens=9)).adapter == "org/adapter"
+
+
+@pytest.mark.parametrize("name", ["base", "demo", "fast", "large"])
+def test_presets_say_what_they_are_need_and_allow(name: str) -> None:
+    preset = load_preset(name)
+    check_names(preset.encoder)
+    assert preset.description.endswith(".")
+    assert preset.needs is not None
+    assert (preset.needs.judge is None) == (preset.judge is None)
+    named = " ".join(licence.weights for licence in preset.licences)
+    if preset.judge is not None and name != "demo":
+        assert preset.judge.base in named
+    assert len(preset.licences) == (1 if name in ("demo", "fast") else 2)
+
+
+def test_the_sizes_of_the_shipped_models_are_as_said() -> None:
+    needs = load_preset("demo").needs
+    assert needs is not None
+    assert needs.judge is not None
+    for part, model in (("encoder", needs.encoder), ("judge", needs.judge)):
+        files = (Path(__file__).parents[2] / "models/presets/demo" / part).rglob("*.safetensors")
+        float32 = 2 * sum(file.stat().st_size for file in files)  # the files are float16
+        assert float32 <= model.ram_bytes <= 3 * float32
+        assert model.download_bytes == 0
+
+
+def test_a_preset_without_judge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="the preset 'fast' has no judge; run the API without"):
+        WorkerSettings(preset="fast").effective_judge()
+    monkeypatch.setenv("CIR_WORKER__JUDGE__BASE", "org/judge")
+    assert WorkerSettings(preset="fast").effective_judge().base == "org/judge"
