@@ -168,7 +168,7 @@ def test_a_killed_worker_costs_quality_and_comes_back(
     assert answer["results"]
 
     worker.start()
-    give_up = time.monotonic() + self._patience_s
+    give_up = time.monotonic() + PATIENCE_S
     while ask(two_stages, query)["coverage"]["degraded"]:
         assert time.monotonic() < give_up, "the worker is back, and is not used"
         time.sleep(0.2)
