@@ -30,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
         load_preset(worker.preset)
         preset = api.effective_preset()
     except ValueError as error:
-        return _print(Report(options.preset or "?", (Finding("settings", "error", str(error)),)))
+        wrong = Finding("settings", "error", str(error))
+        return _print(Report(options.preset or "?", (wrong,)), options.json)
     report = Report(api.preset, tuple(_findings(api, worker, preset, options)))
     return _print(report, options.json)
 
@@ -124,7 +125,7 @@ def _needs(
     return needs
 
 
-def _print(report: Report, as_json: bool = False) -> int:
+def _print(report: Report, as_json: bool) -> int:
     if as_json:
         print(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     else:

@@ -33,7 +33,7 @@ def start(process: str, folder: Path, **settings: str) -> str:
         environ[f"{process}QDRANT__PATH"] = str(folder / "qdrant")
     environ |= {f"{process}{name}": value for name, value in settings.items()}
     finished = subprocess.run(
-        command(process, folder), cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120
+        command(process, folder), cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300
     )
     assert finished.returncode not in (0, None), finished.stdout
     assert "Traceback" not in finished.stderr, finished.stderr

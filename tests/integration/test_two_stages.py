@@ -28,7 +28,8 @@ TARGETS_RIGHT, TOLERANCE = 0.8, 0.05  # word for word, of the first 60 test quer
 class Worker:
     """A worker process that can be killed and started again on the same port."""
 
-    def __init__(self, image_store: Path) -> None:
+    def __init__(self, image_store: Path, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.port = listener.getsockname()[1]
@@ -43,7 +44,7 @@ class Worker:
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        give_up = time.monotonic() + PATIENCE_S
+        give_up = time.monotonic() + self._patience_s
         while time.monotonic() < give_up:
             try:
                 if httpx.get(f"{self.url}/readyz").status_code == 200:
@@ -56,7 +57,7 @@ class Worker:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(self._patience_s)
 
 
 @pytest.fixture(scope="module")
