@@ -1,21 +1,29 @@
-"""Whether a judge's base and adapter belong together, without reading the base's weights."""
+"""Whether a judge's base and adapter belong together, without loading the base's weights."""
 
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from models.hub import local_folder
-from models.reranker.loading import HUB_FILES, JudgeUnavailable, merge_adapter
+from models.reranker.loading import (
+    HUB_FILES,
+    JudgeUnavailable,
+    content_hash,
+    find_wording,
+    load_processor,
+    merge_adapter,
+)
 from models.settings import JudgeSettings
 
 
 def check_fit(settings: JudgeSettings) -> None:
-    """Check a judge whose files are here: architecture, processor, weights, adapter.
+    """Check a judge whose files are here: architecture, processor, weights, adapter, template.
 
-    The model is built without memory behind its tensors, so this takes seconds for any size.
+    The model is built without memory behind its tensors; with an adapter, the base's files are
+    read once, for their hash.
 
     Raises:
         ModelUnavailable: Something is missing, or does not fit.
@@ -27,6 +35,7 @@ def check_fit(settings: JudgeSettings) -> None:
     if settings.adapter_source is None:
         return
     adapter = local_folder(settings.adapter_source, "the judge's adapter", HUB_FILES)
+    find_wording(settings, base, adapter, content_hash(base))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*meta parameter")  # nothing is to be copied
         warnings.filterwarnings("ignore", category=FutureWarning)  # between peft and transformers
@@ -35,7 +44,7 @@ def check_fit(settings: JudgeSettings) -> None:
 
 def _without_weights(base: Path) -> Any:
     try:
-        AutoProcessor.from_pretrained(base)  # type: ignore[no-untyped-call]
+        load_processor(base)
         config = AutoConfig.from_pretrained(base)
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(config)  # type: ignore[no-untyped-call]

@@ -82,7 +82,7 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
     if settings.adapter_source is not None:
         adapter = local_folder(settings.adapter_source, "the judge's adapter", HUB_FILES)
     hashes = [content_hash(folder) for folder in (base, adapter) if folder is not None]
-    wording = _wording(settings, base, adapter, hashes[0])
+    wording = find_wording(settings, base, adapter, hashes[0])
     model, processor = _load_base(base)
     if adapter is not None:
         model = merge_adapter(model, adapter)
@@ -101,8 +101,21 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
     )
 
 
-def _wording(settings: JudgeSettings, base: Path, adapter: Path | None, base_hash: str) -> Wording:
-    """What the judge is asked; checks, before anything large is read, that all fits together."""
+def find_wording(
+    settings: JudgeSettings, base: Path, adapter: Path | None, base_hash: str
+) -> Wording:
+    """What a judge is asked; checks, before anything large is read, that all fits together.
+
+    Args:
+        settings: Of the judge.
+        base: Folder of the base.
+        adapter: Folder of the adapter, if there is one.
+        base_hash: `content_hash` of the base.
+
+    Raises:
+        JudgeUnavailable: The architecture is not supported, or the adapter is for another base or
+            another template.
+    """
     try:
         config = AutoConfig.from_pretrained(base)
         family_type(config.model_type)
@@ -129,12 +142,22 @@ def _compare_visual_tokens(card: JudgeCard, settings: JudgeSettings) -> None:
 def _load_base(base: Path) -> tuple[Any, Processor]:
     try:
         model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
-        # one by one: a processor as a whole may want packages for videos, which nobody shows here
-        tokenizer = AutoTokenizer.from_pretrained(base)
-        image_processor = AutoImageProcessor.from_pretrained(base)  # type: ignore[no-untyped-call]
-        return model, Processor(tokenizer, image_processor)
+        return model, load_processor(base)
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(base, error) from error
+
+
+def load_processor(base: Path) -> Processor:
+    """Tokenizer and image processor of a base's folder.
+
+    One by one: a processor as a whole may want packages for videos, which nobody shows here.
+
+    Raises:
+        OSError, ValueError, KeyError: Files are missing or wrong, in transformers' words.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    image_processor = AutoImageProcessor.from_pretrained(base)  # type: ignore[no-untyped-call]
+    return Processor(tokenizer, image_processor)
 
 
 def _not_loaded(base: Path, error: Exception) -> JudgeUnavailable:

@@ -22,6 +22,7 @@ OTHERWISE = {
     "encoder.batch_size": ("CIR_API__ENCODER__BATCH_SIZE", 7),
     "judge.base": ("CIR_WORKER__JUDGE__BASE", "org/other"),
     "judge.adapter": ("CIR_WORKER__JUDGE__ADAPTER", "org/adapter"),
+    "judge.template": ("CIR_WORKER__JUDGE__TEMPLATE", "instruct"),
     "judge.visual_tokens": ("CIR_WORKER__JUDGE__VISUAL_TOKENS", 99),
     "judge.shows_target": ("CIR_WORKER__JUDGE__SHOWS_TARGET", False),
     "judge.device": ("CIR_WORKER__JUDGE__DEVICE", "cpu"),
