@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.contracts.gallery import MAX_QUERY_LIMIT
 from models.contracts.rerank import MAX_CANDIDATES
 from models.settings import EncoderSettings, QdrantSettings
 
@@ -75,7 +76,9 @@ class ApiSettings(BaseSettings):
     max_upload_bytes: int = Field(10_000_000, ge=1, description="largest reference image")
     max_pixels: int = Field(50_000_000, ge=1, description="largest reference image, width × height")
     max_top_k: int = Field(100, ge=1, description="most results per search")
-    max_retrieval_depth: int = Field(1000, ge=1, description="most candidates per search")
+    max_retrieval_depth: int = Field(
+        1000, ge=1, lt=MAX_QUERY_LIMIT, description="most candidates per search"
+    )
     timeout_ms: int = Field(2000, ge=1, description="deadline of a search that names none")
     max_concurrent_searches: int = Field(32, ge=1, description="beyond this: 429, Retry-After")
     log_level: str = Field("info", description="debug, info, warning or error")
