@@ -95,17 +95,27 @@ class GalleryWriter:
         """Whether this very image, payload and all, is already in the build."""
         return self._stored.get(point_id_for(image.image_id)) == _digest(image)
 
-    def embedding_of(self, known: KnownImage) -> NDArray[np.float32]:
-        """The stored embedding of a known picture, (D,).
+    def embeddings_of(self, known: Sequence[KnownImage]) -> list[NDArray[np.float32]]:
+        """The stored embeddings of known pictures, (D,) each, in their order.
 
         Raises:
-            GalleryError: It is gone.
+            GalleryError: One is gone.
         """
-        with self._resumable():
-            points = self._client.retrieve(known.collection, [known.point_id], with_vectors=True)
-        if not points or not isinstance(points[0].vector, dict):
-            raise GalleryError(f"point {known.point_id} vanished from {known.collection}")
-        return np.asarray(points[0].vector[VECTOR_NAME], dtype=np.float32)
+        found: dict[tuple[str, str], NDArray[np.float32]] = {}
+        for collection in {image.collection for image in known}:
+            ids = [image.point_id for image in known if image.collection == collection]
+            with self._resumable():
+                points = self._client.retrieve(
+                    collection, ids, with_payload=False, with_vectors=True
+                )
+            for point in points:
+                assert isinstance(point.vector, dict)
+                embedding = np.asarray(point.vector[VECTOR_NAME], dtype=np.float32)
+                found[collection, str(point.id)] = embedding
+        for image in known:
+            if (image.collection, image.point_id) not in found:
+                raise GalleryError(f"point {image.point_id} vanished from {image.collection}")
+        return [found[image.collection, image.point_id] for image in known]
 
     def upsert(self, images: Sequence[GalleryImage], embeddings: NDArray[np.float32]) -> None:
         """Store images with their embeddings, (B, D); repeating it changes nothing."""

@@ -6,7 +6,7 @@ uvicorn app.api.main:create_app --factory
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -17,8 +17,10 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from app import problems, request_context
+from app.api.external_judge import ExternalJudge
 from app.api.gallery import QdrantGallery
 from app.api.judge_client import HttpJudge
+from app.api.ports import Judge
 from app.api.query_embedder import ClipQueryEmbedder
 from app.api.reference_copies import StoredReferenceCopies
 from app.api.rerank import SecondStage
@@ -99,7 +101,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_.callback(embedder.close)
         second = None
         if settings.worker.urls:
-            second = await open_.enter_async_context(_second_stage(settings, preset))
+            second = await open_.enter_async_context(_worker_stage(settings, preset))
+        elif settings.external_judge.url is not None:
+            store: ImageStore = app.state.image_store
+            second = await open_.enter_async_context(_external_stage(settings, store))
         app.state.search = SearchService(
             embedder,
             gallery,
@@ -112,23 +117,43 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _second_stage(settings: ApiSettings, preset: Preset) -> AsyncIterator[SecondStage]:
-    """The judge behind one HTTP client, and somebody who looks after its workers."""
-    # how long an answer may take is the search's business, see `rerank`
-    timeout = httpx.Timeout(None, connect=settings.worker.connect_timeout_s)
-    unlimited = httpx.Limits(max_connections=None)  # the door is at the search
-    async with httpx.AsyncClient(timeout=timeout, limits=unlimited, trust_env=False) as http:
+async def _worker_stage(settings: ApiSettings, preset: Preset) -> AsyncIterator[SecondStage]:
+    """Our own workers, and somebody who looks after them."""
+    async with _judge_http(settings.worker.connect_timeout_s) as http:
         pool = WorkerPool(http, settings.worker)
-        watching = asyncio.create_task(pool.watch())
-        try:
-            yield SecondStage(
-                HttpJudge(http, pool),
-                _either(settings.judge_composes, preset.second_stage.judge_composes),
-                settings.compose_timeout_ms,
-                settings.answer_reserve_ms,
-            )
-        finally:
-            watching.cancel()
+        async with _kept_up(pool.watch()):
+            composes = _either(settings.judge_composes, preset.second_stage.judge_composes)
+            yield _second_stage(HttpJudge(http, pool), composes, settings)
+
+
+@asynccontextmanager
+async def _external_stage(settings: ApiSettings, store: ImageStore) -> AsyncIterator[SecondStage]:
+    """Somebody else's reranker, and who sees that it still judges."""
+    async with _judge_http(settings.external_judge.connect_timeout_s) as http:
+        judge = ExternalJudge(http, settings.external_judge, store)
+        async with _kept_up(judge.watch()):
+            yield _second_stage(judge, False, settings)
+
+
+def _judge_http(connect_timeout_s: float) -> httpx.AsyncClient:
+    # how long an answer may take is the search's business, see `rerank`
+    timeout = httpx.Timeout(None, connect=connect_timeout_s)
+    unlimited = httpx.Limits(max_connections=None)  # the door is at the search
+    return httpx.AsyncClient(timeout=timeout, limits=unlimited, trust_env=False)
+
+
+@asynccontextmanager
+async def _kept_up(watching: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a task as long as the block."""
+    task = asyncio.create_task(watching)
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _second_stage(judge: Judge, composes: bool, settings: ApiSettings) -> SecondStage:
+    return SecondStage(judge, composes, settings.compose_timeout_ms, settings.answer_reserve_ms)
 
 
 def _either(setting: _T | None, preset: _T) -> _T:
