@@ -7,21 +7,19 @@ intents.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, Sequence
 
 import httpx
 
 from app.api.ports import JudgeQuery, RerankScore
-from app.api.scoring_protocol import PATHS, read_scores, request_body
+from app.api.scoring_client import ScoringClient
 from app.api.settings import ExternalJudgeSettings
 from app.errors import (
     CandidatesFailed,
     JudgeComposesNothing,
     JudgeError,
     JudgeFailed,
-    JudgeOverloaded,
     JudgeUnavailable,
     JudgeUntrusted,
 )
@@ -34,7 +32,6 @@ from models.self_test import SelfTestFailed, check_scores
 
 _log = logging.getLogger(__name__)
 
-_MAX_REASON_CHARS = 300
 _PROBE_PX = 256
 
 
@@ -44,7 +41,14 @@ class ExternalJudge:
     def __init__(
         self, http: httpx.AsyncClient, settings: ExternalJudgeSettings, store: ImageStore
     ) -> None:
-        self._http, self._settings, self._store = http, settings, store
+        """Put together; `watch` must run beside it.
+
+        Args:
+            http: Carries the requests.
+            settings: Where the engine is and how it is asked; its `url` is set.
+            store: Where the candidates' copies are.
+        """
+        self._client, self._settings, self._store = ScoringClient(http, settings), settings, store
         self._requests = asyncio.Semaphore(settings.max_concurrent_requests)
         self._out: JudgeError | None = JudgeUnavailable("the external judge was not tested yet")
         self._to_test = asyncio.Event()
@@ -143,7 +147,7 @@ class ExternalJudge:
             to_jpeg(shape.draw(), _PROBE_PX) for shape in (probe.reference, *probe.candidates)
         )
         wish = f"{probe.modification_text} (wanted: {probe.target})"
-        return await self._ask(reference, wish, shown)
+        return await self._client.scores(reference, wish, shown)
 
     async def _judge(
         self, reference_jpeg: bytes, wish: str, chunk: Sequence[GalleryImage]
@@ -156,7 +160,7 @@ class ExternalJudge:
             if not copies:
                 return []
             try:
-                scores = await self._ask(reference_jpeg, wish, list(copies.values()))
+                scores = await self._client.scores(reference_jpeg, wish, list(copies.values()))
             except JudgeUnavailable as error:
                 self._leave_out(error)
                 self._to_test.set()
@@ -176,51 +180,6 @@ class ExternalJudge:
             except OSError as error:
                 _log.warning("%s cannot be judged: %s", image.image_id, error)
         return copies
-
-    async def _ask(self, reference_jpeg: bytes, wish: str, jpegs: Sequence[bytes]) -> list[float]:
-        """One request; everything but scores is a `JudgeError`."""
-        settings = self._settings
-        body = await asyncio.to_thread(
-            lambda: json.dumps(
-                request_body(settings.format, settings.model, reference_jpeg, wish, jpegs)
-            ).encode()
-        )
-        headers = {"content-type": "application/json"}
-        if settings.api_key is not None:
-            headers["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-        try:
-            url = f"{settings.url}{PATHS[settings.format]}"
-            answer = await self._http.post(url, content=body, headers=headers)
-        except httpx.TransportError as error:
-            raise JudgeUnavailable(
-                f"{settings.url} cannot be reached: {type(error).__name__} {error}".strip()
-            ) from error
-        except httpx.HTTPError as error:
-            raise JudgeFailed(f"{settings.url} does not speak HTTP as we do: {error}") from error
-        _check_status(answer)
-        return read_scores(settings.format, answer.content, len(jpegs))
-
-
-def _check_status(answer: httpx.Response) -> None:
-    if answer.status_code == httpx.codes.OK:
-        return
-    said = f"{answer.status_code}: {answer.text[:_MAX_REASON_CHARS]}"
-    match answer.status_code:
-        case httpx.codes.TOO_MANY_REQUESTS:
-            raise JudgeOverloaded("the external judge has enough to do")
-        case httpx.codes.SERVICE_UNAVAILABLE | httpx.codes.BAD_GATEWAY:
-            raise JudgeUnavailable(f"the external judge is not there, {said}")
-        case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-            raise JudgeUnavailable(
-                f"the external judge refuses our key, {said}; set CIR_API__EXTERNAL_JUDGE__API_KEY"
-            )
-        case httpx.codes.BAD_REQUEST | httpx.codes.UNPROCESSABLE_ENTITY:
-            raise CandidatesFailed(
-                f"the external judge refused a request, {said} (pictures on both sides need vLLM "
-                "0.16 or newer and room for two in --max-model-len)"
-            )
-        case _:
-            raise JudgeFailed(f"the external judge answered {said}")
 
 
 def _worse(one: JudgeError | None, other: JudgeError) -> JudgeError:

@@ -6,29 +6,23 @@ uvicorn app.api.main:create_app --factory
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
-import httpx
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from app import problems, request_context
-from app.api.external_judge import ExternalJudge
 from app.api.gallery import QdrantGallery
-from app.api.judge_client import HttpJudge
-from app.api.ports import Judge
 from app.api.query_embedder import ClipQueryEmbedder
 from app.api.reference_copies import StoredReferenceCopies
-from app.api.rerank import SecondStage
 from app.api.routes import router
 from app.api.search import SearchLimits, SearchService
 from app.api.search_routes import router as search_router
+from app.api.second_stage import either, second_stage
 from app.api.settings import ApiSettings
-from app.api.worker_pool import WorkerPool
 from app.errors import GalleryUnavailable
 from app.observability import configure_logging
 from models.encoder import ImageTextEncoder
@@ -38,7 +32,6 @@ from models.presets import Preset, load_preset
 from models.settings import check_no_unknown
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 _STATIC = Path(__file__).parent / "static"
 _FORM_OVERHEAD_BYTES = 1_000_000
@@ -99,12 +92,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as open_:
         open_.callback(gallery.close)
         open_.callback(embedder.close)
-        second = None
-        if settings.worker.urls:
-            second = await open_.enter_async_context(_worker_stage(settings, preset))
-        elif settings.external_judge.url is not None:
-            store: ImageStore = app.state.image_store
-            second = await open_.enter_async_context(_external_stage(settings, store))
+        second = await open_.enter_async_context(
+            second_stage(settings, preset, app.state.image_store)
+        )
         app.state.search = SearchService(
             embedder,
             gallery,
@@ -116,62 +106,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-@asynccontextmanager
-async def _worker_stage(settings: ApiSettings, preset: Preset) -> AsyncIterator[SecondStage]:
-    """Our own workers, and somebody who looks after them."""
-    async with _judge_http(settings.worker.connect_timeout_s) as http:
-        pool = WorkerPool(http, settings.worker)
-        async with _kept_up(pool.watch()):
-            composes = _either(settings.judge_composes, preset.second_stage.judge_composes)
-            yield _second_stage(HttpJudge(http, pool), composes, settings)
-
-
-@asynccontextmanager
-async def _external_stage(settings: ApiSettings, store: ImageStore) -> AsyncIterator[SecondStage]:
-    """Somebody else's reranker, and who sees that it still judges."""
-    async with _judge_http(settings.external_judge.connect_timeout_s) as http:
-        judge = ExternalJudge(http, settings.external_judge, store)
-        async with _kept_up(judge.watch()):
-            yield _second_stage(judge, False, settings)
-
-
-def _judge_http(connect_timeout_s: float) -> httpx.AsyncClient:
-    # how long an answer may take is the search's business, see `rerank`
-    timeout = httpx.Timeout(None, connect=connect_timeout_s)
-    unlimited = httpx.Limits(max_connections=None)  # the door is at the search
-    return httpx.AsyncClient(timeout=timeout, limits=unlimited, trust_env=False)
-
-
-@asynccontextmanager
-async def _kept_up(watching: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a task as long as the block."""
-    task = asyncio.create_task(watching)
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-def _second_stage(judge: Judge, composes: bool, settings: ApiSettings) -> SecondStage:
-    return SecondStage(judge, composes, settings.compose_timeout_ms, settings.answer_reserve_ms)
-
-
-def _either(setting: _T | None, preset: _T) -> _T:
-    """What was set, or else what the preset says."""
-    return preset if setting is None else setting
-
-
 def _limits(settings: ApiSettings, preset: Preset) -> SearchLimits:
     return SearchLimits(
         max_top_k=settings.max_top_k,
         max_retrieval_depth=settings.max_retrieval_depth,
         timeout_ms=settings.timeout_ms,
         max_concurrent_searches=settings.max_concurrent_searches,
-        default_rerank_depth=_either(
+        default_rerank_depth=either(
             settings.default_rerank_depth, preset.second_stage.rerank_depth
         ),
         max_rerank_depth=settings.max_rerank_depth,
-        rerank_weight=_either(settings.rerank_weight, preset.second_stage.rerank_weight),
+        rerank_weight=either(settings.rerank_weight, preset.second_stage.rerank_weight),
     )
 
 

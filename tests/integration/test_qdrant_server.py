@@ -362,6 +362,17 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         GallerySettings(url=url)
 
 
+def test_no_search_may_ask_for_more_than_the_server_gives(shim: Shim) -> None:
+    build(at(shim))
+    (created,) = shim.requests("Create")
+    most = created.strict_mode_config.max_query_limit
+    deepest = ApiSettings(max_retrieval_depth=most - 1).max_retrieval_depth
+    found = reading(at(shim), lambda g: g.retrieve(embeddings(12)[0], deepest, None, None))
+    assert len(found) == 12  # one more is asked for, in case one of them is the reference
+    with pytest.raises(ValidationError, match="less than"):
+        ApiSettings(max_retrieval_depth=most)
+
+
 @pytest.mark.parametrize("alias", ["a__b", "a_", "", "a/b"])
 def test_an_alias_cannot_be_taken_for_a_part_of_another(alias: str) -> None:
     with pytest.raises(ValidationError):
