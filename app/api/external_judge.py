@@ -20,6 +20,7 @@ from app.errors import (
     JudgeComposesNothing,
     JudgeError,
     JudgeFailed,
+    JudgeOverloaded,
     JudgeUnavailable,
     JudgeUntrusted,
 )
@@ -126,6 +127,10 @@ class ExternalJudge:
             self._leave_out(JudgeUntrusted(f"it failed its self-test: {error}"))
         except TimeoutError:
             self._leave_out(JudgeUnavailable("it did not finish its self-test in time"))
+        except JudgeOverloaded as error:
+            if self._out is None:
+                return False  # busy is not broken: used on, and tested again
+            self._leave_out(error)
         except CandidatesFailed as error:  # not these pictures: any
             self._leave_out(JudgeFailed(str(error)))
         except JudgeError as error:
@@ -143,9 +148,7 @@ class ExternalJudge:
         self._out = error
 
     async def _probed(self, probe: Probe) -> list[float]:
-        reference, *shown = (
-            to_jpeg(shape.draw(), _PROBE_PX) for shape in (probe.reference, *probe.candidates)
-        )
+        reference, *shown = await asyncio.to_thread(_drawn, probe)
         wish = f"{probe.modification_text} (wanted: {probe.target})"
         return await self._client.scores(reference, wish, shown)
 
@@ -180,6 +183,11 @@ class ExternalJudge:
             except OSError as error:
                 _log.warning("%s cannot be judged: %s", image.image_id, error)
         return copies
+
+
+def _drawn(probe: Probe) -> list[bytes]:
+    """The reference and the candidates of a probe, as JPEGs."""
+    return [to_jpeg(shape.draw(), _PROBE_PX) for shape in (probe.reference, *probe.candidates)]
 
 
 def _worse(one: JudgeError | None, other: JudgeError) -> JudgeError:

@@ -70,6 +70,7 @@ class StubReranker:
         blind: Every score is about 0.5, as with a wrong prompt template.
         refuses: More documents than this at once are too many tokens.
         status: Of every answer.
+        next_statuses: Of the next answers, before `status` holds again.
         body: Replaces every answer.
         key: The only bearer token that is let in.
         most_at_once: The most requests that were ever being answered together.
@@ -81,6 +82,7 @@ class StubReranker:
         self.blind = False
         self.refuses: int | None = None
         self.status = 200
+        self.next_statuses: list[int] = []
         self.body: Any = None
         self.key: str | None = None
         self.most_at_once = 0
@@ -111,8 +113,9 @@ class StubReranker:
             return _error(404, f"The model `{asked.model}` does not exist.")
         if self.refuses is not None and len(asked.documents) > self.refuses:
             return _error(400, "This model's maximum context length is 4096 tokens.")
-        if self.status != 200:
-            return _error(self.status, "as told")
+        status = self.next_statuses.pop(0) if self.next_statuses else self.status
+        if status != 200:
+            return _error(status, "as told")
         if self.body is not None:
             return JSONResponse(self.body)
         scores = [0.5 if self.blind else blueness(document) for document in asked.documents]

@@ -317,6 +317,25 @@ def test_one_that_hangs_fails_its_self_test(
     assert "did not finish its self-test in time" in caplog.text
 
 
+def test_busy_is_not_broken(
+    stub: tuple[StubReranker, str], store: ImageStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A self-test that finds the engine full changes nothing."""
+    engine, url = stub
+
+    async def work(judge: ExternalJudge) -> None:
+        engine.next_statuses = [500, 429]  # the search's, and the self-test's that it brings
+        assert (await rerank(judge, IMAGES[:3]))[1] == "worker_failed"
+        give_up = time.monotonic() + 20
+        while engine.next_statuses:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.01)
+        assert (await rerank(judge))[1] == ""
+
+    run(url, store, work)
+    assert "left out" not in caplog.text
+
+
 def test_it_composes_nothing(stub: tuple[StubReranker, str], store: ImageStore) -> None:
     async def work(judge: ExternalJudge) -> None:
         with pytest.raises(JudgeComposesNothing):
