@@ -93,13 +93,14 @@ def build_graph(client: QdrantClient, name: str) -> None:
             )
 
 
-def check_replicas(client: QdrantClient, name: str, settings: GallerySettings) -> None:
+def check_replicas(client: QdrantClient, name: str) -> None:
     """See that every piece is whole on as many nodes as it should be.
 
     Raises:
         GalleryError: Some replica is missing, or still catching up.
     """
-    if settings.replication_factor == 1:
+    wanted = client.get_collection(name).config.params.replication_factor or 1
+    if wanted == 1:
         return
     cluster = client.collection_cluster_info(name)
     shards: list[models.LocalShardInfo | models.RemoteShardInfo] = [
@@ -108,10 +109,10 @@ def check_replicas(client: QdrantClient, name: str, settings: GallerySettings) -
     ]
     whole = Counter(s.shard_id for s in shards if s.state == models.ReplicaState.ACTIVE)
     for shard_id in sorted({shard.shard_id for shard in shards}):
-        if whole[shard_id] < settings.replication_factor:
+        if whole[shard_id] < wanted:
             raise GalleryError(
                 f"shard {shard_id} of {name} is whole on {whole[shard_id]} nodes, not on "
-                f"{settings.replication_factor}; when all nodes are up, run the build again: it "
+                f"{wanted}; when all nodes are up, run the build again: it "
                 "goes on where it was"
             )
 

@@ -15,11 +15,17 @@ class GallerySettings(QdrantSettings):
     shard_number: int | None = Field(
         None, ge=1, description="pieces of the gallery; default: the server's, one per node"
     )
-    replication_factor: int = Field(
-        1, ge=1, description="nodes that hold each piece; with 2, one may fail without notice"
+    replication_factor: int | None = Field(
+        None,
+        ge=1,
+        description="nodes that hold each piece; with 2, one may fail without notice; "
+        "default: the server's",
     )
-    write_consistency_factor: int = Field(
-        1, ge=1, description="replicas that must have stored a batch before the build goes on"
+    write_consistency_factor: int | None = Field(
+        None,
+        ge=1,
+        description="replicas that must have stored a batch before the build goes on; "
+        "default: the server's",
     )
     swap_grace_s: float = Field(
         5,
@@ -29,10 +35,11 @@ class GallerySettings(QdrantSettings):
 
     @model_validator(mode="after")
     def _replicas_can_answer(self) -> "GallerySettings":
-        if self.write_consistency_factor > self.replication_factor:
+        needed, there = self.write_consistency_factor, self.replication_factor
+        if needed is not None and there is not None and needed > there:
             raise ValueError(
-                f"write_consistency_factor is {self.write_consistency_factor}, more than there "
-                f"are replicas; at most {self.replication_factor}, the replication_factor"
+                f"write_consistency_factor is {needed}, more than there are replicas; at most "
+                f"{there}, the replication_factor"
             )
         return self
 

@@ -145,7 +145,7 @@ class GalleryWriter:
             count = self._settle({point_id_for(image_id) for image_id in image_ids})
             if not self._embedded:
                 loading.build_graph(self._client, self._collection)
-                loading.check_replicas(self._client, self._collection, self._settings)
+                loading.check_replicas(self._client, self._collection)
                 loading.check_recall(self._client, self._collection)
             self._swap()
         if self._embedded and count > _EMBEDDED_COMFORT:

@@ -30,6 +30,7 @@ class Shim:
         version: What it says it is.
         key: The only key that opens it; None: no key needed.
         failing: Method → the status it fails with.
+        replication_factor: Of collections whose makers name none.
         statuses: What `Get` says of a collection next, before it says "green".
     """
 
@@ -41,9 +42,11 @@ class Shim:
         self.key: str | None = None
         self.failing: dict[str, grpc.StatusCode] = {}
         self.statuses: list[int] = []
+        self.replication_factor = 1
         self.engine = QdrantClient(":memory:")
         self.indexes: dict[str, dict[str, int]] = {}  # collection → key → type
         self.strict: dict[str, Any] = {}
+        self.replicas: dict[str, int] = {}
         self.lock = threading.Lock()
         self._server: grpc.Server | None = None
 
@@ -71,6 +74,11 @@ class Shim:
             self._server.stop(None).wait()
             self._threads.shutdown()
             self._server = None
+
+    def resolved(self, name: str) -> str:
+        """The collection behind a name, which may be an alias."""
+        aliases = {a.alias_name: a.collection_name for a in self.engine.get_aliases().aliases}
+        return aliases.get(name, name)
 
     def methods(self) -> list[str]:
         return [method for method, _ in self.asked]
@@ -141,10 +149,14 @@ class _Collections(pb.CollectionsServicer):  # type: ignore[misc]
         name = request.collection_name
         metadata = GrpcToRest.convert_payload(request.metadata)
         self._engine.create_collection(
-            name, GrpcToRest.convert_vectors_config(request.vectors_config), metadata=metadata
+            name,
+            GrpcToRest.convert_vectors_config(request.vectors_config),
+            metadata=metadata,
         )
-        self._shim.indexes[name] = {}
-        self._shim.strict[name] = request.strict_mode_config
+        shim = self._shim
+        shim.replicas[name] = request.replication_factor or shim.replication_factor
+        shim.indexes[name] = {}
+        shim.strict[name] = request.strict_mode_config
         return pb.CollectionOperationResponse(result=True)
 
     def Update(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
@@ -159,6 +171,8 @@ class _Collections(pb.CollectionsServicer):  # type: ignore[misc]
         )
         for key, kind in self._shim.indexes.get(request.collection_name, {}).items():
             info.payload_schema[key].data_type = kind
+        name = self._shim.resolved(request.collection_name)
+        info.config.params.replication_factor = self._shim.replicas[name]
         if self._shim.statuses:
             info.status = self._shim.statuses.pop(0)
         return pb.GetCollectionInfoResponse(result=info)
@@ -256,7 +270,7 @@ class _Points(pb.PointsServicer):  # type: ignore[misc]
 
     def _check_strict(self, request: Any, context: grpc.ServicerContext) -> None:
         """Refuse what a server in strict mode refuses, in its words."""
-        name = self._resolved(request.collection_name)
+        name = self._shim.resolved(request.collection_name)
         strict = self._shim.strict[name]
         if request.limit > strict.max_query_limit:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Limit exceeded {request.limit} > max")
@@ -266,10 +280,6 @@ class _Points(pb.PointsServicer):  # type: ignore[misc]
                     context.abort(
                         grpc.StatusCode.INVALID_ARGUMENT, f"Index required but not found for {key}"
                     )
-
-    def _resolved(self, name: str) -> str:
-        aliases = {a.alias_name: a.collection_name for a in self._engine.get_aliases().aliases}
-        return aliases.get(name, name)
 
 
 def _done() -> Any:

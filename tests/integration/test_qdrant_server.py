@@ -251,6 +251,10 @@ def test_a_resumed_build_indexes_attributes_that_came_meanwhile(shim: Shim) -> N
 def test_a_replica_that_is_not_whole_keeps_the_gallery_out_of_service(shim: Shim) -> None:
     with pytest.raises(GalleryError, match="whole on 1 nodes, not on 2"):
         build(at(shim, replication_factor=2))
+    shim.replication_factor = 2  # the server's own default holds where nothing is set
+    with pytest.raises(GalleryError, match="whole on 1 nodes, not on 2"):
+        build(at(shim, alias="another"))
+    assert not shim.requests("Create")[1].HasField("replication_factor")
     assert "UpdateAliases" not in shim.methods()
     with pytest.raises(ValidationError, match="at most 2"):
         at(shim, replication_factor=2, write_consistency_factor=3)
