@@ -143,6 +143,8 @@ def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
     """A sentence, or None if a worker is to be started."""
     if settings.worker.urls:
         return f"CIR_API__WORKER__URLS names {', '.join(settings.worker.urls)}"
+    if settings.external_judge.url is not None:
+        return f"CIR_API__EXTERNAL_JUDGE__URL names {settings.external_judge.url}"
     if unwanted:
         return "--no-worker was given"
     if load_preset(settings.preset).judge is None and not _names_judge(os.environ):

@@ -19,6 +19,8 @@ JudgeError
 ├── JudgeOverloaded         every worker has enough to do
 ├── JudgeFailed             the judge failed, or what it answered makes no sense
 ├── JudgeDeadline           the worker ran out of time
+├── JudgeUntrusted          an external judge tells nothing apart
+├── JudgeComposesNothing    it gives scores, no intents
 └── CandidatesFailed        some pictures could not be judged
 """
 
@@ -123,3 +125,13 @@ class CandidatesFailed(JudgeError):
     """Some pictures could not be judged; the others are."""
 
     reason = "candidates_failed"
+
+
+class JudgeUntrusted(JudgeError):
+    """An external judge failed its self-test: its scores would be noise."""
+
+    reason = "judge_untrusted"
+
+
+class JudgeComposesNothing(JudgeError):
+    """This judge gives scores only; intents come from elsewhere."""

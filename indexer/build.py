@@ -235,12 +235,10 @@ def _embed(
     """Embeddings of a batch, (B, D): computed, or copied where an earlier build has them."""
     inputs = [prepared.model_input for prepared in batch if prepared.model_input is not None]
     computed = iter(encoder.encode_preprocessed(inputs))
+    stored = iter(writer.embeddings_of([p.known for p in batch if p.known is not None]))
     report.embedded += len(inputs)
     report.reused += len(batch) - len(inputs)
-    rows = [
-        writer.embedding_of(prepared.known) if prepared.known is not None else next(computed)
-        for prepared in batch
-    ]
+    rows = [next(computed if prepared.known is None else stored) for prepared in batch]
     return np.stack(rows) if rows else np.zeros((0, encoder.embedding_dim), np.float32)
 
 

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from models.contracts.gallery import ALIAS
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -80,8 +83,26 @@ class QdrantSettings(BaseModel):
         Path("data/qdrant"), description="folder of the embedded engine; one process at a time"
     )
     url: str | None = Field(None, description="a Qdrant server, e.g. `http://qdrant:6333`")
+    grpc_port: int = Field(6334, ge=1, le=65535, description="the server's port for gRPC")
     api_key: SecretStr | None = Field(None, description="the server's key")
     timeout_s: int = Field(10, ge=1, description="longest wait for one answer of the server")
+    alias: str = Field(
+        ALIAS,
+        pattern=r"^[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*$",  # `__` ends it in the names of collections
+        max_length=64,
+        description="what the gallery is called in Qdrant; two galleries on one server need two",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+                raise ValueError(
+                    f"{url!r} is no address of a Qdrant server, like `http://qdrant:6333`"
+                )
+        return url
 
 
 def check_no_unknown(environ: Mapping[str, str], prefix: str, known: type[BaseModel]) -> None:

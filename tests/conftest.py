@@ -1,10 +1,15 @@
 """Shared fixtures: a rendered catalogue, the shipped encoder, a built gallery, a running API.
 
-All real: the only doubles in this suite are fakes of our own ports (`tests/fakes.py`).
+All real: the doubles in this suite are fakes of our own ports (`tests/fakes.py`) and endpoints that
+speak somebody's protocol (`stub_worker.py`, `qdrant_shim.py`). With `QDRANT_URL` (and
+`QDRANT_GRPC_PORT`, `QDRANT_API_KEY`) the same tests run against that server, under aliases of their
+own; without, against the embedded engine.
 """
 
 import os
+import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +23,16 @@ from app.api.settings import ApiSettings
 from indexer.build import BuildReport, build_gallery
 from indexer.demo.catalogue import write_catalogue
 from indexer.reader import read_manifest
-from indexer.settings import IndexerSettings
+from indexer.settings import GallerySettings, IndexerSettings
 from indexer.writer import GalleryWriter
 from models.encoder import ImageTextEncoder
 from models.presets import load_preset
+from models.qdrant import connect
 from models.settings import EncoderSettings, QdrantSettings
 
 CATALOGUE_IMAGES = 360
+
+_ALIASES = f"test-{uuid.uuid4().hex[:8]}"  # of this session
 
 # the same examples in every run, and no timing: machines that run tests are busy
 settings.register_profile("suite", derandomize=True, deadline=None)
@@ -56,29 +64,62 @@ def encoder() -> ImageTextEncoder:
 class BuiltGallery:
     """Where a gallery was built, and what the build said."""
 
-    qdrant: Path
+    qdrant: GallerySettings
     image_store: Path
     report: BuildReport
+
+    def for_reader(self, root: Path) -> QdrantSettings:
+        """For one more reader: a server has many, an embedded folder one, who gets a copy."""
+        if self.qdrant.url is not None:
+            return self.qdrant
+        copy = root / "qdrant"
+        shutil.copytree(self.qdrant.path, copy, ignore=shutil.ignore_patterns(".lock"))
+        return self.qdrant.model_copy(update={"path": copy})
+
+
+def qdrant_settings(root: Path) -> GallerySettings:
+    """A place for one test's gallery: on the server of `QDRANT_URL`, or else embedded in `root`."""
+    if "QDRANT_URL" not in os.environ:
+        return GallerySettings(path=root / "qdrant")
+    return GallerySettings(
+        url=os.environ["QDRANT_URL"],
+        grpc_port=int(os.environ.get("QDRANT_GRPC_PORT", "6334")),
+        api_key=os.environ.get("QDRANT_API_KEY"),  # type: ignore[arg-type]
+        alias=f"{_ALIASES}-{uuid.uuid4().hex[:12]}",  # tests side by side on one server
+        swap_grace_s=0.1,
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_server() -> Iterator[None]:
+    """Leave nothing of this session on the server."""
+    yield
+    if "QDRANT_URL" in os.environ:
+        server = connect(qdrant_settings(Path()))
+        for collection in server.get_collections().collections:
+            if collection.name.startswith(f"{_ALIASES}-"):
+                server.delete_collection(collection.name)
+        server.close()
 
 
 @pytest.fixture(scope="session")
 def built_gallery(
     catalogue: Path, encoder: ImageTextEncoder, tmp_path_factory: pytest.TempPathFactory
 ) -> BuiltGallery:
-    """The catalogue, embedded and in service in an embedded Qdrant."""
+    """The catalogue, embedded and in service in Qdrant."""
     root = tmp_path_factory.mktemp("gallery")
     build_settings = indexer_settings(root)
     writer = GalleryWriter(build_settings.qdrant)
     report = build_gallery(read_manifest(catalogue), encoder, writer, build_settings)
     writer.close()
-    return BuiltGallery(build_settings.qdrant.path, build_settings.image_store, report)
+    return BuiltGallery(build_settings.qdrant, build_settings.image_store, report)
 
 
 @pytest.fixture(scope="session")
 def client(built_gallery: BuiltGallery) -> Iterator[TestClient]:
     """The API on the built gallery, ready."""
     api_settings = ApiSettings(
-        qdrant=QdrantSettings(path=built_gallery.qdrant),
+        qdrant=built_gallery.qdrant,
         image_store=built_gallery.image_store,
         timeout_ms=20_000,  # machines that run tests are busy
         max_upload_bytes=2_000_000,
@@ -92,11 +133,19 @@ def client(built_gallery: BuiltGallery) -> Iterator[TestClient]:
 def indexer_settings(root: Path, **changes: object) -> IndexerSettings:
     """Settings of a build that keeps everything below `root`."""
     values: dict[str, object] = {
-        "qdrant": QdrantSettings(path=root / "qdrant"),
+        "qdrant": qdrant_settings(root),
         "image_store": root / "images",
         "encoder": EncoderSettings(batch_size=32),
     }
     return IndexerSettings(**(values | changes))  # type: ignore[arg-type]
+
+
+def environment_of(qdrant: GallerySettings) -> dict[str, str]:
+    """The variables that give a build in another process these settings."""
+    values = qdrant.model_dump(exclude_defaults=True)
+    if qdrant.api_key is not None:
+        values["api_key"] = qdrant.api_key.get_secret_value()
+    return {f"CIR_INDEXER__QDRANT__{name.upper()}": str(value) for name, value in values.items()}
 
 
 def wait_until_ready(client: TestClient, timeout_s: float = 60) -> None:

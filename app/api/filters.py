@@ -11,7 +11,7 @@ from qdrant_client import models
 
 from app.api.schemas import Condition, Filter, NumberRange
 from app.errors import InvalidFilter
-from models.contracts.gallery import Facet
+from models.contracts.gallery import Facet, attribute_key
 
 _EXPECTED = {"keyword": "text", "number": "a number or a range", "flag": "true or false"}
 
@@ -38,7 +38,7 @@ def _condition(name: str, wanted: Condition, facets: Mapping[str, Facet]) -> mod
     if name not in facets:
         known = ", ".join(facets) or "none"
         raise InvalidFilter(f"the gallery has no attribute `{name}`; there are: {known}")
-    kind, key = facets[name].kind, f"attributes.{name}"
+    kind, key = facets[name].kind, attribute_key(name)
     if isinstance(wanted, NumberRange):
         if kind != "number":
             raise InvalidFilter(f"`{name}` holds no numbers, so it cannot be filtered by a range")

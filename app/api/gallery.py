@@ -7,7 +7,6 @@ plain Python and not made for threads, so it gets one; a server gets a few.
 import asyncio
 import threading
 import uuid
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -15,7 +14,6 @@ from typing import TypeVar
 import numpy as np
 from pydantic import ValidationError
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ApiException
 
 from app.api.filters import qdrant_filter
 from app.api.ports import Candidate, Embedding
@@ -29,12 +27,12 @@ from app.errors import (
     UnknownImage,
 )
 from models.contracts.gallery import (
-    ALIAS,
     VECTOR_NAME,
     GalleryImage,
     GallerySpec,
     point_id_for,
 )
+from models.qdrant import FolderLocked, QdrantUnavailable, connect, explained
 from models.settings import QdrantSettings
 
 T = TypeVar("T")
@@ -63,7 +61,7 @@ class QdrantGallery:
     def _client(self) -> QdrantClient:
         with self._connecting:
             if self._connected is None:
-                self._connected = _connect(self._settings)
+                self._connected = connect(self._settings)
             return self._connected
 
     async def spec(self) -> GallerySpec:
@@ -72,7 +70,9 @@ class QdrantGallery:
 
     async def count(self) -> int:
         """How many images it holds; see the port."""
-        return await self._call(lambda: int(self._client.count(ALIAS, exact=True).count))
+        return await self._call(
+            lambda: int(self._client.count(self._settings.alias, exact=True).count)
+        )
 
     async def retrieve(
         self,
@@ -98,16 +98,22 @@ class QdrantGallery:
         return await self._call(lambda: self._page(limit, offset, filters))
 
     async def _call(self, work: Callable[[], T]) -> T:
+        def explaining() -> T:
+            with explained(self._settings):
+                return work()
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except (OSError, ApiException) as error:
-            raise GalleryUnavailable(f"Qdrant does not answer: {error}") from error
+            return await asyncio.get_running_loop().run_in_executor(self._threads, explaining)
+        except FolderLocked as error:
+            raise GalleryLocked(str(error)) from error
+        except QdrantUnavailable as error:
+            raise GalleryUnavailable(str(error)) from error
 
     def _spec(self) -> GallerySpec:
         aliases = self._client.get_aliases().aliases
-        if all(alias.alias_name != ALIAS for alias in aliases):
+        if all(alias.alias_name != self._settings.alias for alias in aliases):
             raise NoGallery("there is no gallery yet; build one with `python -m indexer build`")
-        metadata = self._client.get_collection(ALIAS).config.metadata
+        metadata = self._client.get_collection(self._settings.alias).config.metadata
         try:
             return GallerySpec.model_validate(metadata)
         except ValidationError as error:
@@ -129,7 +135,7 @@ class QdrantGallery:
                 must=[self._only(among), *([conditions] if conditions else [])]
             )
         found = self._client.query_points(
-            ALIAS,
+            self._settings.alias,
             query=query_embedding.tolist(),
             using=VECTOR_NAME,
             limit=limit + 1,  # one may be the reference, see below
@@ -144,7 +150,9 @@ class QdrantGallery:
         return [c for c in candidates if c.image.content_hash != exclude_content_hash][:limit]
 
     def _get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
-        points = self._client.retrieve(ALIAS, [point_id_for(image_id)], with_vectors=True)
+        points = self._client.retrieve(
+            self._settings.alias, [point_id_for(image_id)], with_vectors=True
+        )
         if not points or not isinstance(points[0].vector, dict):
             raise UnknownImage(f"the gallery has no image with the id {image_id!r}")
         embedding = np.asarray(points[0].vector[VECTOR_NAME], dtype=np.float32)
@@ -158,7 +166,7 @@ class QdrantGallery:
         except ValueError:
             raise InvalidRequest(f"offset {offset!r} is not a page's next_offset") from None
         points, following = self._client.scroll(
-            ALIAS, scroll_filter=self._filter(filters), limit=limit, offset=start
+            self._settings.alias, scroll_filter=self._filter(filters), limit=limit, offset=start
         )
         images = [GalleryImage.model_validate(point.payload) for point in points]
         return images, None if following is None else str(following)
@@ -168,7 +176,7 @@ class QdrantGallery:
         it seems.
         """
         by_point = {point_id_for(image_id): image_id for image_id in image_ids}
-        there = self._client.retrieve(ALIAS, list(by_point), with_payload=False)
+        there = self._client.retrieve(self._settings.alias, list(by_point), with_payload=False)
         missing = [by_point[p] for p in by_point.keys() - {str(point.id) for point in there}]
         if missing:
             raise InvalidFilter(
@@ -179,19 +187,3 @@ class QdrantGallery:
 
     def _filter(self, filters: Filter | None) -> models.Filter | None:
         return qdrant_filter(filters, self._spec().facets) if filters else None
-
-
-def _connect(settings: QdrantSettings) -> QdrantClient:
-    if settings.url is not None:
-        key = settings.api_key.get_secret_value() if settings.api_key else None
-        return QdrantClient(
-            url=settings.url, api_key=key, timeout=settings.timeout_s, check_compatibility=False
-        )
-    warnings.filterwarnings("ignore", message="Local mode is not recommended")
-    try:
-        return QdrantClient(path=str(settings.path))
-    except RuntimeError as error:
-        raise GalleryLocked(
-            f"another process is using the embedded gallery in {settings.path}; stop it, or run a "
-            "Qdrant server and set CIR_API__QDRANT__URL"
-        ) from error

@@ -10,22 +10,19 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import httpx
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from app import problems, request_context, startup
 from app.api.gallery import QdrantGallery
-from app.api.judge_client import HttpJudge
 from app.api.query_embedder import ClipQueryEmbedder
 from app.api.reference_copies import StoredReferenceCopies
-from app.api.rerank import SecondStage
 from app.api.routes import router
 from app.api.search import SearchLimits, SearchService
 from app.api.search_routes import router as search_router
+from app.api.second_stage import second_stage
 from app.api.settings import ApiSettings
-from app.api.worker_pool import WorkerPool
 from app.errors import GalleryUnavailable
 from app.observability import configure_logging
 from models.encoder import ImageTextEncoder
@@ -97,9 +94,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_.callback(gallery.close)
         open_.callback(embedder.close)
         await _refuse_other_encoder(gallery, embedder)
-        second = None
-        if settings.worker.urls:
-            second = await open_.enter_async_context(_second_stage(settings, preset))
+        second = await open_.enter_async_context(
+            second_stage(settings, preset, app.state.image_store)
+        )
         app.state.search = SearchService(
             embedder,
             gallery,
@@ -109,26 +106,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         open_.callback(asyncio.create_task(_open_gallery(gallery, embedder)).cancel)
         yield
-
-
-@asynccontextmanager
-async def _second_stage(settings: ApiSettings, preset: Preset) -> AsyncIterator[SecondStage]:
-    """The judge behind one HTTP client, and somebody who looks after its workers."""
-    # how long an answer may take is the search's business, see `rerank`
-    timeout = httpx.Timeout(None, connect=settings.worker.connect_timeout_s)
-    unlimited = httpx.Limits(max_connections=None)  # the door is at the search
-    async with httpx.AsyncClient(timeout=timeout, limits=unlimited, trust_env=False) as http:
-        pool = WorkerPool(http, settings.worker)
-        watching = asyncio.create_task(pool.watch())
-        try:
-            yield SecondStage(
-                HttpJudge(http, pool),
-                preset.second_stage.judge_composes,
-                settings.compose_timeout_ms,
-                settings.answer_reserve_ms,
-            )
-        finally:
-            watching.cancel()
 
 
 def _limits(settings: ApiSettings, preset: Preset) -> SearchLimits:

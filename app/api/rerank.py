@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from app.api.ports import Candidate, Judge, JudgeQuery
-from app.errors import JudgeDeadline, JudgeError
+from app.errors import JudgeComposesNothing, JudgeDeadline, JudgeError
 from models.contracts.intent import ComposedIntent
 
 DEADLINE = JudgeDeadline.reason
@@ -78,6 +78,8 @@ class SecondStage:
         except (TimeoutError, JudgeDeadline):
             # the share of this step is spent, not the search's time, so no word for that
             _log.info("no intent by the judge within %.0f ms", share_s * 1000)
+        except JudgeComposesNothing as error:
+            _log.info("no intent by the judge: %s", error)
         except JudgeError as error:
             _log.warning("no intent by the judge: %s", error)
             judging.note(error.reason)

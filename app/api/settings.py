@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.api.scoring_protocol import ScoringFormat
 from models.composition.vector import CompositionMode, CompositionWeights
+from models.contracts.gallery import MAX_QUERY_LIMIT
 from models.contracts.rerank import MAX_CANDIDATES
 from models.presets import Preset, load_preset, overridden
 from models.settings import EncoderSettings, QdrantSettings
@@ -33,6 +35,43 @@ class WorkerSettings(BaseModel):
         return tuple(dict.fromkeys(url.rstrip("/") for url in urls))
 
 
+class ExternalJudgeSettings(BaseModel):
+    """A reranker that speaks vLLM's `/v1/rerank` or `/v1/score`, instead of workers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = Field(None, description="its address, like `http://vllm:8000`")
+    model: str = Field("", description="the name it serves the model under")
+    format: ScoringFormat = Field(
+        "rerank", description="`score` sends no pictures back, where the engine has it"
+    )
+    api_key: SecretStr | None = Field(None, description="sent as a bearer token")
+    chunk_size: int = Field(8, ge=1, le=256, description="candidates per request")
+    max_concurrent_requests: int = Field(16, ge=1, description="requests at once, of all searches")
+    connect_timeout_s: float = Field(0.5, gt=0, description="longest wait for a connection")
+    self_test_timeout_s: float = Field(60, gt=0, description="longest wait for its self-test")
+    retry_after_s: float = Field(
+        1, gt=0, description="one that failed is tested again after this, then twice as long, …"
+    )
+    max_retry_after_s: float = Field(60, gt=0, description="… but never longer than this")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} is no address of a reranker, like `http://vllm:8000`")
+        return url and url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _names_its_model(self) -> "ExternalJudgeSettings":
+        if self.url is not None and not self.model:
+            raise ValueError(
+                "an external judge needs `model`, the name the engine serves it under, like "
+                "`Qwen/Qwen3-VL-Reranker-2B`"
+            )
+        return self
+
+
 class ApiSettings(BaseSettings):
     """Everything that can be set; frozen, built once in the composition root."""
 
@@ -54,6 +93,7 @@ class ApiSettings(BaseSettings):
     qdrant: QdrantSettings = QdrantSettings()
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
     worker: WorkerSettings = WorkerSettings()
+    external_judge: ExternalJudgeSettings = ExternalJudgeSettings()
     judge_composes: bool | None = Field(
         None, description="whether the judge is asked for intents; default: as the preset says"
     )
@@ -87,10 +127,20 @@ class ApiSettings(BaseSettings):
     max_upload_bytes: int = Field(10_000_000, ge=1, description="largest reference image")
     max_pixels: int = Field(50_000_000, ge=1, description="largest reference image, width × height")
     max_top_k: int = Field(100, ge=1, description="most results per search")
-    max_retrieval_depth: int = Field(1000, ge=1, description="most candidates per search")
+    max_retrieval_depth: int = Field(
+        1000, ge=1, lt=MAX_QUERY_LIMIT, description="most candidates per search"
+    )
     timeout_ms: int = Field(2000, ge=1, description="deadline of a search that names none")
     max_concurrent_searches: int = Field(32, ge=1, description="beyond this: 429, Retry-After")
     log_level: str = Field("info", description="debug, info, warning or error")
+
+    @model_validator(mode="after")
+    def _has_one_judge(self) -> "ApiSettings":
+        if self.worker.urls and self.external_judge.url is not None:
+            raise ValueError(
+                "CIR_API__WORKER__URLS and CIR_API__EXTERNAL_JUDGE__URL name two judges; keep one"
+            )
+        return self
 
     def effective_preset(self) -> Preset:
         """The preset with everything that is set otherwise.

@@ -1,16 +1,19 @@
 """What the indexer writes to Qdrant and the API reads: names, ids, payload, metadata."""
 
+import re
 import uuid
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ALIAS = "gallery"  # the only name the API reads; a build moves it when, and only when, it is whole
+ALIAS = "gallery"  # unless set otherwise: the only name the API reads; moved by a whole build
 VECTOR_NAME = "image"
 MAX_FACET_VALUES, MAX_FACET_VALUE_CHARS = 200, 40
+MAX_QUERY_LIMIT = 10_000  # most points one request may ask for; servers are told to refuse more
 
 AttributeValue = str | bool | int | float | list[str]
 
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
 _NAMESPACE = uuid.UUID("6d0a3f4e-6f0b-5d0c-9b3e-0a5c1d2e3f40")
 
 
@@ -88,6 +91,16 @@ def point_id_for(image_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, image_id))
 
 
-def collection_name(encoder_fingerprint: str, generation: int) -> str:
+def collection_prefix(alias: str, encoder_fingerprint: str = "") -> str:
+    """What the names of an alias's collections begin with: all of them, or one encoder's."""
+    return f"{alias}__{encoder_fingerprint}__" if encoder_fingerprint else f"{alias}__"
+
+
+def collection_name(alias: str, encoder_fingerprint: str, generation: int) -> str:
     """Collections name the encoder that filled them, and count the builds."""
-    return f"{ALIAS}__{encoder_fingerprint}__{generation:04d}"
+    return f"{collection_prefix(alias, encoder_fingerprint)}{generation:04d}"
+
+
+def attribute_key(name: str) -> str:
+    """Where an attribute is in the payload, as a JSON path: names that are no words are quoted."""
+    return f"attributes.{name}" if _WORD.fullmatch(name) else f'attributes."{name}"'

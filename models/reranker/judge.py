@@ -17,13 +17,13 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from models.contracts.intent import ComposedIntent
+from models.probes import PROBES
 from models.reranker import prompt
 from models.reranker.families import family_of
 from models.reranker.family import PreparedImage, VisualFeatures
 from models.reranker.loading import LoadedJudge, load_judge
-from models.reranker.probes import PROBES
-from models.reranker.self_test import check_answer_shares, check_scores
 from models.reranker.templates import Template
+from models.self_test import check_answer_shares, check_scores
 from models.settings import JudgeSettings
 
 _MAX_ANSWER_TOKENS = 160

@@ -28,6 +28,7 @@ def foreign_adapter(tmp_path: Path) -> Path:
 @pytest.fixture
 def copied_gallery(built_gallery: BuiltGallery, tmp_path: Path) -> Path:
     """The built gallery's folder, copied: the embedded engine has one user."""
-    copy = tmp_path / "copied"
-    shutil.copytree(built_gallery.qdrant, copy, ignore=shutil.ignore_patterns(".lock"))
-    return copy
+    settings = built_gallery.for_reader(tmp_path)
+    if settings.url is not None:
+        pytest.skip("about a folder, and the gallery is on a server")
+    return settings.path

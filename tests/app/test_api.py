@@ -17,8 +17,9 @@ from PIL import Image
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from app.errors import GalleryUnavailable
+from indexer.settings import GallerySettings
 from indexer.writer import GalleryWriter
-from models.settings import EncoderSettings, QdrantSettings
+from models.settings import EncoderSettings
 from tests.conftest import CATALOGUE_IMAGES, BuiltGallery, wait_until_ready
 from tests.models.test_encoder import tiny_model
 from tests.models.test_images import png_claiming
@@ -360,14 +361,9 @@ def test_a_gallery_of_another_encoder_ends_the_start(
     built_gallery: BuiltGallery, tmp_path: Path, client: TestClient
 ) -> None:
     """Searched never; `client` holds the folder, so a copy is opened."""
-    import shutil
-
-    shutil.copytree(
-        built_gallery.qdrant, tmp_path / "qdrant", ignore=shutil.ignore_patterns(".lock")
-    )
     settings = ApiSettings(
         encoder=tiny_model(tmp_path / "tiny"),
-        qdrant=QdrantSettings(path=tmp_path / "qdrant"),
+        qdrant=built_gallery.for_reader(tmp_path),
         image_store=built_gallery.image_store,
     )
     both = r"built with encoder demo-\w+, but this service runs tiny-\w+; build it again, or set"
@@ -377,7 +373,7 @@ def test_a_gallery_of_another_encoder_ends_the_start(
 
 def test_without_a_gallery_it_waits_for_one(tmp_path: Path) -> None:
     """Locked by a build, it says so; freed and still empty, it says that."""
-    qdrant = QdrantSettings(path=tmp_path / "qdrant")
+    qdrant = GallerySettings(path=tmp_path / "qdrant")
     encoder = EncoderSettings(**tiny_model(tmp_path / "tiny").model_dump())
     holder = GalleryWriter(qdrant)
     settings = ApiSettings(encoder=encoder, qdrant=qdrant, image_store=tmp_path / "images")

@@ -65,10 +65,10 @@ def test_nothing_is_made_where_there_is_no_gallery(doctor, tmp_path: Path) -> No
 
 
 def test_a_locked_gallery_is_said_to_be_in_use(doctor, copied_gallery: Path) -> None:  # type: ignore[no-untyped-def]
+    from indexer.settings import GallerySettings
     from indexer.writer import GalleryWriter
-    from models.settings import QdrantSettings
 
-    holder = GalleryWriter(QdrantSettings(path=copied_gallery))
+    holder = GalleryWriter(GallerySettings(path=copied_gallery))
     try:
         code, findings = doctor(CIR_API__QDRANT__PATH=str(copied_gallery))
     finally:

@@ -1,7 +1,6 @@
 """`POST /search/stream` and the second stage end to end: real servers, real HTTP, a stub judge."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import pytest
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
-from models.settings import QdrantSettings
 from tests.app.stub_worker import (
     StubWorker,
     judge_all,
@@ -46,11 +44,10 @@ def running(
     built_gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """The API with a stub for a worker; on a copy, because another test holds the folder."""
-    qdrant = tmp_path_factory.mktemp("judged") / "qdrant"
-    shutil.copytree(built_gallery.qdrant, qdrant, ignore=shutil.ignore_patterns(".lock"))
+    qdrant = built_gallery.for_reader(tmp_path_factory.mktemp("judged"))
     with stub_worker() as (worker, worker_url):
         settings = ApiSettings(
-            qdrant=QdrantSettings(path=qdrant),
+            qdrant=qdrant,
             image_store=built_gallery.image_store,
             worker=WorkerSettings(urls=(worker_url,)),
             timeout_ms=20_000,

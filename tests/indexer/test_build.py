@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from qdrant_client import QdrantClient
 
 from indexer.build import build_gallery
 from indexer.cli import main
 from indexer.preparer import Skipped
 from indexer.reader import ImageRow, read_folder, read_manifest
-from indexer.settings import IndexerSettings
+from indexer.settings import GallerySettings, IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
-from models.contracts.gallery import ALIAS, GallerySpec
+from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
-from tests.conftest import BuiltGallery, indexer_settings
+from models.qdrant import connect
+from tests.conftest import BuiltGallery, environment_of, indexer_settings
 from tests.models.test_encoder import tiny_model
 
 
@@ -53,8 +53,8 @@ def build(rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSett
 
 
 def gallery_ids(settings: IndexerSettings) -> list[str]:
-    client = QdrantClient(path=str(settings.qdrant.path))
-    points, _ = client.scroll(ALIAS, limit=10_000)
+    client = connect(settings.qdrant)
+    points, _ = client.scroll(settings.qdrant.alias, limit=10_000)
     client.close()
     return sorted(point.payload["image_id"] for point in points if point.payload)
 
@@ -113,8 +113,8 @@ def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextE
     noise(5, (1000, 500)).save(folder / "phone.jpg", exif=exif)
     settings = indexer_settings(tmp_path)
     build(read_folder(folder), tiny, settings)
-    client = QdrantClient(path=str(settings.qdrant.path))
-    (point,), _ = client.scroll(ALIAS)
+    client = connect(settings.qdrant)
+    (point,), _ = client.scroll(settings.qdrant.alias)
     client.close()
     assert (point.payload["width"], point.payload["height"]) == (500, 1000)
     store = ImageStore(settings.image_store)
@@ -146,9 +146,9 @@ def test_changed_attributes_reach_the_gallery_without_embedding(
         ]
         report = build(rows, tiny, settings)
     assert report.embedded == 0
-    client = QdrantClient(path=str(settings.qdrant.path))
-    points, _ = client.scroll(ALIAS)
-    spec = GallerySpec.model_validate(client.get_collection(ALIAS).config.metadata)
+    client = connect(settings.qdrant)
+    points, _ = client.scroll(settings.qdrant.alias)
+    spec = GallerySpec.model_validate(client.get_collection(settings.qdrant.alias).config.metadata)
     client.close()
     assert {point.payload["attributes"]["colour"] for point in points} == {"blue"}
     assert spec.facets[0].values == ("blue",)
@@ -196,7 +196,7 @@ def test_a_second_process_on_the_embedded_folder_gets_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_all(tmp_path / "in", 2)
-    settings = indexer_settings(tmp_path)
+    settings = indexer_settings(tmp_path, qdrant=GallerySettings(path=tmp_path / "qdrant"))
     holder = GalleryWriter(settings.qdrant)
     monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(settings.qdrant.path))
     assert main(["build", "--images", str(tmp_path / "in")]) == 1
@@ -221,8 +221,9 @@ def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
 ) -> None:
     """SIGKILL the real command at several depths, each time into the unfinished build before it."""
     settings = indexer_settings(tmp_path)
-    environment = os.environ | {
-        "CIR_INDEXER__QDRANT__PATH": str(settings.qdrant.path),
+    environment = {
+        **os.environ,
+        **environment_of(settings.qdrant),
         "CIR_INDEXER__IMAGE_STORE": str(settings.image_store),
         "CIR_INDEXER__ENCODER__BATCH_SIZE": "16",
     }

@@ -17,7 +17,6 @@ from fastapi.testclient import TestClient
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
-from models.settings import QdrantSettings
 from tests.conftest import BuiltGallery, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
@@ -73,12 +72,8 @@ def two_stages(
     built_gallery: BuiltGallery, worker: Worker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestClient]:
     """The API with that worker, on a copy of the gallery (the embedded engine has one user)."""
-    import shutil
-
-    copy = tmp_path_factory.mktemp("second") / "qdrant"
-    shutil.copytree(built_gallery.qdrant, copy, ignore=shutil.ignore_patterns(".lock"))
     settings = ApiSettings(
-        qdrant=QdrantSettings(path=copy),
+        qdrant=built_gallery.for_reader(tmp_path_factory.mktemp("second")),
         image_store=built_gallery.image_store,
         worker=WorkerSettings(urls=(worker.url,)),
         timeout_ms=30_000,

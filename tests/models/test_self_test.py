@@ -2,6 +2,7 @@
 
 import copy
 import math
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,11 +13,11 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, set_seed
 
 from models.presets import load_preset
+from models.probes import PROBES
 from models.reranker.judge import Judge
 from models.reranker.loading import LoadedJudge, load_judge
-from models.reranker.probes import PROBES
-from models.reranker.self_test import SelfTestFailed, check_answer_shares, check_scores
 from models.reranker.templates import CIR, INSTRUCT
+from models.self_test import SelfTestFailed, check_answer_shares, check_scores
 
 SETTINGS = load_preset("demo").judge
 RIGHT = [[0.9, 0.1, 0.2], [0.6, 0.4, 0.1]]
@@ -84,7 +85,7 @@ def test_asking_in_other_words_than_were_trained_fails(loaded: LoadedJudge, word
         Judge(SETTINGS, replace(loaded, wording=wording)).self_test()
 
 
-@pytest.mark.parametrize("scores", [RIGHT, [[1.0, 0.0]], [[0.5, 0.5], [0.5, 0.51]]])
+@pytest.mark.parametrize("scores", [RIGHT, [[1.0, 0.0]], [[0.5, 0.5], [0.5, 0.53]]])
 def test_scores_that_differ_pass(scores: list[list[float]]) -> None:
     check_scores(scores)
 
@@ -117,3 +118,22 @@ def test_pictures_of_a_probe_are_all_different() -> None:
     for probe in PROBES:
         assert len({shape.draw().tobytes() for shape in probe.candidates}) == 4
         assert probe.candidates[0] != probe.reference
+
+
+def test_scores_that_hover_around_one_value_are_refused() -> None:
+    noise = random.Random(1)
+    scores = [[0.5 + noise.uniform(-0.009, 0.009) for _ in range(4)] for _ in range(3)]
+    with pytest.raises(SelfTestFailed, match=r"obviously different pictures the same score \(0\.5"):
+        check_scores(scores)
+
+
+def test_the_same_scores_in_every_row_are_no_difference_between_rows() -> None:
+    """A judge that answers by the text alone varies from row to row, never within one."""
+    with pytest.raises(SelfTestFailed, match="the same score"):
+        check_scores([[0.9, 0.9], [0.1, 0.1]])
+
+
+@pytest.mark.parametrize("scores", [[], [[]], [[0.7]]])
+def test_nothing_to_compare_proves_nothing(scores: list[list[float]]) -> None:
+    with pytest.raises(SelfTestFailed):
+        check_scores(scores)

@@ -1,6 +1,5 @@
 """A running API over HTTP, coarse stage only, on a copy of the built gallery."""
 
-import shutil
 import time
 from collections.abc import Iterator
 
@@ -9,7 +8,6 @@ import pytest
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings
-from models.settings import QdrantSettings
 from tests.app.stub_worker import serving
 from tests.conftest import BuiltGallery
 
@@ -17,10 +15,10 @@ from tests.conftest import BuiltGallery
 @pytest.fixture(scope="session")
 def api(built_gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its address."""
-    copy = tmp_path_factory.mktemp("measured") / "qdrant"  # the embedded engine has one user
-    shutil.copytree(built_gallery.qdrant, copy, ignore=shutil.ignore_patterns(".lock"))
     settings = ApiSettings(
-        qdrant=QdrantSettings(path=copy), image_store=built_gallery.image_store, timeout_ms=20_000
+        qdrant=built_gallery.for_reader(tmp_path_factory.mktemp("measured")),
+        image_store=built_gallery.image_store,
+        timeout_ms=20_000,
     )
     with serving(create_app(settings)) as address:
         wait_until_serving(address)

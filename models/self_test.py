@@ -23,7 +23,7 @@ adapter trained on a base that judges already; for adapters, `loading` compares 
 import math
 from collections.abc import Sequence
 
-MIN_LOGIT_SPREAD = 0.01  # of any one probe: far above rounding, far below the least of a judge
+MIN_LOGIT_SPREAD = 0.1  # of any one probe: far above noise, far below the least of a judge
 MIN_ANSWER_SHARE = 0.1  # on average: random weights give two words of V their 2 / V
 
 _LEAST_CHANCE = 1e-7  # float32 scores of a sure judge are 0 and 1 exactly
@@ -49,12 +49,13 @@ def check_scores(scores: Sequence[Sequence[float]]) -> None:
             f"the judge gives scores that are none, such as {wrong[0]}; its weights or its "
             "precision are broken"
         )
-    spread = max(_spread(probe) for probe in scores)
+    spread = max((_spread(probe) for probe in scores if probe), default=0.0)
     if spread < MIN_LOGIT_SPREAD:
+        middle = sum(map(sum, scores)) / max(1, sum(map(len, scores)))
         raise SelfTestFailed(
-            f"the judge gives pictures as different as can be the same score, {scores[0][0]:.3f}: "
-            f"their logits differ by {spread:.1g}, and should by {MIN_LOGIT_SPREAD} at least; "
-            "either pictures do not reach its language model, or its head is not loaded"
+            f"the judge gives obviously different pictures the same score ({middle:.3f}): "
+            f"their logits differ by {spread:.1g}, and should by {MIN_LOGIT_SPREAD} at least; it "
+            "does not see them, has no head, or is asked in a format it was not made for"
         )
 
 

@@ -1,0 +1,195 @@
+"""The `Judge` port on somebody else's reranker: vLLM, or what speaks its `/v1/rerank`.
+
+Candidates go out in chunks, several at a time, so that a deadline keeps what came before it. Such
+an engine can be set up wrongly without any error, its scores then say nothing; so it is asked for
+nothing until it has told plain shapes apart, and again after anything went wrong. It composes no
+intents.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+
+import httpx
+
+from app.api.ports import JudgeQuery, RerankScore
+from app.api.scoring_client import ScoringClient
+from app.api.settings import ExternalJudgeSettings
+from app.errors import (
+    CandidatesFailed,
+    JudgeComposesNothing,
+    JudgeError,
+    JudgeFailed,
+    JudgeOverloaded,
+    JudgeUnavailable,
+    JudgeUntrusted,
+)
+from models.contracts.gallery import GalleryImage
+from models.contracts.intent import ComposedIntent
+from models.image_store import ImageStore
+from models.images import to_jpeg
+from models.probes import PROBES, Probe
+from models.self_test import SelfTestFailed, check_scores
+
+_log = logging.getLogger(__name__)
+
+_PROBE_PX = 256
+
+
+class ExternalJudge:
+    """Judges on one external engine, while that engine passes its self-test."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, settings: ExternalJudgeSettings, store: ImageStore
+    ) -> None:
+        """Put together; `watch` must run beside it.
+
+        Args:
+            http: Carries the requests.
+            settings: Where the engine is and how it is asked; its `url` is set.
+            store: Where the candidates' copies are.
+        """
+        self._client, self._settings, self._store = ScoringClient(http, settings), settings, store
+        self._requests = asyncio.Semaphore(settings.max_concurrent_requests)
+        self._out: JudgeError | None = JudgeUnavailable("the external judge was not tested yet")
+        self._to_test = asyncio.Event()
+        self._to_test.set()
+        self._version: str | None = None
+
+    @property
+    def version(self) -> str | None:
+        """The model's name, once it passed its self-test; see the port."""
+        return self._version
+
+    async def compose(
+        self,
+        query: JudgeQuery,  # noqa: ARG002
+        timeout_s: float,  # noqa: ARG002
+    ) -> ComposedIntent:
+        """Never; see the port."""
+        raise JudgeComposesNothing("an external judge gives scores only")
+
+    async def rerank(
+        self,
+        query: JudgeQuery,
+        target: str | None,
+        candidates: Sequence[GalleryImage],
+        timeout_s: float,  # noqa: ARG002
+    ) -> AsyncGenerator[list[RerankScore], None]:
+        """Scores chunk by chunk, as they come; see the port."""
+        size = self._settings.chunk_size
+        wish = query.modification_text + (f" (wanted: {target})" if target else "")
+        chunks = [
+            asyncio.create_task(
+                self._judge(query.reference_jpeg, wish, candidates[start : start + size])
+            )
+            for start in range(0, len(candidates), size)
+        ]
+        judged, failure = 0, None
+        try:
+            for chunk in asyncio.as_completed(chunks):
+                try:
+                    scores = await chunk
+                except JudgeError as error:
+                    failure = _worse(failure, error)
+                    continue
+                judged += len(scores)
+                yield scores
+        finally:  # time was up, or the client left: nothing is left running
+            for task in chunks:
+                task.cancel()
+            await asyncio.gather(*chunks, return_exceptions=True)
+        if failure is not None:
+            raise failure
+        if judged < len(candidates):
+            raise CandidatesFailed(f"{len(candidates) - judged} candidates have no copy to judge")
+
+    async def watch(self) -> None:
+        """Test it at the start and whenever something went wrong; runs until cancelled."""
+        wait_s = self._settings.retry_after_s
+        while True:
+            await self._to_test.wait()
+            self._to_test.clear()
+            passes = await self._passes()
+            await asyncio.sleep(wait_s)
+            if passes:
+                wait_s = self._settings.retry_after_s
+            else:
+                self._to_test.set()
+                wait_s = min(2 * wait_s, self._settings.max_retry_after_s)
+
+    async def _passes(self) -> bool:
+        """Run the self-test and act on it: in service, or out of it with a reason."""
+        try:
+            async with asyncio.timeout(self._settings.self_test_timeout_s):
+                check_scores([await self._probed(probe) for probe in PROBES])
+        except SelfTestFailed as error:
+            self._leave_out(JudgeUntrusted(f"it failed its self-test: {error}"))
+        except TimeoutError:
+            self._leave_out(JudgeUnavailable("it did not finish its self-test in time"))
+        except JudgeOverloaded as error:
+            if self._out is None:
+                return False  # busy is not broken: used on, and tested again
+            self._leave_out(error)
+        except CandidatesFailed as error:  # not these pictures: any
+            self._leave_out(JudgeFailed(str(error)))
+        except JudgeError as error:
+            self._leave_out(error)
+        else:
+            if self._out is not None:
+                _log.info("external judge %s is in service", self._settings.model)
+            self._out, self._version = None, self._settings.model
+            return True
+        return False
+
+    def _leave_out(self, error: JudgeError) -> None:
+        if str(error) != str(self._out):  # say it once, not at every try
+            _log.error("external judge %s is left out: %s", self._settings.url, error)
+        self._out = error
+
+    async def _probed(self, probe: Probe) -> list[float]:
+        reference, *shown = await asyncio.to_thread(_drawn, probe)
+        wish = f"{probe.modification_text} (wanted: {probe.target})"
+        return await self._client.scores(reference, wish, shown)
+
+    async def _judge(
+        self, reference_jpeg: bytes, wish: str, chunk: Sequence[GalleryImage]
+    ) -> list[RerankScore]:
+        """The scores of one chunk; candidates without a copy are left out."""
+        async with self._requests:
+            if self._out is not None:
+                raise type(self._out)(str(self._out))
+            copies = await asyncio.to_thread(self._copies, chunk)
+            if not copies:
+                return []
+            try:
+                scores = await self._client.scores(reference_jpeg, wish, list(copies.values()))
+            except JudgeUnavailable as error:
+                self._leave_out(error)
+                self._to_test.set()
+                raise
+            except (JudgeFailed, asyncio.CancelledError):  # odd or slow: used on, but tested
+                self._to_test.set()
+                raise
+        return [RerankScore(name, score) for name, score in zip(copies, scores, strict=True)]
+
+    def _copies(self, chunk: Sequence[GalleryImage]) -> dict[str, bytes]:
+        """Image id → its stored copy, where there is one."""
+        copies = {}
+        for image in chunk:
+            try:
+                path = self._store.path_of(image.content_hash, "rerank")
+                copies[image.image_id] = path.read_bytes()
+            except OSError as error:
+                _log.warning("%s cannot be judged: %s", image.image_id, error)
+        return copies
+
+
+def _drawn(probe: Probe) -> list[bytes]:
+    """The reference and the candidates of a probe, as JPEGs."""
+    return [to_jpeg(shape.draw(), _PROBE_PX) for shape in (probe.reference, *probe.candidates)]
+
+
+def _worse(one: JudgeError | None, other: JudgeError) -> JudgeError:
+    """Which of two failures to report: pictures that were refused say least."""
+    return other if one is None or isinstance(one, CandidatesFailed) else one

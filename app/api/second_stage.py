@@ -1,0 +1,58 @@
+"""Which judge the second stage asks: our workers, an external reranker, or none."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+
+import httpx
+
+from app.api.external_judge import ExternalJudge
+from app.api.judge_client import HttpJudge
+from app.api.rerank import SecondStage
+from app.api.settings import ApiSettings
+from app.api.worker_pool import WorkerPool
+from models.image_store import ImageStore
+from models.presets import Preset
+
+
+@asynccontextmanager
+async def second_stage(
+    settings: ApiSettings, preset: Preset, store: ImageStore
+) -> AsyncIterator[SecondStage | None]:
+    """The second stage as it is set up, with somebody who looks after its judge; or None."""
+    if settings.worker.urls:
+        async with _http(settings.worker.connect_timeout_s) as http:
+            pool = WorkerPool(http, settings.worker)
+            async with _kept_up(pool.watch()):
+                yield SecondStage(
+                    HttpJudge(http, pool),
+                    preset.second_stage.judge_composes,
+                    settings.compose_timeout_ms,
+                    settings.answer_reserve_ms,
+                )
+    elif settings.external_judge.url is not None:
+        async with _http(settings.external_judge.connect_timeout_s) as http:
+            judge = ExternalJudge(http, settings.external_judge, store)
+            async with _kept_up(judge.watch()):
+                yield SecondStage(
+                    judge, composes=False, answer_reserve_ms=settings.answer_reserve_ms
+                )
+    else:
+        yield None
+
+
+def _http(connect_timeout_s: float) -> httpx.AsyncClient:
+    # how long an answer may take is the search's business, see `rerank`
+    timeout = httpx.Timeout(None, connect=connect_timeout_s)
+    unlimited = httpx.Limits(max_connections=None)  # the door is at the search
+    return httpx.AsyncClient(timeout=timeout, limits=unlimited, trust_env=False)
+
+
+@asynccontextmanager
+async def _kept_up(watching: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a task as long as the block."""
+    task = asyncio.create_task(watching)
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -1,0 +1,141 @@
+"""The way to Qdrant, for the indexer, which writes, and the API, which reads.
+
+Settings in, a connected client out; and what goes wrong on the way becomes one error with a
+sentence, whether gRPC, the client or the embedded engine said it. Knows nothing of galleries.
+
+A server is spoken to in gRPC only. Every call has a deadline (`timeout_s`); a server that went away
+is found again within seconds of its return, without a new client.
+"""
+
+import importlib.metadata
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from qdrant_client import QdrantClient
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.common.version_check import is_compatible
+from qdrant_client.http.exceptions import ApiException
+
+from models.settings import QdrantSettings
+
+_log = logging.getLogger(__name__)
+
+_OLDEST_SERVER = (1, 16)  # the first that keeps a collection's metadata, where the gallery is told
+_GRPC_OPTIONS = {
+    "grpc.enable_http_proxy": 0,  # the server is ours, also where a proxy leads to the world
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 2000,  # gRPC's own two minutes would outlive any restart
+    # a node that lost power says no goodbye: without pings its connection stays "up" for minutes
+    "grpc.keepalive_time_ms": 20_000,
+    "grpc.keepalive_timeout_ms": 5_000,
+    "grpc.keepalive_permit_without_calls": 1,
+}
+
+
+class QdrantUnavailable(RuntimeError):
+    """Qdrant cannot be reached, or refuses; the message is a sentence that says what to do."""
+
+
+class FolderLocked(QdrantUnavailable):
+    """Another process holds the embedded folder."""
+
+
+def connect(settings: QdrantSettings) -> QdrantClient:
+    """Open the embedded folder, or connect to the server and see that it is one we can use.
+
+    Raises:
+        QdrantUnavailable: Another process holds the folder (`FolderLocked`); nobody answers at
+            the address; the key is wrong; the server is too old.
+    """
+    if settings.url is None:
+        return _open_folder(settings)
+    client = _server_client(settings)
+    try:
+        with explained(settings):
+            _check_version(settings, client.info().version)
+    except QdrantUnavailable:
+        client.close()
+        raise
+    return client
+
+
+@contextmanager
+def explained(settings: QdrantSettings) -> Iterator[None]:
+    """Turn what a client raises inside into `QdrantUnavailable`."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise QdrantUnavailable(_sentence(settings, error)) from error
+    except (ApiException, QdrantException, OSError) as error:
+        raise QdrantUnavailable(f"Qdrant failed: {error}") from error
+
+
+def _open_folder(settings: QdrantSettings) -> QdrantClient:
+    warnings.filterwarnings("ignore", message="Local mode is not recommended")
+    try:
+        return QdrantClient(path=str(settings.path))
+    except RuntimeError as error:
+        raise FolderLocked(
+            f"another process is using the embedded gallery in {settings.path}; stop it, or run a "
+            "Qdrant server and set …__QDRANT__URL for the API and the indexer"
+        ) from error
+
+
+def _server_client(settings: QdrantSettings) -> QdrantClient:
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    if key and str(settings.url).startswith("http://"):
+        _log.warning("the key of %s is sent unencrypted; https:// would protect it", settings.url)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
+        return QdrantClient(
+            url=settings.url,
+            grpc_port=settings.grpc_port,
+            prefer_grpc=True,
+            api_key=key,
+            timeout=settings.timeout_s,
+            grpc_options=dict(_GRPC_OPTIONS),
+            check_compatibility=False,  # it would ask over REST, and warn from a thread of its own
+        )
+
+
+def _check_version(settings: QdrantSettings, server: str) -> None:
+    """Refuse a server that would lose what we store; mention one that is merely far from ours.
+
+    Raises:
+        QdrantUnavailable: It is too old.
+    """
+    major, minor = (int(number) for number in server.split(".")[:2])
+    if (major, minor) < _OLDEST_SERVER:
+        oldest = ".".join(map(str, _OLDEST_SERVER))
+        raise QdrantUnavailable(
+            f"the Qdrant server at {settings.url} has version {server}, which cannot store what a "
+            f"gallery says of itself; use {oldest} or newer"
+        )
+    client = importlib.metadata.version("qdrant-client")
+    if not is_compatible(client, server):
+        _log.warning(
+            "Qdrant server %s and qdrant-client %s are more than one minor version apart, which "
+            "nobody tests",
+            server,
+            client,
+        )
+
+
+def _sentence(settings: QdrantSettings, error: grpc.RpcError) -> str:
+    """What a gRPC error means for whoever runs this."""
+    code, details = error.code(), error.details() or "no details"
+    server = f"the Qdrant server at {settings.url} (gRPC port {settings.grpc_port})"
+    match code:
+        case grpc.StatusCode.UNAVAILABLE:
+            return f"{server} cannot be reached; is it running, and both ports open? ({details})"
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return f"{server} did not answer within {settings.timeout_s} s"
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            return f"{server} does not let us in; is …__QDRANT__API_KEY its key? ({details})"
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return f"{server} has no room, or too much to do: {details}"
+        case _:
+            return f"{server} refused a request, {code.name}: {details}"
