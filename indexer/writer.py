@@ -62,6 +62,11 @@ class GalleryWriter:
         """Let go of the embedded folder or the connection."""
         self._client.close()
 
+    def in_service(self) -> str | None:
+        """The collection that is searched now; None: there is no gallery yet."""
+        aliases = self._client.get_aliases().aliases
+        return next((a.collection_name for a in aliases if a.alias_name == ALIAS), None)
+
     def begin(self, spec: GallerySpec) -> dict[str, KnownImage]:
         """Start a build, or go on with an unfinished one of the same encoder.
 
@@ -69,7 +74,7 @@ class GalleryWriter:
             Content hash → pictures whose embeddings earlier builds hold, in this collection or in
             the gallery in service.
         """
-        in_service = self._in_service()
+        in_service = self.in_service()
         names = [c.name for c in self._client.get_collections().collections]
         prefix = collection_name(spec.encoder_fingerprint, 0)[:-4]
         ours = sorted(name for name in names if name.startswith(prefix))
@@ -164,10 +169,6 @@ class GalleryWriter:
                 "run a Qdrant server and set CIR_INDEXER__QDRANT__URL"
             ) from error
 
-    def _in_service(self) -> str | None:
-        aliases = self._client.get_aliases().aliases
-        return next((a.collection_name for a in aliases if a.alias_name == ALIAS), None)
-
     def _create(self, spec: GallerySpec, ours: list[str]) -> str:
         generation = int(ours[-1][-4:]) + 1 if ours else 1
         name = collection_name(spec.encoder_fingerprint, generation)
@@ -226,7 +227,7 @@ class GalleryWriter:
 
     def _swap(self) -> None:
         """Move the alias in one step, then drop the collections that nothing reads any more."""
-        old = self._in_service()
+        old = self.in_service()
         create = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=self._collection, alias_name=ALIAS)
         )
