@@ -6,9 +6,10 @@ READY := $(VENV)/.installed
 DEMO := data/demo
 IMAGES ?= 2500
 PORT ?= 8000
+CONTAINERS ?= docker
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test check format images smoke lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +38,12 @@ check: $(READY) ## formatting, lint, types, import rules
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+images: ## build the three container images
+	docker compose --profile demo build
+
+smoke: $(READY) ## start the demo profile in containers, search, lose a worker; CONTAINERS=docker or podman
+	CONTAINERS=$(CONTAINERS) $(BIN)/python -m pytest tests/containers -s
 
 lock: $(READY) ## resolve all dependencies anew into requirements.lock
 	$(BIN)/python -m pip install --quiet uv

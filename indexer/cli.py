@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--images", type=Path, help="a folder of images")
     source.add_argument("--manifest", type=Path, help="a JSONL or CSV manifest")
     build.add_argument(
+        "--if-none", action="store_true", help="do nothing where there is a gallery already"
+    )
+    build.add_argument(
         "--report", type=Path, default=Path("data/build-report.json"),
         help="everything that was done and skipped, as JSON (default %(default)s)",
     )  # fmt: skip
@@ -110,6 +113,9 @@ def _build(options: argparse.Namespace) -> int:
 
     writer = GalleryWriter(settings.qdrant)
     try:
+        if options.if_none and (collection := writer.in_service()) is not None:
+            print(f"{collection} is in service; --if-none leaves it as it is")
+            return _OK
         encoder = ImageTextEncoder(settings.effective_preset().encoder)
         print(f"{len(rows)} images; encoder {encoder.fingerprint} on {encoder.device_reason}")
         report = build_gallery(rows, encoder, writer, settings)

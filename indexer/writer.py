@@ -60,6 +60,15 @@ class GalleryWriter:
         """Let go of the embedded folder or the connection."""
         self._client.close()
 
+    def in_service(self) -> str | None:
+        """The collection that is searched now; None: there is no gallery yet.
+
+        Raises:
+            GalleryError: Qdrant does not say.
+        """
+        with self._resumable():
+            return self._alias_target()
+
     def begin(self, spec: GallerySpec) -> dict[str, KnownImage]:
         """Start a build, or go on with an unfinished one of the same encoder.
 
@@ -71,7 +80,7 @@ class GalleryWriter:
             return self._begin(spec)
 
     def _begin(self, spec: GallerySpec) -> dict[str, KnownImage]:
-        in_service = self._in_service()
+        in_service = self._alias_target()
         names = [c.name for c in self._client.get_collections().collections]
         prefix = collection_prefix(self._settings.alias, spec.encoder_fingerprint)
         ours = sorted(name for name in names if name.startswith(prefix))
@@ -178,7 +187,7 @@ class GalleryWriter:
                 "the gallery in service was left as it is"
             ) from error
 
-    def _in_service(self) -> str | None:
+    def _alias_target(self) -> str | None:
         aliases = self._client.get_aliases().aliases
         ours = self._settings.alias
         return next((a.collection_name for a in aliases if a.alias_name == ours), None)
@@ -192,7 +201,7 @@ class GalleryWriter:
     def _swap(self) -> None:
         """Move the alias in one step, then drop the collections that nothing reads any more."""
         alias = self._settings.alias
-        old = self._in_service()
+        old = self._alias_target()
         create = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=self._collection, alias_name=alias)
         )

@@ -20,6 +20,10 @@ class WorkerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     urls: tuple[str, ...] = Field((), description="workers (JSON list); none: no second stage")
+    expand_names: bool = Field(
+        False, description="each name in `urls` stands for all workers behind its addresses, which "
+        "may come and go; false: an address is one worker",
+    )  # fmt: skip
     connect_timeout_s: float = Field(0.5, gt=0, description="longest wait for a connection")
     retry_after_s: float = Field(
         0.5, gt=0, description="a worker that failed is left out this long, then twice as long, …"
@@ -33,6 +37,16 @@ class WorkerSettings(BaseModel):
             if not url.startswith(("http://", "https://")):
                 raise ValueError(f"{url!r} is no address of a worker, like `http://worker:8100`")
         return tuple(dict.fromkeys(url.rstrip("/") for url in urls))
+
+    @model_validator(mode="after")
+    def _names_can_be_expanded(self) -> "WorkerSettings":
+        secured = [url for url in self.urls if url.startswith("https://")]
+        if self.expand_names and secured:
+            raise ValueError(
+                f"expand_names asks workers by address, which the certificate of {secured[0]!r} "
+                "does not name; use http://, or list the workers and leave expand_names off"
+            )
+        return self
 
 
 class ExternalJudgeSettings(BaseModel):

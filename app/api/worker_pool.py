@@ -6,25 +6,29 @@ workers alike, and a worker that leaves moves no other's queries.
 
 A worker that fails is left out at once and looked at in the background, after a wait that doubles
 up to a cap; it comes back when its `/readyz` says so. No search ever pays for trying.
+
+With `expand_names`, workers join and leave as the addresses behind the names do.
 """
 
 import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
 from pydantic import ValidationError
 
 from app.api.settings import WorkerSettings
+from app.api.worker_addresses import addresses_of
 from models.contracts.rerank import WorkerInfo
 
 _log = logging.getLogger(__name__)
 
 _LOOK_TIMEOUT_S = 2.0  # a busy worker may be slow to say that it is ready
 _TICK_S = 0.25
+_RESOLVE_EVERY_S = 2.0
 
 
 @dataclass
@@ -49,9 +53,18 @@ class Worker:
 class WorkerPool:
     """The workers there are, and which of them to ask."""
 
-    def __init__(self, http: httpx.AsyncClient, settings: WorkerSettings) -> None:
-        self._http, self._settings = http, settings
-        self._workers = [Worker(url) for url in settings.urls]
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        settings: WorkerSettings,
+        resolve: Callable[[str], Awaitable[Sequence[str]]] = addresses_of,
+    ) -> None:
+        self._http, self._settings, self._resolve = http, settings, resolve
+        # what each URL stands for; a name stands for nobody until it is resolved
+        self._behind: dict[str, Sequence[str]] = {
+            url: [] if settings.expand_names else [url] for url in settings.urls
+        }
+        self._workers = [Worker(url) for urls in self._behind.values() for url in urls]
         self._judge: str | None = None
 
     @property
@@ -87,7 +100,30 @@ class WorkerPool:
             worker.look_at = time.monotonic()
 
     async def watch(self) -> None:
-        """Look at new, suspected and failed workers when they are due; runs until cancelled."""
+        """Look after the workers, and after who they are; runs until cancelled."""
+        await asyncio.gather(self._look_when_due(), self._follow_names())
+
+    async def _follow_names(self) -> None:
+        unknown: set[str] = set()
+        while self._settings.expand_names:
+            for url in self._behind:
+                try:
+                    self._behind[url] = await self._resolve(url)
+                    unknown.discard(url)
+                except OSError as error:  # those known stay: not to be found is not to be gone
+                    if url not in unknown:
+                        _log.warning("%s leads to no address: %s", url, error)
+                    unknown.add(url)
+            self._take_in([address for behind in self._behind.values() for address in behind])
+            await asyncio.sleep(_RESOLVE_EVERY_S)
+
+    def _take_in(self, urls: Sequence[str]) -> None:
+        """Keep who is known, let go of who left; who joins is asked once it says it is ready."""
+        known = {worker.url: worker for worker in self._workers}
+        self._workers = [known.get(url) or Worker(url, live=False) for url in dict.fromkeys(urls)]
+
+    async def _look_when_due(self) -> None:
+        """Look at new, suspected and failed workers when their time has come."""
         tick_s = min(_TICK_S, self._settings.retry_after_s)
         while True:
             now = time.monotonic()

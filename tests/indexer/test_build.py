@@ -206,6 +206,24 @@ def test_a_second_process_on_the_embedded_folder_gets_a_sentence(
     assert "Traceback" not in said
 
 
+def test_if_none_builds_the_first_gallery_and_no_second(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = indexer_settings(tmp_path)
+    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(settings.qdrant.path))
+    monkeypatch.setenv("CIR_INDEXER__IMAGE_STORE", str(settings.image_store))
+    report = tmp_path / "report.json"
+    command = ["build", "--if-none", "--report", str(report), "--images", str(tmp_path / "in")]
+    save_all(tmp_path / "in", 2)
+    assert main(command) == 0
+    save_all(tmp_path / "in", 3)
+    report.unlink()
+    assert main(command) == 0
+    assert "--if-none leaves it as it is" in capsys.readouterr().out
+    assert len(gallery_ids(settings)) == 2
+    assert not report.exists()
+
+
 def test_bad_usage_is_a_sentence_and_exit_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
