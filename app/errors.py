@@ -7,7 +7,8 @@ ServiceError
 ├── UnknownImage            no gallery image has that id
 ├── Overloaded              too many searches at once; try again
 ├── DeadlineExceeded        no candidates before the deadline
-└── GalleryUnavailable      no gallery in service, or not ours to read
+├── GalleryUnavailable      no gallery in service, or not ours to read
+└── NotSupported            the models in service cannot do that
 
 What goes wrong with the judge never fails a search: it makes the answer less, and each kind is a
 word in `coverage.reasons`.
@@ -75,6 +76,12 @@ class GalleryUnavailable(ServiceError):
 
     type = "gallery-unavailable"
     retry_after_s = 5
+
+
+class NotSupported(ServiceError):
+    """The models in service cannot do what was asked, and never will."""
+
+    type = "not-supported"
 
 
 class JudgeError(Exception):
