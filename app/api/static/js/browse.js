@@ -14,10 +14,10 @@ let failed = () => {};
 
 const filterText = (filter) => (Object.keys(filter).length ? JSON.stringify(filter) : null);
 
+const nearEnd = new IntersectionObserver(([seen]) => { if (seen.isIntersecting && next && !loading) load(); }, { rootMargin: "600px" });
+
 export function listen(picked, problem) {
   [pick, failed] = [picked, problem];
-  const nearEnd = new IntersectionObserver(([seen]) => { if (seen.isIntersecting && next && !loading) load(); }, { rootMargin: "600px" });
-  nearEnd.observe($("gallery-end"));
 }
 
 export async function show(filter) {
@@ -47,6 +47,9 @@ async function load(first = false) {
     failed(error);
   } finally {
     if (loading === mine) loading = null;
+    // looked at anew: a page that did not push the end out of sight would be the last one
+    nearEnd.disconnect();
+    nearEnd.observe($("gallery-end"));
   }
 }
 

@@ -25,6 +25,14 @@ export function hide() {
   current = null;
 }
 
+// Keeps the place while the query is being read, so that nothing below jumps when chips come.
+export function wait() {
+  if (current) return;
+  show({ target: "", source: "", preserve: [], desired: [], forbidden: [] }, []);
+  current = null;
+  for (const input of $("intent").querySelectorAll("input")) input.disabled = true;
+}
+
 // attributes: of the reference, where the gallery knows it; from them follows what is dropped.
 export function show(intent, attributes) {
   if (!intent) return hide();

@@ -64,6 +64,8 @@ async function run() {
   answers = {};
   results.wait(query.top);
   coverage.begin();
+  if (query.mode === "intersection") intent.wait();
+  else intent.hide();
   await reference();
   try {
     for await (const { event, data } of searchStream(searchForm(query), mine.signal)) {
