@@ -7,9 +7,10 @@ ServiceError
 ├── UnknownImage            no gallery image has that id
 ├── Overloaded              too many searches at once; try again
 ├── DeadlineExceeded        no candidates before the deadline
-└── GalleryUnavailable      no gallery in service, or not ours to read
-    ├── NoGallery           none has been built yet
-    └── GalleryLocked       another process holds the embedded gallery
+├── GalleryUnavailable      no gallery in service, or not ours to read
+│   ├── NoGallery           none has been built yet
+│   └── GalleryLocked       another process holds the embedded gallery
+└── NotSupported            the models in service cannot do that
 
 What goes wrong with the judge never fails a search: it makes the answer less, and each kind is a
 word in `coverage.reasons`.
@@ -87,6 +88,12 @@ class NoGallery(GalleryUnavailable):
 
 class GalleryLocked(GalleryUnavailable):
     """The embedded gallery has one user at a time, and there is one."""
+
+
+class NotSupported(ServiceError):
+    """The models in service cannot do what was asked, and never will."""
+
+    type = "not-supported"
 
 
 class JudgeError(Exception):

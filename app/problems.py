@@ -22,6 +22,7 @@ _STATUS: dict[type[errors.ServiceError], int] = {
     errors.Overloaded: 429,
     errors.DeadlineExceeded: 504,
     errors.GalleryUnavailable: 503,
+    errors.NotSupported: 501,
 }
 _MAX_ECHO_CHARS = 80
 _UNEXPECTED = "something went wrong on our side; the log has the details"

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 
+from models.composition.relevance import Patches
 from models.device import resolve_device
 from models.encoder_source import load_encoder
+from models.patches import patch_reader
 from models.settings import EncoderSettings
 
 _T = TypeVar("_T")
@@ -39,6 +41,8 @@ class ImageTextEncoder:
         embedding_dim: D, the length of every embedding.
         batch_size: Images per forward pass.
         device_reason: Where the model runs and why, for the log.
+        has_patches: Whether `encode_patches` can read this kind of model.
+        logit_scale: What turns the model's cosines into logits.
     """
 
     def __init__(self, settings: EncoderSettings) -> None:
@@ -53,6 +57,9 @@ class ImageTextEncoder:
         loaded = load_encoder(settings, self._device)
         self._preprocess, self._tokenize = loaded.preprocess, loaded.tokenize
         self._model = loaded.model.eval().requires_grad_(False)
+        self._read_patches = patch_reader(self._model.visual)
+        self.has_patches = self._read_patches is not None
+        self.logit_scale = float(self._model.logit_scale.detach().exp())
         self.fingerprint = _fingerprint(settings, self._model)
         probe = self.encode_texts(["probe"])
         self.embedding_dim = int(probe.shape[1])
@@ -90,6 +97,20 @@ class ImageTextEncoder:
             for chunk in _chunks(texts, self.batch_size)
         ]
         return np.concatenate(rows) if rows else self._no_rows()
+
+    @torch.inference_mode()
+    def encode_patches(self, image: Image.Image) -> Patches:
+        """Embed one RGB picture place by place, see `patches`.
+
+        Raises:
+            NotImplementedError: This kind of model cannot be read like that.
+        """
+        if self._read_patches is None:
+            kind = type(self._model.visual).__name__
+            raise NotImplementedError(f"patches of a {kind} cannot be read")
+        embeddings = self._read_patches(self.preprocess(image).to(self._device))
+        resize_mode = open_clip.get_model_preprocess_cfg(self._model).get("resize_mode", "shortest")
+        return Patches(embeddings.cpu().numpy(), _seen_box(*image.size, resize_mode))
 
     @torch.inference_mode()
     def _to_rows(self, features: torch.Tensor) -> Embeddings:
@@ -133,6 +154,15 @@ def fingerprint_name(settings: EncoderSettings) -> str:
 
 def _chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _seen_box(width: int, height: int, resize_mode: str) -> tuple[float, float, float, float]:
+    """The square that preprocessing makes of a picture, as shares of the picture's sides."""
+    if resize_mode == "squash":
+        return (0.0, 0.0, 1.0, 1.0)
+    side = max(width, height) if resize_mode == "longest" else min(width, height)
+    across, down = side / width, side / height
+    return ((1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2)
 
 
 def _fingerprint(settings: EncoderSettings, model: torch.nn.Module) -> str:

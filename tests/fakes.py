@@ -46,6 +46,9 @@ class FakeGallery:
     async def page(self, limit, offset, filters):  # type: ignore[no-untyped-def]
         return self.images[:limit], None
 
+    async def sample(self, limit, filters):  # type: ignore[no-untyped-def]
+        return self.images[:limit]
+
 
 class FakeQueryEmbedder:
     """Takes `delay_s` for a query embedding; composes with the source it is told."""

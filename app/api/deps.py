@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from app.api.explain import Explanations
 from app.api.ports import Gallery, QueryEmbedder
 from app.api.search import SearchService
 from models.image_store import ImageStore
@@ -22,6 +23,10 @@ def _embedder(request: Request) -> QueryEmbedder:
     return cast(QueryEmbedder, request.app.state.embedder)
 
 
+def _explanations(request: Request) -> Explanations:
+    return cast(Explanations, request.app.state.explanations)
+
+
 def _image_store(request: Request) -> ImageStore:
     return cast(ImageStore, request.app.state.image_store)
 
@@ -33,5 +38,6 @@ def _image_limits(request: Request) -> ImageLimits:
 SearchDep = Annotated[SearchService, Depends(_search)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
 EmbedderDep = Annotated[QueryEmbedder, Depends(_embedder)]
+ExplanationsDep = Annotated[Explanations, Depends(_explanations)]
 ImageStoreDep = Annotated[ImageStore, Depends(_image_store)]
 ImageLimitsDep = Annotated[ImageLimits, Depends(_image_limits)]

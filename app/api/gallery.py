@@ -97,6 +97,10 @@ class QdrantGallery:
         """Some images in the order of their point ids, which is as good as shuffled."""
         return await self._call(lambda: self._page(limit, offset, filters))
 
+    async def sample(self, limit: int, filters: Filter | None) -> list[GalleryImage]:
+        """Some images at random; see the port."""
+        return await self._call(lambda: self._sample(limit, filters))
+
     async def _call(self, work: Callable[[], T]) -> T:
         def explaining() -> T:
             with explained(self._settings):
@@ -170,6 +174,15 @@ class QdrantGallery:
         )
         images = [GalleryImage.model_validate(point.payload) for point in points]
         return images, None if following is None else str(following)
+
+    def _sample(self, limit: int, filters: Filter | None) -> list[GalleryImage]:
+        found = self._client.query_points(
+            self._settings.alias,
+            query=models.SampleQuery(sample=models.Sample.RANDOM),
+            query_filter=self._filter(filters),
+            limit=limit,
+        )
+        return [GalleryImage.model_validate(point.payload) for point in found.points]
 
     def _only(self, image_ids: Sequence[str]) -> models.HasIdCondition:
         """These images and no others; none of them may be missing, or the search would be less than

@@ -8,13 +8,13 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
 
 from app import problems, request_context, startup
+from app.api import page
+from app.api.explain import Explanations
+from app.api.explain_routes import router as explain_router
 from app.api.gallery import QdrantGallery
 from app.api.query_embedder import ClipQueryEmbedder
 from app.api.reference_copies import StoredReferenceCopies
@@ -33,7 +33,6 @@ from models.settings import check_no_unknown
 
 _log = logging.getLogger(__name__)
 
-_STATIC = Path(__file__).parent / "static"
 _FORM_OVERHEAD_BYTES = 1_000_000
 _RETRY_GALLERY_S = 2.0
 
@@ -73,8 +72,8 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.image_limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
     app.include_router(search_router)
     app.include_router(router)
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_api_route("/", _page, include_in_schema=False)
+    app.include_router(explain_router)
+    page.install(app)
     problems.install(app)
     startup.install(app)
     return app
@@ -90,6 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gallery = QdrantGallery(settings.qdrant)
     embedder = ClipQueryEmbedder(encoder, preset.composition)
     app.state.gallery, app.state.embedder = gallery, embedder
+    app.state.explanations = Explanations(gallery, embedder, app.state.image_store)
     async with AsyncExitStack() as open_:
         open_.callback(gallery.close)
         open_.callback(embedder.close)
@@ -151,7 +151,3 @@ async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> 
         except Exception:  # whatever it is, the next look may find it gone
             _log.exception("the gallery cannot be opened")
         await asyncio.sleep(_RETRY_GALLERY_S)
-
-
-async def _page() -> FileResponse:
-    return FileResponse(_STATIC / "index.html")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.api.schemas import Filter
-from models.composition.vector import CompositionMode, CompositionWeights
+from models.composition.relevance import Patches
+from models.composition.vector import CompositionMode, CompositionWeights, Embeddings
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 
@@ -53,6 +54,9 @@ class Gallery(Protocol):
     ) -> tuple[Sequence[GalleryImage], str | None]:
         """Some images, and where the next page begins."""
 
+    async def sample(self, limit: int, filters: Filter | None) -> Sequence[GalleryImage]:
+        """Some images at random."""
+
 
 class QueryEmbedder(Protocol):
     """Images, texts and roles → embeddings."""
@@ -82,6 +86,24 @@ class QueryEmbedder(Protocol):
         weights: CompositionWeights | None = None,
     ) -> Embedding:
         """The query embedding; `weights` that are set replace the preset's."""
+
+
+class PatchEmbedder(Protocol):
+    """Images → embeddings place by place, to explain what is seen where."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether the encoder in service can be read place by place."""
+
+    @property
+    def logit_scale(self) -> float:
+        """What turns the encoder's cosines into logits."""
+
+    async def encode_patches(self, image: Image.Image) -> Patches:
+        """An image's patches; only where `explains`."""
+
+    async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Texts' embeddings, (B, D); raises `GalleryUnavailable` until a gallery is open."""
 
 
 @dataclass(frozen=True)

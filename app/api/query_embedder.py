@@ -1,9 +1,9 @@
-"""The `QueryEmbedder` port on open_clip: one thread that owns the model, so the event loop never
-runs torch.
+"""The `QueryEmbedder` and `PatchEmbedder` ports on open_clip: one thread that owns the model, so
+the event loop never runs torch.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from app.api.ports import Embedding
 from app.errors import GalleryUnavailable, InvalidRequest
 from models.composition.composer import Composer
-from models.composition.vector import CompositionMode, CompositionWeights
+from models.composition.relevance import Patches
+from models.composition.vector import CompositionMode, CompositionWeights, Embeddings
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 from models.encoder import ImageTextEncoder
@@ -88,6 +89,25 @@ class ClipQueryEmbedder:
         if weights is not None:
             weights = self._override(weights)
         return await self._run(lambda: composer.embed(mode, reference, text, intent, weights))
+
+    @property
+    def explains(self) -> bool:
+        """Whether the encoder can be read place by place; see the port."""
+        return self._encoder.has_patches
+
+    @property
+    def logit_scale(self) -> float:
+        """What turns cosines into logits; see the port."""
+        return self._encoder.logit_scale
+
+    async def encode_patches(self, image: Image.Image) -> Patches:
+        """An image's patches; see the port."""
+        return await self._run(lambda: self._encoder.encode_patches(image))
+
+    async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Texts' embeddings; see the port."""
+        composer = self._ready()
+        return await self._run(lambda: composer.encode_texts(texts))
 
     def _override(self, weights: CompositionWeights) -> CompositionWeights:
         """The preset's weights with what a client sets instead."""

@@ -2,23 +2,44 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import TypeAdapter, ValidationError
 
 from app.api.answers import gallery_item
-from app.api.deps import EmbedderDep, GalleryDep, ImageStoreDep
-from app.api.schemas import GalleryPage, GalleryResponse, Readiness
+from app.api.caching import not_modified, quoted
+from app.api.deps import EmbedderDep, ExplanationsDep, GalleryDep, ImageStoreDep
+from app.api.schemas import (
+    Filter,
+    GalleryItem,
+    GalleryPage,
+    GalleryResponse,
+    GallerySample,
+    Readiness,
+)
 from app.errors import GalleryUnavailable, UnknownImage
 from models.image_store import Copy, ImageStore
 
 router = APIRouter()
 
-_FOR_EVER = {"Cache-Control": "public, max-age=86400"}
+_A_DAY = "public, max-age=86400"  # no longer: another build may give an id another picture
+_FILTER = TypeAdapter(Filter)
+
+FilterText = Annotated[
+    str | None,
+    Query(
+        alias="filter",
+        max_length=4000,
+        description="as in a search, as JSON",
+        examples=['{"colour": ["red", "blue"]}'],
+    ),
+]
 
 
 @router.get("/gallery", tags=["gallery"])
-async def gallery(gallery: GalleryDep) -> GalleryResponse:
+async def gallery(gallery: GalleryDep, explanations: ExplanationsDep) -> GalleryResponse:
     """What is searched: how many images, which attributes, which encoder."""
     spec = await gallery.spec()
     return GalleryResponse(
@@ -27,6 +48,7 @@ async def gallery(gallery: GalleryDep) -> GalleryResponse:
         built_at=spec.built_at,
         noun_facet=spec.noun_facet,
         facets=list(spec.facets),
+        explains=explanations.supported,
     )
 
 
@@ -36,24 +58,48 @@ async def gallery_images(
     gallery: GalleryDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 24,
     offset: Annotated[str | None, Query(max_length=64)] = None,
+    filter_text: FilterText = None,
 ) -> GalleryPage:
-    """Browse the gallery, a page at a time."""
-    images, following = await gallery.page(limit, offset, None)
+    """Browse the gallery, or the part of it that fits a filter, a page at a time."""
+    images, following = await gallery.page(limit, offset, _filter(filter_text))
     return GalleryPage(
         images=[gallery_item(request, image) for image in images], next_offset=following
     )
 
 
+@router.get("/gallery/images/{image_id:path}", tags=["gallery"])
+async def gallery_image(request: Request, image_id: str, gallery: GalleryDep) -> GalleryItem:
+    """What the gallery knows of one image."""
+    found, _ = await gallery.get(image_id)
+    return gallery_item(request, found)
+
+
+@router.get("/gallery/random", tags=["gallery"])
+async def gallery_random(
+    request: Request,
+    gallery: GalleryDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 1,
+    filter_text: FilterText = None,
+) -> GallerySample:
+    """Some images at random, all of them fitting a filter if there is one."""
+    images = await gallery.sample(limit, _filter(filter_text))
+    return GallerySample(images=[gallery_item(request, image) for image in images])
+
+
 @router.get("/images/{image_id:path}/thumbnail", tags=["gallery"], response_class=FileResponse)
-async def thumbnail(image_id: str, gallery: GalleryDep, store: ImageStoreDep) -> FileResponse:
+async def thumbnail(
+    request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
+) -> Response:
     """A gallery image, small."""
-    return await _copy(image_id, "thumbnail", gallery, store)
+    return await _copy(request, image_id, "thumbnail", gallery, store)
 
 
 @router.get("/images/{image_id:path}", tags=["gallery"], response_class=FileResponse)
-async def image(image_id: str, gallery: GalleryDep, store: ImageStoreDep) -> FileResponse:
+async def image(
+    request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
+) -> Response:
     """A gallery image, at the size that is re-ranked."""
-    return await _copy(image_id, "rerank", gallery, store)
+    return await _copy(request, image_id, "rerank", gallery, store)
 
 
 @router.get("/healthz", tags=["service"], response_class=PlainTextResponse)
@@ -78,9 +124,29 @@ async def metrics() -> PlainTextResponse:
     return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _copy(image_id: str, copy: Copy, gallery: GalleryDep, store: ImageStore) -> FileResponse:
+async def _copy(
+    request: Request, image_id: str, copy: Copy, gallery: GalleryDep, store: ImageStore
+) -> Response:
     found, _ = await gallery.get(image_id)
+    headers = {"ETag": quoted(found.content_hash, copy), "Cache-Control": _A_DAY}
+    if (same := not_modified(request, headers)) is not None:
+        return same
     path = store.path_of(found.content_hash, copy)
     if not path.exists():
         raise UnknownImage(f"the image store has no {copy} copy of {image_id!r}; build it again")
-    return FileResponse(path, media_type="image/jpeg", headers=_FOR_EVER)
+    return FileResponse(path, media_type="image/jpeg", headers=headers)
+
+
+def _filter(text: str | None) -> Filter | None:
+    """A filter in an address; its errors name the same fields as a search's do."""
+    if text is None:
+        return None
+    try:
+        return _FILTER.validate_json(text)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [
+                {**entry, "loc": ("filter", *entry["loc"])}
+                for entry in error.errors(include_url=False)
+            ]
+        ) from None

@@ -197,6 +197,7 @@ class GalleryResponse(BaseModel):
     built_at: str
     noun_facet: str | None
     facets: list[Facet]
+    explains: bool = Field(description="whether `GET /explain` works with the encoder in service")
 
 
 class GalleryItem(BaseModel):
@@ -214,6 +215,30 @@ class GalleryPage(BaseModel):
 
     images: list[GalleryItem]
     next_offset: str | None = Field(description="give as `offset` for the next page; null: the end")
+
+
+class GallerySample(BaseModel):
+    """The answer of `GET /gallery/random`."""
+
+    images: list[GalleryItem]
+
+
+class ExplainResponse(BaseModel):
+    """The answer of `GET /explain`."""
+
+    image_id: str
+    phrase: str
+    against: list[str] = Field(description="what else each place could have been")
+    rows: int
+    columns: int
+    box: tuple[float, float, float, float] = Field(
+        description="what the grid covers: left, top, right, bottom as shares of the image's "
+        "sides; inside 0 to 1 where the encoder crops, outside where it pads"
+    )
+    relevance: list[list[float]] = Field(
+        description="rows of the grid, top to bottom: the share of the phrase among all of "
+        "`against` and itself, 0 to 1"
+    )
 
 
 class Readiness(BaseModel):

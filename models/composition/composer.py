@@ -47,6 +47,10 @@ class Composer:
             else None
         )
 
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Texts → float32 (B, D) unit rows, remembered; the gallery's own words already are."""
+        return self._texts.encode(texts)
+
     def intent(self, reference: Embedding, text: str, roles: Roles | None = None) -> ComposedIntent:
         """The intent: the client's roles, else facets, else none.
 

@@ -1,0 +1,108 @@
+"""The use case behind the page's heat maps: gallery image and phrase → where the phrase is seen.
+
+Explaining must never delay searches, which share its encoder: one picture is read at a time, few
+may wait, and pictures that were read are remembered, so that a second phrase costs no model.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.api.ports import Gallery, PatchEmbedder
+from app.errors import NotSupported, Overloaded, UnknownImage
+from models.composition.relevance import Patches, relevance_map, rivals
+from models.contracts.gallery import GalleryImage
+from models.image_store import ImageStore
+from models.images import ImageLimits, InvalidImage, decode_image
+
+_MAX_WAITING = 16
+_REMEMBERED_PICTURES = 64
+_LIMITS = ImageLimits()  # the store's copies are small, and ours
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where a phrase is seen.
+
+    Attributes:
+        relevance: float32 (rows, columns), 0 to 1.
+        box: What the grid covers, as shares of the picture's sides: left, top, right, bottom.
+        against: What else could have been seen.
+    """
+
+    relevance: NDArray[np.float32]
+    box: tuple[float, float, float, float]
+    against: list[str]
+
+
+class Explanations:
+    """Explains gallery images."""
+
+    def __init__(self, gallery: Gallery, embedder: PatchEmbedder, store: ImageStore) -> None:
+        self._gallery, self._embedder, self._store = gallery, embedder, store
+        self._turn = asyncio.Semaphore(1)
+        self._waiting = 0
+        self._read: OrderedDict[str, Patches] = OrderedDict()  # by content hash
+
+    @property
+    def supported(self) -> bool:
+        """Whether the encoder in service can be explained."""
+        return self._embedder.explains
+
+    async def explain(self, image: GalleryImage, phrase: str) -> Explanation:
+        """Where in a gallery image the encoder sees a phrase.
+
+        Raises:
+            NotSupported: The encoder cannot be read place by place.
+            UnknownImage: The image store has no copy of the image.
+            Overloaded: Too many explanations at once.
+            GalleryUnavailable: There is no gallery.
+        """
+        if not self.supported:
+            raise NotSupported(
+                "this encoder cannot show where it sees a phrase; plain vision transformers and "
+                "ResNets with attention pooling can"
+            )
+        spec = await self._gallery.spec()
+        against = rivals(phrase, spec.facets, spec.noun_facet)
+        async with self._my_turn():
+            patches = await self._patches(image)
+            texts = await self._embedder.encode_texts([phrase, *against])
+        relevance = relevance_map(patches, texts[0], texts[1:], self._embedder.logit_scale)
+        return Explanation(relevance, patches.box, against)
+
+    async def _patches(self, image: GalleryImage) -> Patches:
+        patches = self._read.pop(image.content_hash, None)
+        if patches is None:
+            picture = await asyncio.to_thread(self._picture, image)
+            patches = await self._embedder.encode_patches(picture)
+        self._read[image.content_hash] = patches
+        if len(self._read) > _REMEMBERED_PICTURES:
+            self._read.popitem(last=False)
+        return patches
+
+    def _picture(self, image: GalleryImage) -> Image.Image:
+        path = self._store.path_of(image.content_hash, "rerank")
+        try:
+            return decode_image(path.read_bytes(), _LIMITS)
+        except (OSError, InvalidImage):
+            raise UnknownImage(
+                f"the image store has no readable copy of {image.image_id!r}; build it again"
+            ) from None
+
+    @asynccontextmanager
+    async def _my_turn(self) -> AsyncIterator[None]:
+        if self._waiting >= _MAX_WAITING:
+            raise Overloaded(f"{self._waiting} explanations are wanted already; try again soon")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,77 @@
+// A query as an address, to be shared, bookmarked and gone back to.
+//
+// query = { reference: null | { id } | { upload }, text, mode, judge, roles, filter, top, view, trail }
+// `roles` are there only where somebody edited them. `trail` holds the steps before this one.
+// An uploaded picture has no address: it is remembered under a number until the page is left.
+
+export const EMPTY = {
+  reference: null, text: "", mode: "intersection", judge: true, roles: null, filter: {}, top: 12,
+  view: "results", trail: [],
+};
+
+const uploads = new Map(); // number → { file, url, name }
+
+export function remember(upload) {
+  const number = uploads.size + 1;
+  uploads.set(number, upload);
+  return { upload: number, ...upload };
+}
+
+export function toAddress(query) {
+  const fields = new URLSearchParams();
+  if (query.reference?.id) fields.set("image_id", query.reference.id);
+  if (query.text) fields.set("text", query.text);
+  if (query.mode !== "intersection") fields.set("mode", query.mode);
+  if (!query.judge) fields.set("judge", "off");
+  if (query.roles) fields.set("intent", JSON.stringify(query.roles));
+  if (Object.keys(query.filter).length) fields.set("filter", JSON.stringify(query.filter));
+  if (query.top !== EMPTY.top) fields.set("top", query.top);
+  if (query.view !== "results") fields.set("view", query.view);
+  const steps = query.trail.filter((step) => step.reference.id).map((step) => [step.reference.id, step.text]);
+  if (steps.length) fields.set("trail", JSON.stringify(steps));
+  const text = fields.toString();
+  return text ? `/?${text}` : "/";
+}
+
+export function fromAddress(search) {
+  const fields = new URLSearchParams(search);
+  const id = fields.get("image_id");
+  const top = Number(fields.get("top"));
+  const steps = parsed(fields.get("trail"));
+  return {
+    ...EMPTY,
+    reference: id ? { id } : null,
+    text: fields.get("text") ?? "",
+    mode: ["union", "text", "image"].find((mode) => mode === fields.get("mode")) ?? "intersection",
+    judge: fields.get("judge") !== "off",
+    roles: parsed(fields.get("intent")),
+    filter: parsed(fields.get("filter")) ?? {},
+    top: top >= 1 && top <= 100 ? top : EMPTY.top,
+    view: ["compare", "browse"].find((view) => view === fields.get("view")) ?? "results",
+    trail: (Array.isArray(steps) ? steps : []).map(([id, text]) => ({ ...EMPTY, reference: { id }, text })),
+  };
+}
+
+// What the history keeps: it cannot hold a file, so uploads go in by number.
+export const toHistory = (query) => ({ ...query, reference: bare(query.reference), trail: query.trail.map((step) => ({ ...step, reference: bare(step.reference) })) });
+
+export function fromHistory(kept) {
+  const trail = kept.trail.map((step) => ({ ...step, reference: whole(step.reference) }));
+  return { ...kept, reference: whole(kept.reference), trail: trail.filter((step) => step.reference) };
+}
+
+const bare = (reference) => (reference?.upload ? { upload: reference.upload } : reference && { id: reference.id });
+const whole = (reference) => {
+  if (!reference?.upload) return reference;
+  const upload = uploads.get(reference.upload);
+  return upload ? { upload: reference.upload, ...upload } : null; // null: from before a reload
+};
+
+function parsed(text) {
+  try {
+    const value = JSON.parse(text ?? "null");
+    return typeof value === "object" ? value : null;
+  } catch {
+    return null; // a mangled address is no reason to show nothing
+  }
+}

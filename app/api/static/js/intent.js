@@ -1,0 +1,140 @@
+// The intent as chips in four lanes, to be read and edited: removed, added, moved from lane to lane
+// by button, keyboard or dragging. Every edit is told as new roles.
+
+import { combobox } from "./combobox.js";
+import { $, announce, h } from "./dom.js";
+import { LANES, ROLES, aimed, having, moved, replacedBy, without } from "./roles.js";
+import { completions, dropped as droppedOf } from "./schema.js";
+import { SOURCES } from "./words.js";
+
+let edit = () => {};
+let current = null;
+let refocus = null; // what had the focus before an edit, to have it again after
+
+export function listen(edited) {
+  edit = edited;
+  document.addEventListener("pointerdown", (event) => {
+    for (const open of document.querySelectorAll(".chip [aria-expanded=true]")) {
+      if (!open.closest(".chip").contains(event.target)) closeMenu(open);
+    }
+  });
+}
+
+export function hide() {
+  $("intent").hidden = true;
+  current = null;
+}
+
+// Keeps the place while the query is being read, so that nothing below jumps when chips come.
+export function wait() {
+  if (current) return;
+  show({ target: "", source: "", preserve: [], desired: [], forbidden: [] }, []);
+  current = null;
+  for (const input of $("intent").querySelectorAll("input")) input.disabled = true;
+}
+
+// attributes: of the reference, where the gallery knows it; from them follows what is dropped.
+export function show(intent, attributes) {
+  if (!intent) return hide();
+  current = intent;
+  const target = h("input", { id: "target", value: intent.target, maxlength: 200, "aria-label": "Looking for", onchange: (event) => {
+    if (event.target.value.trim()) tell(aimed(current, event.target.value.trim()), "target");
+  } });
+  const phrases = { ...intent, dropped: attributes ? droppedOf(attributes, intent) : [] };
+  $("intent").replaceChildren(
+    h("p", { class: "target" }, h("span", {}, "Looking for"), target, h("small", { class: "soft" }, SOURCES[intent.source] ?? "")),
+    h("div", { class: "lanes" }, ...Object.keys(LANES).map((lane) => laneOf(lane, phrases[lane]))),
+  );
+  $("intent").hidden = false;
+  if (refocus) (document.getElementById(refocus) ?? document.querySelector(`#${refocus.split("-chip")[0]} .add`) ?? target).focus();
+  refocus = null;
+}
+
+function tell(roles, focusOn) {
+  refocus = focusOn;
+  edit(roles);
+}
+
+function laneOf(lane, phrases) {
+  const { title, help } = LANES[lane];
+  const list = h("ul", { class: "chips", "aria-labelledby": `lane-${lane}-title` }, ...phrases.map((phrase, at) => chip(lane, phrase, at)));
+  const node = h("div", { class: `lane ${lane}`, id: `lane-${lane}`,
+    ondragover: (event) => { event.preventDefault(); node.classList.add("over"); },
+    ondragleave: () => node.classList.remove("over"),
+    ondrop: (event) => {
+      event.preventDefault();
+      node.classList.remove("over");
+      const { from, phrase } = JSON.parse(event.dataTransfer.getData("application/json") || "{}");
+      if (phrase && from !== lane) move(from, lane, phrase);
+    } },
+    h("h3", { id: `lane-${lane}-title` }, title, " ", h("small", {}, help)), list, ROLES.includes(lane) ? adder(lane) : null,
+    lane === "dropped" && !phrases.length ? h("p", { class: "soft" }, "whatever no chip names") : null);
+  return node;
+}
+
+function move(from, to, phrase) {
+  announce(`${phrase}: ${LANES[to].title.toLowerCase()}`);
+  tell(moved(current, from, to, phrase), `lane-${to}-chip-0`);
+}
+
+function remove(lane, phrase, at) {
+  announce(`${phrase} removed`);
+  tell(without(current, lane, phrase), `lane-${lane}-chip-${Math.max(0, at - 1)}`);
+}
+
+function chip(lane, phrase, at) {
+  const old = lane === "desired" && replacedBy(current, phrase);
+  const menuId = `lane-${lane}-menu-${at}`;
+  const others = ROLES.filter((role) => role !== lane);
+  const item = (label, act) => h("button", { type: "button", role: "menuitem", tabindex: "-1", onclick: act }, label);
+  const menu = h("div", { role: "menu", id: menuId, class: "menu", hidden: true, "aria-label": phrase },
+    ...others.map((role) => item(`Make it ${LANES[role].title.toLowerCase()}`, () => move(lane, role, phrase))),
+    ...(lane === "dropped" ? [] : [item("Remove", () => remove(lane, phrase, at))]));
+  const main = h("button", { type: "button", id: `lane-${lane}-chip-${at}`, "aria-haspopup": "menu", "aria-expanded": "false", "aria-controls": menuId,
+    onclick: () => toggleMenu(main, menu) }, phrase, old ? h("small", {}, `instead of ${old}`) : null);
+  const node = h("li", { class: "chip", draggable: "true",
+    ondragstart: (event) => event.dataTransfer.setData("application/json", JSON.stringify({ from: lane, phrase })) }, main);
+  if (lane !== "dropped") {
+    node.append(h("button", { type: "button", class: "remove", tabindex: "-1", "aria-label": `Remove ${phrase}`, onclick: () => remove(lane, phrase, at) }, "×"));
+  }
+  node.append(menu);
+  node.addEventListener("keydown", (event) => onKey(event, main, menu, () => lane !== "dropped" && remove(lane, phrase, at)));
+  return node;
+}
+
+function toggleMenu(main, menu) {
+  if (!menu.hidden) return closeMenu(main);
+  menu.hidden = false;
+  main.setAttribute("aria-expanded", "true");
+  return menu.firstElementChild.focus();
+}
+
+function closeMenu(main) {
+  main.setAttribute("aria-expanded", "false");
+  main.closest(".chip").querySelector(".menu").hidden = true;
+}
+
+function onKey(event, main, menu, removeIt) {
+  const items = [...menu.children];
+  const at = items.indexOf(document.activeElement);
+  if (event.key === "Escape" && !menu.hidden) { closeMenu(main); main.focus(); }
+  else if (event.key === "Tab" && !menu.hidden) { closeMenu(main); return; }
+  else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && menu.hidden) toggleMenu(main, menu);
+  else if (event.key === "ArrowDown") items[(at + 1) % items.length].focus();
+  else if (event.key === "ArrowUp") items[(at - 1 + items.length) % items.length].focus();
+  else if (event.key === "Delete" || event.key === "Backspace") removeIt();
+  else return;
+  event.preventDefault();
+}
+
+function adder(lane) {
+  const input = h("input", { id: `add-${lane}`, class: "add", size: 8, maxlength: 200, placeholder: "+ add", "aria-label": `Add to ${LANES[lane].title.toLowerCase()}` });
+  const add = () => {
+    const phrase = input.value.trim();
+    if (phrase) tell(having(current, lane, phrase), `add-${lane}`);
+  };
+  const box = h("div", { class: "combobox" }, input);
+  combobox(input, (typed) => completions(typed.trim()).map(({ value, facet }) => ({ value, hint: facet.name, start: 0 })), add);
+  input.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.defaultPrevented) { event.preventDefault(); add(); } });
+  return box;
+}

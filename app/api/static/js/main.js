@@ -1,0 +1,227 @@
+// Puts the page together: one query, one way to change it (`go`), and everything shown from it.
+
+import * as address from "./address.js";
+import { Problem, getJson, searchForm, searchStream } from "./api.js";
+import * as browse from "./browse.js";
+import { combobox } from "./combobox.js";
+import * as compare from "./compare.js";
+import * as coverage from "./coverage.js";
+import { $, announce, h } from "./dom.js";
+import * as filters from "./filters.js";
+import * as intent from "./intent.js";
+import * as references from "./reference.js";
+import * as results from "./results.js";
+import * as schema from "./schema.js";
+import * as share from "./share.js";
+import * as trail from "./trail.js";
+import * as trouble from "./trouble.js";
+import * as why from "./why.js";
+import { count } from "./words.js";
+
+let query = address.EMPTY;
+let searching = null; // AbortController of the search under way
+let answers = {};     // { coarse, result } of that search
+let roles = null;     // as it was understood
+
+const complete = (some = query) => Boolean(some.reference && some.text.trim());
+const view = () => (complete() ? query.view : "browse");
+
+// Everything that happens on the page ends here. An edit of the words, the picture or the mode is
+// a new query and forgets edited roles; `changes` say so where they keep them.
+function go(changes, { replace = false } = {}) {
+  query = { ...query, ...changes };
+  history[replace ? "replaceState" : "pushState"](address.toHistory(query), "", address.toAddress(query));
+  render();
+}
+
+function render() {
+  trouble.clear();
+  $("text").value = query.text;
+  $("mode").value = query.mode;
+  $("judge").checked = query.judge;
+  references.show(query.reference);
+  filters.show(query.filter);
+  trail.show(query, backTo);
+  examples();
+  for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === view()));
+  $("views").hidden = !complete();
+  for (const name of ["results", "compare", "browse"]) $(`${name}-view`).hidden = name !== view();
+  $("order").hidden = true;
+  stop();
+  ({ results: run, compare: runCompare, browse: runBrowse })[view()]();
+}
+
+function stop() {
+  searching?.abort();
+  searching = null;
+  compare.leave();
+  coverage.end();
+  $("coverage").hidden = true;
+}
+
+async function run() {
+  const mine = (searching = new AbortController());
+  answers = {};
+  results.wait(query.top);
+  coverage.begin();
+  if (query.mode === "intersection") intent.wait();
+  else intent.hide();
+  await reference();
+  try {
+    for await (const { event, data } of searchStream(searchForm(query), mine.signal)) {
+      if (mine.signal.aborted) return;
+      TOLD[event]?.(data);
+    }
+  } catch (error) {
+    if (error.name === "AbortError" || mine.signal.aborted) return;
+    coverage.end();
+    if (!answers.coarse) results.clear();
+    trouble.show(error, render);
+  }
+}
+
+// What to do at each event of a search.
+const TOLD = {
+  intent: (composition) => { roles = composition.intent; intent.show(roles, query.reference.item?.attributes); coverage.understood(); },
+  coarse: (answer) => { answers.coarse = answer; show("coarse"); coverage.found(answer); },
+  progress: coverage.judged,
+  result: (answer) => {
+    answers.result = answer;
+    $("order").hidden = !answer.coverage.reranked;
+    $("order").querySelector("[value=result]").checked = true;
+    show("result");
+    coverage.summary(answer);
+    $("more").hidden = answer.results.length < query.top || query.top >= 96;
+    if (!answer.results.length) trouble.sentence("Nothing in the gallery fits the filter.");
+  },
+  error: (problem) => { throw new Problem(problem.type.replace("urn:cir:", ""), problem.detail); },
+};
+
+function show(order) {
+  const scores = new Map((answers.result ?? answers.coarse).results.map((one) => [one.image_id, one.rerank_score]));
+  results.show(answers[order].results, roles, scores);
+}
+
+function runCompare() {
+  reference();
+  compare.show(query, {
+    why: (result) => why.open({ result, score: null, reference: query.reference, roles, start }),
+    understood: (found) => { roles = found; intent.show(roles, query.reference.item?.attributes); },
+    failed: (error) => trouble.show(error, render),
+  });
+}
+
+function runBrowse() {
+  intent.hide();
+  browse.show(query.filter);
+}
+
+// The reference's own attributes, for what is dropped and for the examples. Never in a search's way.
+async function reference() {
+  const asked = query.reference;
+  const found = await references.known(asked).catch(() => asked);
+  if (query.reference !== asked) return;
+  query.reference = found;
+  references.show(found);
+  examples();
+}
+
+// "Use this result as the new reference": a step further, with the way back remembered.
+function start(result) {
+  const step = { ...query, trail: [] };
+  go({ reference: { id: result.image_id, item: result }, text: "", roles: null, trail: [...query.trail, step], view: "results", top: 12 });
+  results.clear();
+  announce("Now say what should be different about this picture.");
+  $("text").focus();
+  scrollTo({ top: 0, behavior: "smooth" });
+}
+
+function backTo(at) {
+  results.clear();
+  go({ ...query.trail[at], trail: query.trail.slice(0, at) });
+}
+
+function choose(reference) {
+  results.clear();
+  go({ reference, roles: null, trail: [], view: "results" });
+  if (!query.text) $("text").focus({ preventScroll: true });
+  scrollTo({ top: 0, behavior: "smooth" });
+}
+
+// Changes in the gallery's own words that would change this picture.
+function examples() {
+  const has = (facet, value) => schema.valuesOf(query.reference?.item?.attributes, facet.name).includes(value);
+  const pick = (facet, say) => {
+    const value = facet?.values.find((one) => !has(facet, one) && one !== "plain");
+    return value ? [say(value)] : [];
+  };
+  const words = schema.keywordFacets();
+  const [first, second] = words.filter((facet) => !schema.isNoun(facet) && !facet.context);
+  const texts = [
+    ...pick(first, (value) => `the same but ${value}`),
+    ...pick(second, (value) => `make it ${value}`),
+    ...pick(words.find((facet) => facet.context), (value) => `the same, but ${value}`),
+    ...pick(words.find(schema.isNoun), (value) => `a ${value} instead`),
+  ];
+  $("examples").replaceChildren(...(query.reference ? texts : []).map((text) =>
+    h("button", { type: "button", class: "quiet small", onclick: () => go({ text, roles: null, view: "results" }) }, text)));
+}
+
+function listen() {
+  $("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    suggestions.close();
+    const text = $("text").value.trim();
+    if (!query.reference) return trouble.sentence("Choose a picture first: upload one, or take one of the gallery below.");
+    if (!text) return trouble.sentence("Say what should be different, in a few words.");
+    return go({ text, roles: text === query.text ? query.roles : null, view: query.view === "browse" ? "results" : query.view, top: 12 });
+  });
+  $("mode").addEventListener("change", (event) => go({ mode: event.target.value, roles: null }));
+  $("judge").addEventListener("change", (event) => go({ judge: event.target.checked }));
+  $("order").addEventListener("change", (event) => show(event.target.value));
+  $("more").addEventListener("click", () => go({ top: Math.min(96, 2 * query.top) }, { replace: true }));
+  $("share").addEventListener("click", () => share.open(query));
+  $("random").addEventListener("click", async () => {
+    try {
+      const found = await browse.random(query.filter);
+      if (found) choose(found);
+      else trouble.sentence("No picture of the gallery fits the filter.");
+    } catch (error) { trouble.show(error); }
+  });
+  for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => go({ view: button.dataset.view }));
+  addEventListener("popstate", (event) => {
+    query = event.state ? address.fromHistory(event.state) : address.fromAddress(location.search);
+    results.clear();
+    render();
+  });
+  references.listen(choose, trouble.sentence);
+  browse.listen(choose, (error) => trouble.show(error, render));
+  intent.listen((edited) => go({ roles: edited }));
+  results.listen({ start, why: (result, score) => why.open({ result, score, reference: query.reference, roles, start }) });
+}
+
+// The word that is being typed, completed with the gallery's values.
+const suggestions = combobox($("text"), (typed) => {
+  const word = /[\p{L}\p{N}]+$/u.exec(typed)?.[0] ?? "";
+  return schema.completions(word).map(({ value, facet }) => ({ value, hint: facet.name, start: typed.length - word.length }));
+});
+
+async function begin() {
+  try {
+    const gallery = await getJson("/gallery");
+    schema.learn(gallery);
+    const demo = gallery.encoder_fingerprint.startsWith("demo-") ? " The demo encoder knows rendered scenes like these, and no photographs." : "";
+    $("facts").textContent = `${count(gallery.images, "picture")} to search.${demo}`;
+    filters.build((filter) => go({ filter, top: 12 }));
+    render();
+  } catch (error) {
+    trouble.show(error, begin);
+  }
+}
+
+listen();
+query = history.state ? address.fromHistory(history.state) : address.fromAddress(location.search);
+history.replaceState(address.toHistory(query), "", address.toAddress(query));
+references.show(query.reference);
+$("text").value = query.text;
+begin();

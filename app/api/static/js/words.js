@@ -1,0 +1,43 @@
+// What the service's stable words mean, in sentences.
+
+export const SOURCES = {
+  facets: "read with the gallery's own words",
+  mllm: "composed by the judge",
+  client: "as you edited it",
+  none: "the gallery has no words to read pictures with, so this is a plain sum of image and text",
+};
+
+const REASONS = {
+  rerank_disabled: "No judge is set up, so this is the order of the vector search.",
+  worker_unavailable: "The judge cannot be reached, or was lost on the way: what it did not see keeps its place.",
+  worker_overloaded: "The judge has too much to do right now: what it did not see keeps its place. Try again in a moment.",
+  worker_failed: "The judge failed on this search: what it did not see keeps its place.",
+  deadline: "Time was up before the judge had seen every candidate.",
+  candidates_failed: "Some pictures could not be judged; they keep their places.",
+  intent_fallback: "The query was read in a simpler way than the judge reads it.",
+};
+export const reason = (word) => REASONS[word] ?? word;
+
+export const MODES = {
+  intersection: { title: "Intersection", help: "what the text needs of the picture" },
+  union: { title: "Union", help: "everything of both" },
+  text: { title: "Text alone", help: "the picture is not looked at" },
+  image: { title: "Image alone", help: "the words are not heard" },
+};
+
+// What to do about a problem, beyond the service's own sentence about it.
+const ADVICE = {
+  network: "Is it running? `python -m app` starts it; this page goes on where it was.",
+  "too-large": "A smaller copy will do: no model looks at more than a few hundred pixels.",
+  "unknown-image": "The gallery may have been built anew since; choose another picture.",
+  "invalid-filter": "Take the filter away, or choose other values.",
+  "deadline-exceeded": "The machine is busy; try again.",
+  overloaded: "Try again in a second.",
+};
+export const advice = (type) => ADVICE[type] ?? "";
+
+export const STAGES = {
+  intake: "reading the request", embed: "encoder", intent: "understanding", retrieve: "vector search", rerank: "judge",
+};
+
+export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

@@ -1,0 +1,96 @@
+"""What the page needs besides searches: filtered and random images, copies and files to keep."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.app.test_api import REFERENCE, assert_problem
+
+GREEN_OR_RED = {"colour": ["green", "red"], "price": {"lte": 200}}
+
+
+def fits(attributes: dict[str, Any]) -> bool:
+    colours = attributes["colour"]
+    colours = colours if isinstance(colours, list) else [colours]
+    return bool({"green", "red"} & set(colours)) and attributes["price"] <= 200
+
+
+def test_pages_of_a_filter_hold_what_fits_and_all_of_it(client: TestClient) -> None:
+    everything = client.get("/gallery/images?limit=1000").json()["images"]
+    expected = {item["image_id"] for item in everything if fits(item["attributes"])}
+    assert expected
+    seen: list[str] = []
+    asked = {"limit": "7", "filter": json.dumps(GREEN_OR_RED)}
+    while True:
+        page = client.get("/gallery/images", params=asked).json()
+        seen += [item["image_id"] for item in page["images"]]
+        if page["next_offset"] is None:
+            break
+        asked["offset"] = page["next_offset"]
+    assert len(seen) == len(set(seen))
+    assert set(seen) == expected
+
+
+def test_random_images_differ_and_fit(client: TestClient) -> None:
+    asked = {"limit": 20, "filter": json.dumps(GREEN_OR_RED)}
+    draws = [client.get("/gallery/random", params=asked).json()["images"] for _ in range(3)]
+    assert all(fits(item["attributes"]) for draw in draws for item in draw)
+    orders = {tuple(item["image_id"] for item in draw) for draw in draws}
+    assert len(orders) > 1
+    assert len(client.get("/gallery/random").json()["images"]) == 1
+
+
+@pytest.mark.parametrize("path", ["/gallery/images", "/gallery/random"])
+@pytest.mark.parametrize(
+    ("text", "type_", "word"),
+    [
+        ("{", "invalid-request", "filter"),
+        ("[]", "invalid-request", "filter"),
+        ('{"price": {"above": 3}}', "invalid-request", "filter.price"),
+        ('{"size": 3}', "invalid-filter", "`size`"),
+    ],
+)
+def test_bad_filters(client: TestClient, path: str, text: str, type_: str, word: str) -> None:
+    assert_problem(client.get(path, params={"filter": text}), 422, type_, word)
+
+
+def test_one_image_by_its_id(client: TestClient) -> None:
+    item = client.get(f"/gallery/images/{REFERENCE}").json()
+    assert item["image_id"] == REFERENCE
+    assert item["attributes"]["category"]
+    assert_problem(client.get("/gallery/images/nobody"), 404, "unknown-image", "nobody")
+
+
+@pytest.mark.parametrize("copy", ["", "/thumbnail"])
+def test_a_copy_that_is_there_is_not_sent_again(client: TestClient, copy: str) -> None:
+    first = client.get(f"/images/{REFERENCE}{copy}")
+    for tag in (first.headers["etag"], f'"other", W/{first.headers["etag"]}'):
+        again = client.get(f"/images/{REFERENCE}{copy}", headers={"If-None-Match": tag})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == first.headers["etag"]
+    changed = client.get(f"/images/{REFERENCE}{copy}", headers={"If-None-Match": '"other"'})
+    assert changed.content == first.content
+
+
+def test_the_page_is_asked_for_anew_and_its_files_are_kept_for_ever(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["cache-control"] == "no-cache"
+    again = client.get("/", headers={"If-None-Match": page.headers["etag"]})
+    assert again.status_code == 304
+    version = page.headers["etag"].strip('"')
+    paths = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+    assert {path.rsplit(".", 1)[1] for path in paths} == {"svg", "css", "js"}
+    for path in paths:
+        assert path.startswith(f"/static/{version}/")
+        assert "immutable" in client.get(path).headers["cache-control"]
+    assert_problem(client.get(f"/static/{version}/nothing.js"), 404, "not-found")
+
+
+def test_the_page_may_load_nothing_from_elsewhere(client: TestClient) -> None:
+    policy = client.get("/").headers["content-security-policy"]
+    assert policy.startswith("default-src 'self';")
+    assert "http" not in policy
+    assert "unsafe" not in policy

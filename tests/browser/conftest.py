@@ -1,0 +1,141 @@
+"""A real Chromium on the real thing: API, worker and page with the shipped models.
+
+Every page of a test is guarded: an error on its console, an exception in its scripts or a request
+that leaves this machine fails the test.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from app.api.main import create_app
+from app.api.settings import ApiSettings, WorkerSettings
+from models.settings import QdrantSettings
+from tests.app.stub_worker import serving
+from tests.conftest import BuiltGallery
+from tests.integration.test_two_stages import Worker
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+PATIENCE_MS = 30_000  # of every wait for a condition; machines that run tests are busy
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Service:
+    """The service as its users meet it, and what can be done to it."""
+
+    url: str
+    worker: Worker
+    catalogue: Path
+
+
+@dataclass
+class Guard:
+    """What a page did that it must not.
+
+    Attributes:
+        complaints: Exceptions, console errors and requests to elsewhere.
+        forgiven: Parts of console errors that a test provokes.
+    """
+
+    complaints: list[str] = field(default_factory=list)
+    forgiven: list[str] = field(default_factory=list)
+
+    def watch(self, context: "sync_api.BrowserContext") -> None:
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("console", self._heard)
+        context.on("request", self._requested)
+
+    def _heard(self, message: "sync_api.ConsoleMessage") -> None:
+        forgiven = any(part in message.text for part in self.forgiven)
+        if message.type in ("error", "warning") and not forgiven:
+            self.complaints.append(message.text)
+
+    def _requested(self, request: "sync_api.Request") -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("blob", "data") and parts.hostname != "127.0.0.1":
+            self.complaints.append(f"a request left this machine: {request.url}")
+
+
+@pytest.fixture(scope="package")
+def service(
+    built_gallery: BuiltGallery, catalogue: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """API and worker on a copy of the gallery (the embedded engine has one user)."""
+    copy = tmp_path_factory.mktemp("browsed") / "qdrant"
+    shutil.copytree(built_gallery.qdrant, copy, ignore=shutil.ignore_patterns(".lock"))
+    worker = Worker(built_gallery.image_store)
+    worker.start()
+    settings = ApiSettings(
+        qdrant=QdrantSettings(path=copy),
+        image_store=built_gallery.image_store,
+        # patient: on a busy machine a connection that takes half a second is no dead worker
+        worker=WorkerSettings(urls=(worker.url,), connect_timeout_s=10, max_retry_after_s=1),
+        timeout_ms=60_000,
+        default_rerank_depth=16,
+        max_upload_bytes=2_000_000,
+        rerank_weight=1.0,
+    )
+    try:
+        with serving(create_app(settings)) as url:
+            wait_ready(url)
+            yield Service(url, worker, catalogue.parent)
+    finally:
+        if worker.process is not None and worker.process.poll() is None:
+            worker.process.kill()
+            worker.process.wait()
+
+
+def wait_ready(url: str) -> None:
+    give_up = time.monotonic() + 60
+    while httpx.get(f"{url}/readyz").status_code != 200:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator["sync_api.Browser"]:
+    """The machine's Chromium, or the one playwright brought; else these tests are skipped."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    with sync_api.sync_playwright() as playwright:
+        found = next(filter(None, map(shutil.which, names)), playwright.chromium.executable_path)
+        if not Path(found).exists():
+            pytest.skip("no Chromium: install one, or run `playwright install chromium`")
+        running = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return Guard()
+
+
+@pytest.fixture
+def context(
+    browser: "sync_api.Browser", guard: Guard, service: Service
+) -> Iterator["sync_api.BrowserContext"]:
+    """A fresh profile, 1280 × 900, that must end without complaints."""
+    opened = browser.new_context(
+        base_url=service.url, viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
+    )
+    opened.set_default_timeout(PATIENCE_MS)
+    guard.watch(opened)
+    yield opened
+    opened.close()
+    assert guard.complaints == []
+
+
+@pytest.fixture
+def page(context: "sync_api.BrowserContext") -> "sync_api.Page":
+    return context.new_page()

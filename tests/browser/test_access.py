@@ -1,0 +1,185 @@
+"""For everyone and every screen: keyboard, screen reader, contrast, small windows, light pages."""
+
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, Guard, Service
+from tests.browser.steps import (
+    a_plain_thing,
+    address,
+    chips,
+    in_address,
+    wait_for_the_judge,
+    widths,
+)
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+TEXT = "the same but green"
+MOST_BYTES = 100_000
+
+
+@pytest.fixture
+def thing(service: Service) -> dict[str, Any]:
+    return a_plain_thing(service.catalogue)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds, by how much it hurts whom."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run()")["violations"]
+    return [
+        f"{one['impact']} {one['id']}: {node['html'][:200]}"
+        for one in found
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(
+    browser: Browser, service: Service, guard: Guard, thing: dict[str, Any], scheme: Any
+) -> None:
+    with browser.new_context(
+        base_url=service.url, color_scheme=scheme, reduced_motion="reduce"
+    ) as context:
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.goto("/")
+        expect(page.locator("#gallery img").first).to_be_visible()
+        assert violations(page) == []
+        page.locator("summary", has_text="colour").click()
+        assert violations(page) == []
+
+        page.goto(address(thing["image_id"], TEXT, trail=[[thing["image_id"], "make it red"]]))
+        wait_for_the_judge(page)
+        page.locator("#lane-preserve [aria-haspopup]").first.click()
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+        page.locator("#results .picture").first.click()
+        page.locator("#why").get_by_role("radio", name="green").check(force=True)
+        expect(page.locator("canvas.on")).to_have_count(2)
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Share").click()
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Compare").click()
+        expect(page.locator(".tick, .cross").first).to_be_visible()
+        assert violations(page) == []
+
+
+def tab_to(page: Page, what: str, most: int = 60) -> None:
+    """Tab until an element has the focus; it must be reachable, and visibly so."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("what => document.activeElement?.matches(what)", what):
+            return
+    pytest.fail(f"{what} cannot be reached by keyboard")
+
+
+def test_everything_goes_without_a_mouse(page: Page, thing: dict[str, Any]) -> None:
+    page.goto("/")
+    expect(page.locator("#gallery img").first).to_be_visible()
+    tab_to(page, "#gallery .picture")
+    page.keyboard.press("Enter")
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.type("the same but gre")
+    expect(page.locator(".suggestions [role=option]").first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    marked = page.locator(".suggestions [aria-selected=true]")
+    expect(marked).to_have_count(1)
+    assert page.locator("#text").get_attribute("aria-activedescendant") == marked.get_attribute(
+        "id"
+    )
+    page.keyboard.press("Enter")
+    expect(page.locator("#text")).to_have_value("the same but green")
+    page.keyboard.press("Enter")
+    wait_for_the_judge(page)
+    assert in_address(page)["text"] == "the same but green"
+
+    kept = chips(page, "preserve")
+    tab_to(page, "#lane-preserve [aria-haspopup]")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Make it wanted")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    wait_for_the_judge(page)
+    assert kept[0] in chips(page, "forbidden")
+    expect(page.locator("#lane-forbidden-chip-0")).to_be_focused()
+    page.keyboard.press("Delete")
+    wait_for_the_judge(page)
+
+    tab_to(page, "#add-desired")
+    page.keyboard.type("stri")
+    expect(page.get_by_role("option", name="striped")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    wait_for_the_judge(page)
+    assert "striped" in chips(page, "desired")
+
+    tab_to(page, "#results .picture")
+    page.keyboard.press("Enter")
+    expect(page.locator("#why")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#results .picture").first).to_be_focused()
+    tab_to(page, "#results .start")
+    page.keyboard.press("Enter")
+    expect(page.locator("#text")).to_be_focused()
+
+
+def test_a_phone_needs_no_sideways_scrolling(page: Page, thing: dict[str, Any]) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto("/")
+    expect(page.locator("#gallery img").first).to_be_visible()
+    assert widths(page) == (360, 360)
+    page.locator("summary", has_text="category").click()
+    assert widths(page) == (360, 360)
+    page.goto(address(thing["image_id"], TEXT, trail=[[thing["image_id"], "make it red"]] * 4))
+    wait_for_the_judge(page)
+    assert widths(page) == (360, 360)
+    for name in ("Why", "Share"):
+        page.get_by_role("button", name=name).first.click()
+        expect(page.locator("dialog[open]")).to_be_visible()
+        assert widths(page) == (360, 360)
+        assert page.locator("dialog[open]").evaluate("d => d.scrollWidth <= d.clientWidth")
+        page.keyboard.press("Escape")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".tick, .cross").first).to_be_visible()
+    assert widths(page) == (360, 360)
+
+
+def test_the_page_is_light_and_does_not_jump(page: Page, thing: dict[str, Any]) -> None:
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => list.getEntries()"
+        ".forEach((one) => { if (!one.hadRecentInput) window.shift += one.value; }))"
+        ".observe({ type: 'layout-shift', buffered: true });"
+    )
+    sizes: dict[str, int] = {}
+    page.on("response", lambda answer: sizes.setdefault(answer.url, 0))
+    page.goto(address(thing["image_id"], TEXT))
+    wait_for_the_judge(page)
+    files = [url for url in sizes if "/static/" in url or url.endswith(TEXT)] + [page.url]
+    weight = sum(len(page.request.get(url).body()) for url in files)
+    assert len(files) > 10
+    assert weight <= MOST_BYTES, f"the page weighs {weight:,} bytes without its images"
+    for image in page.locator("img[src]").all():
+        assert image.get_attribute("width"), image.evaluate("node => node.outerHTML")
+    assert page.evaluate("shift") < 0.1
+
+
+def test_files_are_kept_between_visits(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#gallery img").first).to_be_visible()
+    page.goto("about:blank")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/")
+    expect(page.locator("#gallery img").first).to_be_visible()
+    sent = page.evaluate(
+        "performance.getEntriesByType('resource').filter((one) => one.name.includes('/static/'))"
+        ".reduce((sum, one) => sum + one.transferSize, 0)"
+    )
+    assert sent == 0

@@ -1,0 +1,133 @@
+"""What goes wrong is said in sentences, with what to do, and the page goes on."""
+
+import os
+import signal
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from app.api.main import create_app
+from app.api.settings import ApiSettings
+from models.settings import EncoderSettings, QdrantSettings
+from tests.app.stub_worker import serving
+from tests.browser.conftest import Guard, Service
+from tests.browser.steps import a_plain_thing, address, shown, wait_for_the_judge
+from tests.conftest import BuiltGallery
+from tests.models.test_encoder import tiny_model
+
+TEXT = "the same but green"
+
+
+def test_without_the_worker_it_still_answers_and_says_so(page: Page, service: Service) -> None:
+    asked = address(a_plain_thing(service.catalogue)["image_id"], TEXT)
+    service.worker.stop(signal.SIGKILL)
+    try:
+        page.goto(asked)
+        banner = page.locator("#coverage [data-reason=worker_unavailable]")
+        expect(banner).to_contain_text("The judge cannot be reached")
+        assert len(shown(page)) == 12
+    finally:
+        service.worker.start()
+    for _ in range(20):  # the API finds a worker that is back by itself
+        page.reload()
+        expect(page.locator("#timing")).not_to_be_empty()
+        if page.locator("#coverage").is_hidden():
+            break
+    wait_for_the_judge(page)
+
+
+def test_a_gallery_that_is_not_built_yet(
+    browser: Browser, built_gallery: BuiltGallery, tmp_path: Path, guard: Guard
+) -> None:
+    """The page says how to build one, and goes on by itself when there is one."""
+    settings = ApiSettings(
+        encoder=tiny_model(tmp_path / "tiny"),
+        qdrant=QdrantSettings(path=tmp_path / "qdrant"),
+        image_store=tmp_path / "images",
+    )
+    assert isinstance(settings.encoder, EncoderSettings)
+    guard.forgiven.append("503 (Service Unavailable)")
+    with serving(create_app(settings)) as url, browser.new_context(base_url=url) as context:
+        guard.watch(context)
+        page = context.new_page()
+        page.goto("/")
+        trouble = page.get_by_role("alert")
+        expect(trouble).to_contain_text("There is nothing to search yet")
+        expect(trouble).to_contain_text("python -m indexer build --manifest")
+        context.close()
+    assert guard.complaints == []
+
+
+def test_files_that_are_no_pictures(page: Page, tmp_path: Path, guard: Guard) -> None:
+    page.goto("/")
+    expect(page.locator("#facts")).to_contain_text("pictures")
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.locator("#file").set_input_files(tmp_path / "notes.txt")
+    expect(page.get_by_role("alert")).to_contain_text("notes.txt is not a picture. JPEG, PNG")
+    guard.forgiven.append("422 (Unprocessable")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0" + os.urandom(99))
+    page.locator("#file").set_input_files(tmp_path / "broken.jpg")
+    guard.forgiven.append("blob:")
+    page.locator("#text").fill(TEXT)
+    page.locator("#text").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("the reference image cannot be used")
+
+
+def test_a_photograph_of_any_size_is_sent_small_enough(page: Page, tmp_path: Path) -> None:
+    from PIL import Image
+
+    huge = Image.effect_noise((4000, 3000), 90).convert("RGB")  # noise does not compress
+    huge.save(tmp_path / "huge.jpg", quality=97)
+    assert (tmp_path / "huge.jpg").stat().st_size > 2_000_000  # what this service refuses
+    page.goto("/")
+    page.locator("#file").set_input_files(tmp_path / "huge.jpg")
+    expect(page.locator("#reference")).to_be_visible()
+    page.locator("#text").fill(TEXT)
+    page.locator("#text").press("Enter")
+    wait_for_the_judge(page)
+
+
+def test_a_reference_that_is_gone(page: Page, guard: Guard) -> None:
+    guard.forgiven.append("404 (Not Found)")
+    page.goto(address("nobody", TEXT))
+    trouble = page.get_by_role("alert")
+    expect(trouble).to_contain_text("no image with the id 'nobody'")
+    expect(trouble).to_contain_text("choose another picture")
+
+
+def test_words_without_a_picture(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#gallery img").first).to_be_visible()
+    page.locator("#text").fill(TEXT)
+    page.locator("#text").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Choose a picture first")
+
+
+def test_a_network_that_is_gone_and_comes_back(
+    page: Page, context: BrowserContext, service: Service, guard: Guard
+) -> None:
+    page.goto(address(a_plain_thing(service.catalogue)["image_id"], TEXT))
+    wait_for_the_judge(page)
+    before = shown(page)
+    guard.forgiven.append("net::ERR_INTERNET_DISCONNECTED")
+    context.set_offline(True)
+    page.locator("#text").fill("make it striped")
+    page.locator("#text").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer.")
+    context.set_offline(False)
+    wait_for_the_judge(page)  # without a click
+    assert shown(page) != before
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_an_encoder_that_cannot_be_explained_offers_no_maps(page: Page, service: Service) -> None:
+    def unexplained(route):  # type: ignore[no-untyped-def]
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"explains": False})
+
+    page.route("**/gallery", unexplained)
+    page.goto(address(a_plain_thing(service.catalogue)["image_id"], TEXT))
+    wait_for_the_judge(page)
+    page.locator("#results .picture").first.click()
+    expect(page.locator("#why")).to_contain_text("Vector search")
+    expect(page.locator("#why .seen")).to_have_count(0)
