@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         "--questions", type=int, default=0,
         help="yes-or-no questions per image, for training a judge (default %(default)s)",
     )  # fmt: skip
+    demo.add_argument(
+        "--finishes", action="store_true",
+        help="give items a finish (matte, metallic, …), which the shipped models do not know",
+    )  # fmt: skip
     demo.set_defaults(run=_demo)
 
     build = commands.add_parser("build", help="embed a gallery into Qdrant", epilog=_EPILOG)
@@ -89,6 +93,7 @@ def _demo(options: argparse.Namespace) -> int:
         options.queries,
         options.families,
         options.questions,
+        options.finishes,
     )
     print(f"wrote {manifest}")
     return _OK

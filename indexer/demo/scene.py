@@ -12,6 +12,8 @@ import zlib
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+from indexer.demo.finishes import FINISHES
+
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -37,11 +39,12 @@ _PRICES = {
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One object of a scene."""
+    """One object of a scene; `finish` is "" in catalogues without that facet."""
 
     kind: str
     colour: str
     pattern: str
+    finish: str = ""
 
     @property
     def is_held_out(self) -> bool:
@@ -78,10 +81,12 @@ class Scene:
 
     def attributes(self) -> dict[str, str | list[str] | int]:
         """The facets a catalogue would know about this image; lists where there are two items."""
+        finishes = [item.finish for item in self.items if item.finish]
         return {
             "category": _one_or_list([item.kind for item in self.items]),
             "colour": _one_or_list([item.colour for item in self.items]),
             "pattern": _one_or_list([item.pattern for item in self.items]),
+            **({"finish": _one_or_list(finishes)} if finishes else {}),
             "setting": self.setting,
             "price": self.price,
         }
@@ -144,6 +149,14 @@ def variations(scene: Scene, rng: random.Random, *, held_out_allowed: bool) -> l
         for items in candidates
         if held_out_allowed or not any(i.is_held_out for i in items)
     ]
+
+
+def with_finishes(scene: Scene) -> Scene:
+    """The scene with a finish for every item; the same scene always gets the same."""
+    rng = random.Random(f"finishes/{scene.seed}")
+    return replace(
+        scene, items=tuple(replace(item, finish=rng.choice(FINISHES)) for item in scene.items)
+    )
 
 
 def sample_scenes(count: int, seed: int, split: Split, families: bool | None = None) -> list[Scene]:
