@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from indexer.preparer import Prepared, Preparer, Skipped
-from indexer.reader import ImageRow, schema_of
+from models.manifest import ImageRow, schema_of
 from indexer.settings import IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import GallerySpec

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from indexer.demo.catalogue import write_catalogue
 from indexer.demo.scene import SPLITS
 from indexer.evaluation import command
-from indexer.reader import ManifestError, read_folder, read_manifest
+from models.manifest import ManifestError, read_folder, read_manifest
 from indexer.settings import IndexerSettings
 from models.settings import check_no_unknown
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
-from indexer.reader import ImageRow
+from models.manifest import ImageRow
 from models.contracts.gallery import GalleryImage
 from models.image_store import ImageStore
 from models.images import ImageLimits, InvalidImage, decode_image, to_jpeg

@@ -17,7 +17,7 @@ from app.api.main import create_app
 from app.api.settings import ApiSettings
 from indexer.build import BuildReport, build_gallery
 from indexer.demo.catalogue import write_catalogue
-from indexer.reader import read_manifest
+from models.manifest import read_manifest
 from indexer.settings import IndexerSettings
 from indexer.writer import GalleryWriter
 from models.encoder import ImageTextEncoder

@@ -54,7 +54,7 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
     """
     device, reason = resolve_device(settings.device)
     dtype = _dtype(settings, device)
-    base = _folder(settings.base_source, "base")
+    base = local_folder(settings.base_source, "base")
     try:
         config = AutoConfig.from_pretrained(base)
         model: Any = AutoModelForImageTextToText.from_pretrained(
@@ -65,11 +65,11 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
         processor = AutoProcessor.from_pretrained(base)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError) as error:
         raise JudgeUnavailable(f"the judge's base in {base} cannot be loaded: {error}") from error
-    hashes = [_content_hash(base)]
+    hashes = [content_hash(base)]
     if settings.adapter_source is not None:
-        adapter = _folder(settings.adapter_source, "adapter")
+        adapter = local_folder(settings.adapter_source, "adapter")
         model = merge_adapter(model, adapter)
-        hashes.append(_content_hash(adapter))
+        hashes.append(content_hash(adapter))
     name = settings.base if settings.base == "demo" else base.name
     digest = hashlib.sha256(
         "/".join(
@@ -139,7 +139,7 @@ class _PatchProjection(nn.Linear):
         return super().forward(patches.flatten(1))
 
 
-def _folder(source: str, what: str) -> Path:
+def local_folder(source: str, what: str) -> Path:
     """A local folder, downloaded first if it is a hub name."""
     if Path(source).is_dir():
         return Path(source)
@@ -159,7 +159,7 @@ def _folder(source: str, what: str) -> Path:
         ) from error
 
 
-def _content_hash(folder: Path) -> str:
+def content_hash(folder: Path) -> str:
     """Over all weights and configs of a folder."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(folder.iterdir()):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from app.api.fusion import fuse
 from app.api.ports import Candidate
 from indexer.metrics import average_precision_at_k, recall_at_k
-from indexer.reader import ImageRow, read_manifest
+from models.manifest import ImageRow, read_manifest
 from models.composition.composer import Composer
 from models.contracts.gallery import GalleryImage
 from models.contracts.intent import ComposedIntent

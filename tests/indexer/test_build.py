@@ -18,7 +18,7 @@ from qdrant_client import QdrantClient
 from indexer.build import build_gallery
 from indexer.cli import main
 from indexer.preparer import Skipped
-from indexer.reader import ImageRow, read_folder, read_manifest
+from models.manifest import ImageRow, read_folder, read_manifest
 from indexer.settings import IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import ALIAS, GallerySpec

@@ -9,7 +9,7 @@ import pytest
 
 from models.encoder import ImageTextEncoder
 from models.settings import EncoderSettings
-from models.training import encoder as training
+from models.training import demo_encoder as training
 from models.training.pairs import batches, load_pairs
 from tests.models.test_encoder import TINY
 

@@ -58,7 +58,7 @@ _MINED_DEPTH = 30  # whatever is wrong among so many first ranks is a hard negat
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `python -m models.training reranker` understands."""
+    """Declare what `python -m models.training demo-judge` understands."""
     parser.add_argument(
         "--catalogue", type=Path, required=True,
         help="folder of `python -m indexer demo --split train --families --questions 16`",

@@ -23,7 +23,7 @@ _VALIDATE_EVERY = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `python -m models.training encoder` understands."""
+    """Declare what `python -m models.training demo-encoder` understands."""
     parser.add_argument("--manifest", type=Path, required=True, help="training pairs (JSONL)")
     parser.add_argument("--validation", type=Path, required=True, help="validation pairs (JSONL)")
     parser.add_argument(
