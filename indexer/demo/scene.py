@@ -29,6 +29,7 @@ SETTINGS = ("studio", "beach", "snow", "forest", "street", "night", "room", "des
 
 HELD_OUT_PERCENT = 10
 TWO_OBJECT_SHARE = 0.5
+UNFINISHED_SHARE = 0.3  # of the scenes of a catalogue with finishes
 
 _PRICES = {
     "sofa": 640, "chair": 120, "lamp": 75, "table": 260, "cushion": 25, "dress": 90, "shirt": 35,
@@ -152,8 +153,12 @@ def variations(scene: Scene, rng: random.Random, *, held_out_allowed: bool) -> l
 
 
 def with_finishes(scene: Scene) -> Scene:
-    """The scene with a finish for every item; the same scene always gets the same."""
+    """The scene with a finish for every item, or, like products nobody has described yet, without;
+    the same scene always gets the same.
+    """
     rng = random.Random(f"finishes/{scene.seed}")
+    if rng.random() < UNFINISHED_SHARE:
+        return scene
     return replace(
         scene, items=tuple(replace(item, finish=rng.choice(FINISHES)) for item in scene.items)
     )
