@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from indexer.demo.catalogue import write_catalogue
 from indexer.demo.scene import SPLITS
 from indexer.evaluation import command
-from models.manifest import ManifestError, read_folder, read_manifest
 from indexer.settings import IndexerSettings
+from models.manifest import ManifestError, read_folder, read_manifest
 from models.settings import check_no_unknown
 
 _OK, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130

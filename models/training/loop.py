@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class Loop:
         self._trained = [key for key in model.state_dict() if key not in frozen]
         self.step = 0
         self.losses: list[float] = []
-        self.validations: list[tuple[int, object]] = []
+        self.validations: list[tuple[int, Any]] = []
         if checkpoint.exists():
             saved = torch.load(checkpoint, weights_only=True)
             model.load_state_dict({**model.state_dict(), **saved["model"]})

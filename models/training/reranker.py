@@ -163,9 +163,7 @@ def _train(
     return loop
 
 
-def _pictures(
-    lessons: Sequence[Lesson], catalogues: Mapping[Part, Catalogue]
-) -> list[ImageRow]:
+def _pictures(lessons: Sequence[Lesson], catalogues: Mapping[Part, Catalogue]) -> list[ImageRow]:
     """Every picture that some lesson shows, once."""
     shown = {
         catalogues[lesson.part].rows[number].location: catalogues[lesson.part].rows[number]

@@ -18,12 +18,12 @@ from qdrant_client import QdrantClient
 from indexer.build import build_gallery
 from indexer.cli import main
 from indexer.preparer import Skipped
-from models.manifest import ImageRow, read_folder, read_manifest
 from indexer.settings import IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import ALIAS, GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
+from models.manifest import ImageRow, read_folder, read_manifest
 from tests.conftest import BuiltGallery, indexer_settings
 from tests.models.test_encoder import tiny_model
 

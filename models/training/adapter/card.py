@@ -1,4 +1,4 @@
-"""What lies beside a trained adapter: how to serve it, what it was trained on, what that was worth."""
+"""What lies beside a trained adapter: how to serve it, its data, and what it was worth."""
 
 import json
 import shlex
@@ -67,7 +67,7 @@ def write_report(
         **asdict(provenance),
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-    validated = [(step, found["loss"]) for step, found in loop.validations if _is_dict(found)]
+    validated = [(step, found["loss"]) for step, found in loop.validations]
     plot_loss(loop.losses, validated, folder / "loss.png")
     named = [c for c in comparisons if c.way == next(iter(WAYS))]
     plot_areas(named, folder / "before_after.png")
@@ -103,10 +103,6 @@ def write_judgements(
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _is_dict(found: Any) -> bool:
-    return isinstance(found, dict)
-
-
 def _card(comparisons: Sequence[Comparison], provenance: Provenance) -> str:
     start = provenance.start or "none: new weights"
     settings = "".join(f"| {name} | {value} |\n" for name, value in provenance.settings.items())
@@ -115,8 +111,8 @@ def _card(comparisons: Sequence[Comparison], provenance: Provenance) -> str:
     data = "\n".join(f"* {line}" for line in provenance.data)
     return f"""# Model card: an adapter for a catalogue of one's own
 
-A LoRA adapter (peft) that makes `{provenance.base}` judge, for one catalogue, whether a candidate is
-what a composed query asks for. Serve it with
+A LoRA adapter (peft) that makes `{provenance.base}` judge, for one catalogue, whether a candidate
+is what a composed query asks for. Serve it with
 
 ```sh
 export CIR_WORKER__JUDGE__BASE={provenance.base} CIR_WORKER__JUDGE__ADAPTER=THIS_FOLDER
@@ -126,10 +122,10 @@ and with the visual tokens of `judge.json`, on which it was trained.
 
 ## Measured
 
-On held-out queries with phrasings never trained on: right answers against hard negatives, asked as in
-service. AUC over all pairs; recall@1: how often the best candidate of a query is right. [low, high]: 95 %
-bootstrap interval over queries. Labels are the catalogue's own, so this says how well the adapter
-agrees with them.
+On held-out queries with phrasings never trained on: right answers against hard negatives, asked as
+in service. AUC over all pairs; recall@1: how often the best candidate of a query is right.
+[low, high]: 95 % bootstrap interval over queries. Labels are the catalogue's own, so this says how
+well the adapter agrees with them.
 
 {table_lines}
 
@@ -139,8 +135,8 @@ agrees with them.
 
 {data}
 
-Made of attributes and captions by `python -m models.training synthesize`; a negative contradicts the
-query by its own labels, and what nearly is one of the right pictures is left out.
+Made of attributes and captions by `python -m models.training synthesize`; a negative contradicts
+the query by its own labels, and what nearly is one of the right pictures is left out.
 
 | setting | |
 |---|---|
@@ -155,6 +151,6 @@ query by its own labels, and what nearly is one of the right pictures is left ou
 
 ## Licence
 
-The adapter is derived from its base and from the catalogue: the base's licence (see its own card) holds
-for what is made of it, and so do the terms under which the pictures were had.
+The adapter is derived from its base and from the catalogue: the base's licence (see its own card)
+holds for what is made of it, and so do the terms under which the pictures were had.
 """

@@ -159,9 +159,7 @@ def _areas(
     return np.array(areas)
 
 
-def _first_is_right(
-    fits: Sequence[Sequence[bool]], scores: Sequence[Sequence[float]]
-) -> Floats:
+def _first_is_right(fits: Sequence[Sequence[bool]], scores: Sequence[Sequence[float]]) -> Floats:
     """Per query, whether the candidate with the highest score fits: recall@1 among them."""
     return np.array(
         [float(row[int(np.argmax(own))]) for row, own in zip(fits, scores, strict=True)]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,9 +60,7 @@ class FeatureFile:
             [tuple(levels[:, i] for levels in seen) for i in range(1, self._levels)],
         )
 
-    def features(
-        self, location: str, device: torch.device, dtype: torch.dtype
-    ) -> VisualFeatures:
+    def features(self, location: str, device: torch.device, dtype: torch.dtype) -> VisualFeatures:
         """A picture as `Judge.score` takes it."""
         levels = self._of(location).to(device=device, dtype=dtype)
         return VisualFeatures(
@@ -93,8 +92,7 @@ def see(judge: Judge, rows: Sequence[ImageRow], folder: Path, tower: str) -> Fea
     known = json.loads(index.read_text("utf-8")) if index.exists() else {}
     if known.get("key") != key:
         index.unlink(missing_ok=True)
-        entries, levels, width = _compute(judge, rows, values)
-        known = {"key": key, "levels": levels, "width": width, "entries": entries}
+        known = {"key": key} | _compute(judge, rows, values)
         index.write_text(json.dumps(known), encoding="utf-8")  # last: with it, the file is whole
     entries = {
         location: Entry(start, tokens, (grid[0], grid[1], grid[2]))
@@ -103,9 +101,7 @@ def see(judge: Judge, rows: Sequence[ImageRow], folder: Path, tower: str) -> Fea
     return FeatureFile(values, entries, known["levels"], known["width"])
 
 
-def _compute(
-    judge: Judge, rows: Sequence[ImageRow], values: Path
-) -> tuple[dict[str, tuple[int, int, list[int]]], int, int]:
+def _compute(judge: Judge, rows: Sequence[ImageRow], values: Path) -> dict[str, Any]:
     entries: dict[str, tuple[int, int, list[int]]] = {}
     start = levels = width = 0
     with values.open("wb") as file:
@@ -115,7 +111,7 @@ def _compute(
             entries[row.location] = (start, tokens, seen.grid[0].tolist())
             file.write(stack.half().cpu().contiguous().numpy().tobytes())
             start += tokens
-    return entries, levels, width
+    return {"levels": levels, "width": width, "entries": entries}
 
 
 def _all_seen(judge: Judge, rows: Sequence[ImageRow]) -> Iterator[tuple[ImageRow, VisualFeatures]]:

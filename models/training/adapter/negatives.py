@@ -59,8 +59,8 @@ def choose(
     limits: Limits,
     rng: random.Random,
 ) -> list[Candidate]:
-    """Right and wrong candidates; wrong ones are, in this order of preference, the reference itself,
-    pictures with one facet wrong, first ranks of the coarse stage, and any that are wrong.
+    """Right and wrong candidates; wrong ones are the reference itself, pictures with one facet
+    wrong, first ranks of the coarse stage, and some that are just wrong.
 
     Args:
         query: The query.

@@ -32,7 +32,8 @@ PHRASINGS: dict[Part, dict[str, tuple[str, ...]]] = {
             "one like this, {n} and {n2}", "{f}: {n}, {f2}: {n2}",
         ),
         "not": (
-            "this, but not {o}", "one that is not {o}", "no {o}, please", "with another {f} than {o}",
+            "this, but not {o}", "one that is not {o}", "no {o}, please",
+            "with another {f} than {o}",
             "I do not want it {o}", "any {f} except {o}", "change the {f}, {o} is not for me",
         ),
         "caption": ("show me {n} instead", "{n}", "I am looking for {n}", "rather {n}"),

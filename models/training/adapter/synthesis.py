@@ -60,7 +60,9 @@ def compose_queries(
     rng = random.Random(f"{part}/{seed}")
     shuffled = list(references)
     rng.shuffle(shuffled)
-    edits = [((name,), False) for name in (*catalogue.core, *catalogue.context)]
+    edits: list[tuple[tuple[str, ...], bool]] = [
+        ((name,), False) for name in (*catalogue.core, *catalogue.context)
+    ]
     edits += [((name,), True) for name in catalogue.core]
     edits += [(pair, False) for pair in combinations(catalogue.core, 2)]
     makers = [
@@ -184,7 +186,8 @@ def _form(catalogue: Catalogue, facets: tuple[str, ...], negated: bool) -> str:
 
 def _in_turn(makers: Sequence[Iterator[Query]], count: int) -> list[Query]:
     """One of each maker, again and again, until there are `count` or all are exhausted."""
-    running, made = list(makers), []
+    running = list(makers)
+    made: list[Query] = []
     while running and len(made) < count:
         for maker in list(running):
             query = next(maker, None)

@@ -255,9 +255,7 @@ class Tutor:
         }
 
 
-def lessons_of_batch(
-    lessons: Sequence[Lesson], number: int, size: int, seed: int
-) -> list[Lesson]:
+def lessons_of_batch(lessons: Sequence[Lesson], number: int, size: int, seed: int) -> list[Lesson]:
     """Every lesson once, then every lesson again in another order, and so on."""
     picked = []
     for place in range(number * size, (number + 1) * size):

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from models.contracts.gallery import AttributeValue, Facet
 
-Values = Mapping[str, frozenset[str]]  # facet → the picture's values; facets not labelled are absent
+Values = Mapping[
+    str, frozenset[str]
+]  # facet → the picture's values; facets not labelled are absent
 Mask = NDArray[np.bool_]
 
 
