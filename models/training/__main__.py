@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from models.manifest import ManifestError
 from models.reranker.loading import JudgeUnavailable
-from models.training import demo_encoder, demo_judge, reranker, synthesize
+from models.training import demo_encoder, demo_judge, encoder, reranker, synthesize
 from models.training.adapter.tuning import UnfitBase
 
 _OK, _USAGE, _INTERRUPTED = 0, 2, 130
+_INPUT_ERRORS = (ManifestError, JudgeUnavailable, UnfitBase, FileNotFoundError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("reranker", help="a LoRA adapter for a catalogue")
     reranker.add_arguments(command)
     command.set_defaults(run=reranker.run)
+    command = commands.add_parser("encoder", help="an encoder, fine-tuned on captions")
+    encoder.add_arguments(command)
+    command.set_defaults(run=encoder.run)
     command = commands.add_parser("demo-encoder", help="the demo encoder, from nothing")
     demo_encoder.add_arguments(command)
     command.set_defaults(run=demo_encoder.train)
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ManifestError, JudgeUnavailable, UnfitBase, FileNotFoundError) as error:
+    except _INPUT_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return _USAGE
     except KeyboardInterrupt:

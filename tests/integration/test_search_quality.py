@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from indexer.metrics import average_precision_at_k, recall_at_k
 from models.encoder import ImageTextEncoder
-from models.training.demo_encoder import recall_at_1
+from models.training.contrastive import recall_at_1
 from models.training.pairs import load_pairs
 
 

@@ -67,5 +67,5 @@ def test_grouped_batches_are_made_of_pictures_that_share_values(catalogue: Path)
 def test_a_row_without_caption_is_named(catalogue: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"image": "x.jpg", "caption": "fine"}\n{"image": "y.jpg"}\n')
-    with pytest.raises(ValueError, match="line 2"):
+    with pytest.raises(ValueError, match="y.jpg has no `caption`"):
         load_pairs(bad, lambda texts: None, 16)  # type: ignore[arg-type,return-value]

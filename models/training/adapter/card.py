@@ -10,7 +10,8 @@ from typing import Any
 
 from models.training.adapter.exam import WAYS, Comparison
 from models.training.adapter.lessons import Lesson
-from models.training.adapter.plots import plot_areas, plot_loss
+from models.training.adapter.plots import plot_areas
+from models.training.curves import plot_loss
 from models.training.loop import Loop
 
 _HEADER = (

@@ -103,6 +103,8 @@ def _with_candidates(
 ) -> list[Lesson]:  # fmt: skip
     rng = random.Random(f"candidates/{part}/{seed}")
     lessons = []
+    if coarse is not None:
+        coarse.read(queries)
     for query in tqdm(queries, f"candidates for {part}", unit="query"):
         candidates = choose(query, catalogue.labels, coarse, limits, rng)
         if len({candidate.fits for candidate in candidates}) == 2:

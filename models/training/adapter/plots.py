@@ -1,4 +1,4 @@
-"""The two pictures of an adapter's card: its loss, and what it tells apart before and after."""
+"""The picture of an adapter's worth: what a judge tells apart before and after."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,26 +11,6 @@ from models.training.adapter.exam import Comparison
 
 _WIDTH_IN, _DPI = 7.2, 150
 _BEFORE, _AFTER = "#8a93a3", "#0072b2"
-_SMOOTHED = 20  # steps
-
-
-def plot_loss(
-    losses: Sequence[float], validations: Sequence[tuple[int, float]], path: Path
-) -> None:
-    """Training loss (and its running mean), and validation loss, against steps."""
-    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(_WIDTH_IN, 3.2), layout="constrained")
-        axes = figure.subplots()
-        steps = np.arange(1, len(losses) + 1)
-        axes.plot(steps, losses, color=_AFTER, alpha=0.25, linewidth=0.8)
-        width = min(_SMOOTHED, len(losses))
-        smooth = np.convolve(losses, np.full(width, 1 / width), mode="valid")
-        axes.plot(steps[width - 1 :], smooth, color=_AFTER, label=f"training, mean of {width}")
-        if validations:
-            axes.plot(*zip(*validations, strict=True), "o--", color="#d55e00", label="validation")
-        axes.set(xlabel="step", ylabel="loss")
-        axes.legend(frameon=False)
-        figure.savefig(path, dpi=_DPI, facecolor="white")
 
 
 def plot_areas(comparisons: Sequence[Comparison], path: Path) -> None:
