@@ -190,9 +190,7 @@ class Tutor:
         """
         settings = self._settings
         if settings.gradient_checkpointing:
-            self._model.gradient_checkpointing_enable(
-                gradient_checkpointing_kwargs={"use_reentrant": False}
-            )
+            self._model.activation_checkpointing_enable()
         optimizer = torch.optim.AdamW(
             [p for p in self._model.parameters() if p.requires_grad],
             lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01,
