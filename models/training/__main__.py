@@ -5,13 +5,14 @@ Shipped: `demo-encoder` and `demo-judge` are made from nothing.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 
 from models.manifest import ManifestError
 from models.reranker.loading import JudgeUnavailable
 from models.training import demo_encoder, demo_judge, encoder, reranker, synthesize
-from models.training.adapter.tuning import UnfitBase
+from models.training.adapter.lora import UnfitBase
 
 _OK, _USAGE, _INTERRUPTED = 0, 2, 130
 _INPUT_ERRORS = (ManifestError, JudgeUnavailable, UnfitBase, FileNotFoundError)
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     demo_judge.add_arguments(command)
     command.set_defaults(run=demo_judge.train)
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(given)
+    options.invocation = shlex.join(["python", "-m", "models.training", *given])
     try:
         options.run(options)
     except _INPUT_ERRORS as error:

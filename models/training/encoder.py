@@ -7,8 +7,6 @@ before and after are on pictures it was not trained on. Statistics of batch norm
 import argparse
 import json
 import random
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -173,8 +171,7 @@ def _report(
         f"{said['gain']} |"
     )
     name = options.base + (f" ({options.pretrained})" if options.pretrained else "")
-    command = shlex.join(["python", "-m", "models.training", *sys.argv[1:]])
-    card = _CARD.format(base=name, trained=trained, table=table, command=command)
+    card = _CARD.format(base=name, trained=trained, table=table, command=options.invocation)
     (options.out / "README.md").write_text(card, encoding="utf-8")
     print(f"{table}\nwrote {options.out}")
 

@@ -9,12 +9,12 @@
 """
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,10 +28,16 @@ from models.training.adapter.catalogue import Catalogue
 from models.training.adapter.exam import Served, compare, examine, serve
 from models.training.adapter.features import FeatureFile, see
 from models.training.adapter.lessons import Lesson, summary
+from models.training.adapter.lora import adapt, load_base
 from models.training.adapter.phrasings import Part
-from models.training.adapter.tuning import TuningSettings, Tutor, adapt, load_base, row_writer
+from models.training.adapter.tuning import TuningSettings, Tutor, row_writer
 from models.training.loop import Loop
-from models.training.synthesize import add_catalogue_arguments, read_catalogues, synthesized
+from models.training.synthesize import (
+    QUERIES,
+    add_catalogue_arguments,
+    read_catalogues,
+    synthesized,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,11 +91,13 @@ def run(options: argparse.Namespace) -> None:
     seen = see(before.judge, rows, work, f"{content_hash(base)}/{options.visual_tokens}")
     held_out = [lesson for lesson in lessons if lesson.part == "validation"]
     shown = catalogues["validation"].rows
-    scores_before = _kept_scores(work / "before.json", before, held_out, shown, seen)
+    run_id = _run_id(before.judge.version, options.lora_rank, work / QUERIES)
+    scores_before = _kept_scores(work / f"before-{run_id}.json", before, held_out, shown, seen)
     del before
 
     started = time.monotonic()
-    loop = _train(options, started_from, base, lessons, catalogues, seen)
+    checkpoint = work / f"adapter-{run_id}.pt"
+    loop = _train(options, started_from, base, lessons, catalogues, seen, checkpoint)
     seconds = time.monotonic() - started
     _write_judge_json(options, base)
     adapted = started_from.model_copy(update={"adapter": str(options.out)})
@@ -109,6 +117,7 @@ def run(options: argparse.Namespace) -> None:
             settings={**asdict(_tuning_settings(options)), "visual_tokens": options.visual_tokens},
             seconds=seconds,
             device=after.judge.device_reason,
+            command=options.invocation,
         ),
     )  # fmt: skip
     print("\n".join([*table(comparisons), f"wrote {options.out}"]))
@@ -139,6 +148,7 @@ def _tuning_settings(options: argparse.Namespace) -> TuningSettings:
 def _train(
     options: argparse.Namespace, started_from: JudgeSettings, base: Path,
     lessons: Sequence[Lesson], catalogues: Mapping[Part, Catalogue], seen: FeatureFile,
+    checkpoint: Path,
 ) -> Loop:  # fmt: skip
     device, _ = resolve_device(options.device)
     in_half = device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -146,7 +156,9 @@ def _train(
     source = started_from.adapter_source
     start = local_folder(source, "adapter") if source else None
     settings = _tuning_settings(options)
-    wrapped = adapt(model, settings, start)
+    wrapped = adapt(
+        model, rank=settings.rank, dropout=settings.dropout, seed=settings.seed, start=start
+    )
     locations: dict[str, dict[int, str]] = {
         part: {number: row.location for number, row in enumerate(catalogue.rows)}
         for part, catalogue in catalogues.items()
@@ -156,7 +168,7 @@ def _train(
     )
     training = [lesson for lesson in lessons if lesson.part == "training"]
     held_out = [lesson for lesson in lessons if lesson.part == "validation"]
-    loop = tutor.train(training, held_out, options.out / "work" / "adapter.pt")
+    loop = tutor.train(training, held_out, checkpoint)
     # folders are moved and copied; whoever loads the adapter says what its base is
     wrapped.peft_config["default"].base_model_name_or_path = None
     wrapped.save_pretrained(str(options.out))
@@ -179,14 +191,17 @@ def _kept_scores(
 ) -> dict[str, list[list[float]]]:  # fmt: skip
     """The scores of the judge that training begins with, kept for a run that goes on."""
     if path.exists():
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if kept["judge"] == served.judge.version:
-            scores: dict[str, list[list[float]]] = kept["scores"]
-            return scores
+        kept: dict[str, list[list[float]]] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
     scores = examine(served, lessons, rows, seen)
-    said = {"judge": served.judge.version, "scores": scores}
-    path.write_text(json.dumps(said), encoding="utf-8")
+    path.write_text(json.dumps(scores), encoding="utf-8")
     return scores
+
+
+def _run_id(judge_version: str, rank: int, queries: Path) -> str:
+    """Names what a checkpoint is good for: the judge it began with, its size, and its queries."""
+    digest = hashlib.sha256(f"{judge_version}/{rank}/".encode() + queries.read_bytes())
+    return digest.hexdigest()[:10]
 
 
 def _write_judge_json(options: argparse.Namespace, base: Path) -> None:

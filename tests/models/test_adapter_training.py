@@ -19,18 +19,10 @@ from models.training.__main__ import main
 from models.training.adapter import exam, wording
 from models.training.adapter.features import FeatureFile, see
 from models.training.adapter.lessons import Lesson
+from models.training.adapter.lora import UnfitBase, adapt, load_base, lora_targets
 from models.training.adapter.negatives import Candidate
 from models.training.adapter.packing import VERDICT, collate
-from models.training.adapter.tuning import (
-    TuningSettings,
-    Tutor,
-    UnfitBase,
-    adapt,
-    load_base,
-    lora_targets,
-    row_writer,
-    verdict_logits,
-)
+from models.training.adapter.tuning import TuningSettings, Tutor, row_writer, verdict_logits
 from tests.models.judges import shrunken
 
 DEMO = PRESETS / "demo" / "judge"
@@ -111,7 +103,7 @@ def test_what_is_taught_is_what_is_asked(
 ) -> None:
     """Base and adapter apart and packed, or merged and with a cached prefix: the same scores."""
     model, processor = load_base(DEMO / "base", CPU, torch.float32)
-    adapt(model, SETTINGS, DEMO / "adapter")
+    adapt(model, rank=0, dropout=0, seed=0, start=DEMO / "adapter")
     taught = taught_scores(model.eval(), processor, seen, rows)
     # visual features are kept in half precision for training
     assert taught == pytest.approx(asked_scores(served.judge, rows), abs=5e-3)
@@ -146,7 +138,7 @@ def tuned(
     seen: Any, whole: FeatureFile, rows: list[ImageRow], checkpoint: Path, settings: TuningSettings
 ) -> dict[str, torch.Tensor]:
     model, processor = load_base(DEMO / "base", CPU, torch.float32)
-    adapt(model, settings, None)
+    adapt(model, rank=4, dropout=settings.dropout, seed=0, start=None)
     writer = row_writer(model, processor, whole)
     Tutor(model, writer, seen, locations(rows), settings).train(LESSONS, LESSONS[:1], checkpoint)
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
@@ -179,7 +171,7 @@ def test_accumulated_batches_and_recomputed_activations_train_alike(
 
 def test_only_the_language_model_is_adapted() -> None:
     model, _ = load_base(DEMO / "base", CPU, torch.float32)
-    adapt(model, SETTINGS, None)
+    adapt(model, rank=4, dropout=0, seed=0, start=None)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
     assert all("language_model" in name and "lora_" in name for name in trained)
     assert len(trained) == 4 * 7 * 2  # layers, linear layers in each, two matrices

@@ -1,8 +1,6 @@
 """What lies beside a trained adapter: how to serve it, its data, and what it was worth."""
 
 import json
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ class Provenance:
         settings: Of training, by name.
         seconds: How long the steps of this run took.
         device: Where.
+        command: What was typed.
     """
 
     base: str
@@ -39,6 +38,7 @@ class Provenance:
     settings: Mapping[str, Any]
     seconds: float
     device: str
+    command: str
 
 
 def table(comparisons: Sequence[Comparison]) -> list[str]:
@@ -107,7 +107,6 @@ def write_judgements(
 def _card(comparisons: Sequence[Comparison], provenance: Provenance) -> str:
     start = provenance.start or "none: new weights"
     settings = "".join(f"| {name} | {value} |\n" for name, value in provenance.settings.items())
-    command = shlex.join(["python", "-m", "models.training", *sys.argv[1:]])
     table_lines = "\n".join(table(comparisons))
     data = "\n".join(f"* {line}" for line in provenance.data)
     return f"""# Model card: an adapter for a catalogue of one's own
@@ -147,7 +146,7 @@ the query by its own labels, and what nearly is one of the right pictures is lef
 ![Loss](report/loss.png)
 
 ```sh
-{command}
+{provenance.command}
 ```
 
 ## Licence

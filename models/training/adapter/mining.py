@@ -1,5 +1,6 @@
 """The coarse stage in memory: what it ranks first for a query, and how alike pictures are to it."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,9 +76,11 @@ def embed(encoder: ImageTextEncoder, rows: Sequence[ImageRow], kept: Path) -> ND
     Returns:
         float32 (N, D), unit rows.
     """
+    wanted = "\n".join([encoder.fingerprint, *(row.location for row in rows)])
+    key = hashlib.sha256(wanted.encode()).hexdigest()
     if kept.exists():
         with np.load(kept) as saved:
-            if str(saved["encoder"]) == encoder.fingerprint and len(saved["rows"]) == len(rows):
+            if str(saved["key"]) == key:
                 known: NDArray[np.float32] = saved["rows"]
                 return known
     made = []
@@ -85,5 +88,5 @@ def embed(encoder: ImageTextEncoder, rows: Sequence[ImageRow], kept: Path) -> ND
         chunk = rows[start : start + encoder.batch_size]
         made.append(encoder.encode_images([decode_row(row) for row in chunk]))
     gallery: NDArray[np.float32] = np.concatenate(made)
-    np.savez(kept, rows=gallery, encoder=np.array(encoder.fingerprint))
+    np.savez(kept, rows=gallery, key=np.array(key))
     return gallery

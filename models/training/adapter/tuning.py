@@ -1,8 +1,6 @@
-"""LoRA on a base: which layers, the loss of a batch of lessons, and the steps.
+"""Teaches lessons to an adapted base: the loss of a batch, and the steps.
 
-Trained are low-rank updates of every linear layer of the language model (the layers that LamRA and
-Qwen's own re-rankers adapt); the vision tower stays as it is. The base is in bfloat16 on a GPU that
-has it, the updates always in float32.
+The base is in bfloat16 on a GPU that has it, LoRA's updates always in float32.
 """
 
 import random
@@ -13,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, get_peft_model, set_peft_model_state_dict
-from peft.utils import load_peft_weights
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from models.training.adapter.features import FeatureFile
 from models.training.adapter.lessons import Lesson
@@ -29,10 +24,6 @@ _WARMUP_SHARE = 0.05
 _MAX_BATCHES_VALIDATED = 16
 
 
-class UnfitBase(ValueError):
-    """A base that no adapter can be trained on; the sentence says why."""
-
-
 @dataclass(frozen=True)
 class TuningSettings:
     """How an adapter is trained.
@@ -42,8 +33,8 @@ class TuningSettings:
         queries: Queries per batch, each with its candidates.
         accumulate: Batches per step.
         learning_rate: The highest.
-        rank: LoRA's r; α is twice that. An adapter that is trained on keeps its own.
-        dropout: On the input of the updates, 0 to 1.
+        rank: LoRA's r, of new weights.
+        dropout: See `lora.adapt`.
         intent_weight: What saying the intent counts beside the verdicts, which count 1.
         gradient_checkpointing: Compute activations twice instead of keeping them.
         validate_every: Steps between two checkpoints.
@@ -60,71 +51,6 @@ class TuningSettings:
     gradient_checkpointing: bool
     validate_every: int
     seed: int
-
-
-def load_base(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
-    """A base and its processor.
-
-    Raises:
-        UnfitBase: It cannot be loaded, or is of a family whose lessons cannot be packed.
-    """
-    try:
-        model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
-        processor = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, KeyError) as error:
-        raise UnfitBase(f"the base in {folder} cannot be loaded: {error}") from error
-    if not hasattr(model.model, "get_rope_index"):
-        raise UnfitBase(
-            f"the base in {folder} is a {type(model).__name__}; adapters can be trained on the "
-            "Qwen2.5-VL and Qwen3-VL families, whose pictures have positions in two dimensions"
-        )
-    return model.to(device), processor
-
-
-def lora_targets(model: Any) -> str:
-    """A pattern for the names of all linear layers of the language model.
-
-    Raises:
-        UnfitBase: There are none.
-    """
-    decoder = model.get_decoder()
-    (name,) = [name for name, module in model.named_modules() if module is decoder][:1] or [""]
-    layers = {
-        layer.rsplit(".", 1)[-1]
-        for layer, module in decoder.named_modules()
-        if isinstance(module, nn.Linear)
-    }
-    if not layers:
-        raise UnfitBase(
-            f"the language model of this base ({type(decoder).__name__}) has no linear layers "
-            "(torch.nn.Linear), so there is nothing that LoRA could be put on; quantised weights, "
-            "for one, have none: take the base in bfloat16 or float32"
-        )
-    return rf".*{name.rsplit('.', 1)[-1]}.*\.({'|'.join(sorted(layers))})"
-
-
-def adapt(model: Any, settings: TuningSettings, start: Path | None) -> Any:
-    """Put LoRA on a base: new, or the adapter in `start` to be trained on.
-
-    Returns:
-        The model as peft wraps it; only the updates require gradients.
-    """
-    torch.manual_seed(settings.seed)
-    if start is None:
-        config: Any = LoraConfig(
-            r=settings.rank,
-            lora_alpha=2 * settings.rank,
-            lora_dropout=settings.dropout,
-            target_modules=lora_targets(model),
-            task_type="CAUSAL_LM",
-        )
-        return get_peft_model(model, config)
-    config = PeftConfig.from_pretrained(str(start))
-    config.inference_mode, config.lora_dropout = False, settings.dropout
-    config.base_model_name_or_path = None  # peft would look there; the base is what we give it
-    wrapped = get_peft_model(model, config)
-    set_peft_model_state_dict(wrapped, load_peft_weights(str(start), device="cpu"))
-    return wrapped
 
 
 def row_writer(model: Any, processor: Any, seen: FeatureFile) -> RowWriter:
