@@ -13,7 +13,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -77,49 +77,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_catalogue_arguments(parser)
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What training and exam both need.
+
+    Attributes:
+        start: The judge that training begins with.
+        base: Its base's folder.
+        catalogues: The pictures of each part.
+        lessons: Queries with candidates, of both parts.
+        seen: Visual tokens of every picture they show.
+    """
+
+    start: JudgeSettings
+    base: Path
+    catalogues: Mapping[Part, Catalogue]
+    lessons: Sequence[Lesson]
+    seen: FeatureFile
+
+    def of(self, part: Part) -> list[Lesson]:
+        """The lessons of one part."""
+        return [lesson for lesson in self.lessons if lesson.part == part]
+
+    def examine(self, served: Served) -> dict[str, list[list[float]]]:
+        """A judge's scores of the held-out lessons."""
+        rows = self.catalogues["validation"].rows
+        return examine(served, self.of("validation"), rows, self.seen)
+
+
 def run(options: argparse.Namespace) -> None:
-    """Go through the stages; those whose results are in `<out>/work` are not repeated."""
+    """Go through the stages; those whose results are in `<out>/work` are not repeated.
+
+    Raises:
+        ManifestError: No queries can be made of a manifest, or a picture cannot be read.
+        JudgeUnavailable: Base or adapter cannot be loaded.
+        UnfitBase: No adapter can be trained on the base.
+    """
     work = options.out / "work"
     work.mkdir(parents=True, exist_ok=True)
     catalogues = read_catalogues(options)
-    started_from = _judge_settings(options)
-    before = serve(started_from)  # first: a base or adapter that does not load is found now
+    start = _judge_settings(options)
+    served = serve(start)  # before hours are spent: a base or adapter may not load
     lessons = synthesized(options, catalogues, work)
     print("\n".join(summary(lessons)))
-    base = local_folder(started_from.base_source, "base")
-    rows = _pictures(lessons, catalogues)
-    seen = see(before.judge, rows, work, f"{content_hash(base)}/{options.visual_tokens}")
-    held_out = [lesson for lesson in lessons if lesson.part == "validation"]
-    shown = catalogues["validation"].rows
-    run_id = _run_id(before.judge.version, options.lora_rank, work / QUERIES)
-    scores_before = _kept_scores(work / f"before-{run_id}.json", before, held_out, shown, seen)
-    del before
+    base = local_folder(start.base_source, "base")
+    tower = f"{content_hash(base)}/{options.visual_tokens}"
+    seen = see(served.judge, _pictures(lessons, catalogues), work, tower)
+    material = _Material(start, base, catalogues, lessons, seen)
+    run_id = _run_id(served.judge.version, options.lora_rank, work / QUERIES)
+    before = _kept_scores(work / f"before-{run_id}.json", material, served)
+    del served  # its memory is the adapter's now
 
     started = time.monotonic()
-    checkpoint = work / f"adapter-{run_id}.pt"
-    loop = _train(options, started_from, base, lessons, catalogues, seen, checkpoint)
+    loop = _train(options, material, work / f"adapter-{run_id}.pt")
     seconds = time.monotonic() - started
     _write_judge_json(options, base)
-    adapted = started_from.model_copy(update={"adapter": str(options.out)})
-    after = serve(adapted)
-    scores_after = examine(after, held_out, shown, seen)
-    comparisons = compare(held_out, scores_before, scores_after)
-    ids = [row.image_id for row in shown]
-    write_judgements(
-        options.out / "report" / "judgements.jsonl", held_out, ids, scores_before, scores_after
+    _measure(options, material, before, loop, seconds)
+
+
+def _measure(
+    options: argparse.Namespace, material: _Material, before: dict[str, list[list[float]]],
+    loop: Loop, seconds: float,
+) -> None:  # fmt: skip
+    """Examine the adapter as a worker will load it, and write all that lies beside it."""
+    served = serve(material.start.model_copy(update={"adapter": str(options.out)}))
+    after = material.examine(served)
+    held_out = material.of("validation")
+    comparisons = compare(held_out, before, after)
+    ids = [row.image_id for row in material.catalogues["validation"].rows]
+    write_judgements(options.out / "report" / "judgements.jsonl", held_out, ids, before, after)
+    source = material.start.adapter_source
+    provenance = Provenance(
+        base=options.base,
+        start=source and Path(source).name,
+        data=summary(material.lessons),
+        settings={**asdict(_tuning_settings(options)), "visual_tokens": options.visual_tokens},
+        seconds=seconds,
+        device=served.judge.device_reason,
+        command=options.invocation,
     )
-    write_report(
-        options.out, comparisons, loop,
-        Provenance(
-            base=options.base,
-            start=started_from.adapter_source and Path(started_from.adapter_source).name,
-            data=summary(lessons),
-            settings={**asdict(_tuning_settings(options)), "visual_tokens": options.visual_tokens},
-            seconds=seconds,
-            device=after.judge.device_reason,
-            command=options.invocation,
-        ),
-    )  # fmt: skip
+    write_report(options.out, comparisons, loop, provenance)
     print("\n".join([*table(comparisons), f"wrote {options.out}"]))
 
 
@@ -145,30 +182,23 @@ def _tuning_settings(options: argparse.Namespace) -> TuningSettings:
     )  # fmt: skip
 
 
-def _train(
-    options: argparse.Namespace, started_from: JudgeSettings, base: Path,
-    lessons: Sequence[Lesson], catalogues: Mapping[Part, Catalogue], seen: FeatureFile,
-    checkpoint: Path,
-) -> Loop:  # fmt: skip
+def _train(options: argparse.Namespace, material: _Material, checkpoint: Path) -> Loop:
     device, _ = resolve_device(options.device)
     in_half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    model, processor = load_base(base, device, torch.bfloat16 if in_half else torch.float32)
-    source = started_from.adapter_source
-    start = local_folder(source, "adapter") if source else None
-    settings = _tuning_settings(options)
+    dtype = torch.bfloat16 if in_half else torch.float32
+    model, processor = load_base(material.base, device, dtype)
+    settings, source = _tuning_settings(options), material.start.adapter_source
     wrapped = adapt(
-        model, rank=settings.rank, dropout=settings.dropout, seed=settings.seed, start=start
-    )
+        model, rank=settings.rank, dropout=settings.dropout, seed=settings.seed,
+        start=local_folder(source, "adapter") if source else None,
+    )  # fmt: skip
     locations: dict[str, dict[int, str]] = {
         part: {number: row.location for number, row in enumerate(catalogue.rows)}
-        for part, catalogue in catalogues.items()
+        for part, catalogue in material.catalogues.items()
     }
-    tutor = Tutor(
-        wrapped.get_base_model(), row_writer(model, processor, seen), seen, locations, settings
-    )
-    training = [lesson for lesson in lessons if lesson.part == "training"]
-    held_out = [lesson for lesson in lessons if lesson.part == "validation"]
-    loop = tutor.train(training, held_out, checkpoint)
+    writer = row_writer(model, processor, material.seen)
+    tutor = Tutor(wrapped.get_base_model(), writer, material.seen, locations, settings)
+    loop = tutor.train(material.of("training"), material.of("validation"), checkpoint)
     # folders are moved and copied; whoever loads the adapter says what its base is
     wrapped.peft_config["default"].base_model_name_or_path = None
     wrapped.save_pretrained(str(options.out))
@@ -185,15 +215,12 @@ def _pictures(lessons: Sequence[Lesson], catalogues: Mapping[Part, Catalogue]) -
     return [shown[location] for location in sorted(shown)]
 
 
-def _kept_scores(
-    path: Path, served: Served, lessons: Sequence[Lesson], rows: Sequence[ImageRow],
-    seen: FeatureFile,
-) -> dict[str, list[list[float]]]:  # fmt: skip
+def _kept_scores(path: Path, material: _Material, served: Served) -> dict[str, list[list[float]]]:
     """The scores of the judge that training begins with, kept for a run that goes on."""
     if path.exists():
         kept: dict[str, list[list[float]]] = json.loads(path.read_text(encoding="utf-8"))
         return kept
-    scores = examine(served, lessons, rows, seen)
+    scores = material.examine(served)
     path.write_text(json.dumps(scores), encoding="utf-8")
     return scores
 
