@@ -12,9 +12,19 @@ _SMOOTHED = 20  # steps
 
 
 def plot_loss(
-    losses: Sequence[float], validations: Sequence[tuple[int, float]], path: Path
+    losses: Sequence[float],
+    validations: Sequence[tuple[int, float]],
+    path: Path,
+    validated: str = "validation",
 ) -> None:
-    """Training loss (and its running mean), and validation loss, against steps."""
+    """Training loss (and its running mean), and validation loss, against steps.
+
+    Args:
+        losses: One per step.
+        validations: Steps, and the loss after them.
+        path: The PNG to write.
+        validated: What that loss is called.
+    """
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7.2, 3.2), layout="constrained")
         axes = figure.subplots()
@@ -24,7 +34,7 @@ def plot_loss(
         smooth = np.convolve(losses, np.full(width, 1 / width), mode="valid")
         axes.plot(steps[width - 1 :], smooth, color=_BLUE, label=f"training, mean of {width}")
         if validations:
-            axes.plot(*zip(*validations, strict=True), "o--", color=_VERMILION, label="validation")
+            axes.plot(*zip(*validations, strict=True), "o--", color=_VERMILION, label=validated)
         axes.set(xlabel="step", ylabel="loss")
         axes.legend(frameon=False)
         figure.savefig(path, dpi=150, facecolor="white")

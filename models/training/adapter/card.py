@@ -69,7 +69,7 @@ def write_report(
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     validated = [(step, found["loss"]) for step, found in loop.validations]
-    plot_loss(loop.losses, validated, folder / "loss.png")
+    plot_loss(loop.losses, validated, folder / "loss.png", "validation, verdicts alone")
     named = [c for c in comparisons if c.way == next(iter(WAYS))]
     plot_areas(named, folder / "before_after.png")
     (out / "README.md").write_text(_card(comparisons, provenance), encoding="utf-8")
@@ -124,8 +124,9 @@ and with the visual tokens of `judge.json`, on which it was trained.
 
 On held-out queries with phrasings never trained on: right answers against hard negatives, asked as
 in service. AUC over all pairs; recall@1: how often the best candidate of a query is right.
-[low, high]: 95 % bootstrap interval over queries. Labels are the catalogue's own, so this says how
-well the adapter agrees with them.
+[low, high]: 95 % bootstrap interval over queries. "Against wrong X": only pictures that X alone
+makes wrong stand against the right ones. Labels are the catalogue's own, so this says how well the
+adapter agrees with them.
 
 {table_lines}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import torch
@@ -100,38 +101,66 @@ def compare(
     before: Mapping[str, list[list[float]]],
     after: Mapping[str, list[list[float]]],
 ) -> list[Comparison]:
-    """All lessons, and those about each facet, in each way."""
+    """All lessons; those about each facet; and right answers against pictures that only one facet
+    makes wrong, which says most about what a judge knows of that facet. Each in both ways.
+    """
     facets = sorted({facet for lesson in lessons for facet in lesson.facets})
-    groups: dict[str, list[int]] = {"all": list(range(len(lessons)))}
+    everyone = [[True] * len(lesson.candidates) for lesson in lessons]
+    groups: dict[str, list[list[bool]]] = {"all": everyone}
     for facet in facets:
-        groups[f"about {facet}"] = [i for i, one in enumerate(lessons) if facet in one.facets]
-    groups["by caption"] = [i for i, one in enumerate(lessons) if one.edit == "caption"]
+        groups[f"about {facet}"] = [
+            row if facet in lesson.facets else []
+            for row, lesson in zip(everyone, lessons, strict=True)
+        ]
+    groups["by caption"] = [
+        row if lesson.edit == "caption" else []
+        for row, lesson in zip(everyone, lessons, strict=True)
+    ]
+    for facet in facets:
+        groups[f"against wrong {facet}"] = [
+            _against(lesson, f"wrong {facet}") for lesson in lessons
+        ]
     return [
-        _compare(group, way, [lessons[i] for i in numbers], *(
-            [scores[way][i] for i in numbers] for scores in (before, after)
-        ))
+        _compare(group, way, lessons, shown, before[way], after[way])
         for way in WAYS
-        for group, numbers in groups.items()
-        if numbers
-    ]  # fmt: skip
+        for group, shown in groups.items()
+        if any(shown)
+    ]
+
+
+def _against(lesson: Lesson, why: str) -> list[bool]:
+    """Which candidates fit or are wrong for this reason; none if none is wrong for it."""
+    if all(candidate.why != why for candidate in lesson.candidates):
+        return []
+    return [candidate.fits or candidate.why == why for candidate in lesson.candidates]
 
 
 def _compare(
     group: str,
     way: str,
     lessons: Sequence[Lesson],
+    shown: Sequence[Sequence[bool]],
     before: Sequence[Sequence[float]],
     after: Sequence[Sequence[float]],
 ) -> Comparison:
-    fits = [[candidate.fits for candidate in lesson.candidates] for lesson in lessons]
-    drawn = _resamples(len(lessons))
-    areas = [_areas(fits, scores, drawn) for scores in (before, after)]
-    firsts = [_means(_first_is_right(fits, scores), drawn) for scores in (before, after)]
+    """`shown`: per lesson, which of its candidates count; empty where the lesson does not."""
+    asked = [number for number, row in enumerate(shown) if row]
+    fits = [list(compress(_answers(lessons[n]), shown[n])) for n in asked]
+    drawn = _resamples(len(asked))
+    areas, firsts = [], []
+    for judged in (before, after):
+        scores = [list(compress(judged[n], shown[n])) for n in asked]
+        areas.append(_areas(fits, scores, drawn))
+        firsts.append(_means(_first_is_right(fits, scores), drawn))
     return Comparison(
-        group, way, len(lessons),
+        group, way, len(asked),
         _interval(areas[0]), _interval(areas[1]), _interval(areas[1] - areas[0]),
         _interval(firsts[0]), _interval(firsts[1]),
     )  # fmt: skip
+
+
+def _answers(lesson: Lesson) -> list[bool]:
+    return [candidate.fits for candidate in lesson.candidates]
 
 
 def _resamples(queries: int) -> NDArray[np.int64]:
