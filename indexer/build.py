@@ -18,13 +18,13 @@ import torch
 from tqdm import tqdm
 
 from indexer.preparer import Prepared, Preparer, Skipped
-from indexer.reader import ImageRow, schema_of
 from indexer.settings import IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
+from models.manifest import ImageRow, schema_of
 
 _BATCHES_AHEAD = 3  # prepared before the encoder asks, and waiting for Qdrant at most
 

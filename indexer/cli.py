@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from indexer.demo.catalogue import write_catalogue
 from indexer.demo.scene import SPLITS
 from indexer.evaluation import command
-from indexer.reader import ManifestError, read_folder, read_manifest
 from indexer.settings import IndexerSettings
+from models.manifest import ManifestError, read_folder, read_manifest
 from models.settings import check_no_unknown
 
 _OK, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         "--questions", type=int, default=0,
         help="yes-or-no questions per image, for training a judge (default %(default)s)",
     )  # fmt: skip
+    demo.add_argument(
+        "--finishes", action="store_true",
+        help="give items a finish (matte, metallic, …), which the shipped models do not know",
+    )  # fmt: skip
     demo.set_defaults(run=_demo)
 
     build = commands.add_parser("build", help="embed a gallery into Qdrant", epilog=_EPILOG)
@@ -92,6 +96,7 @@ def _demo(options: argparse.Namespace) -> int:
         options.queries,
         options.families,
         options.questions,
+        options.finishes,
     )
     print(f"wrote {manifest}")
     return _OK

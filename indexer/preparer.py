@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
-from indexer.reader import ImageRow
 from models.contracts.gallery import GalleryImage
 from models.image_store import ImageStore
 from models.images import ImageLimits, InvalidImage, decode_image, to_jpeg
+from models.manifest import ImageRow
 
 T = TypeVar("T")
 

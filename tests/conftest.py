@@ -22,10 +22,10 @@ from app.api.main import create_app
 from app.api.settings import ApiSettings
 from indexer.build import BuildReport, build_gallery
 from indexer.demo.catalogue import write_catalogue
-from indexer.reader import read_manifest
 from indexer.settings import GallerySettings, IndexerSettings
 from indexer.writer import GalleryWriter
 from models.encoder import ImageTextEncoder
+from models.manifest import read_manifest
 from models.presets import load_preset
 from models.qdrant import connect
 from models.settings import EncoderSettings, QdrantSettings

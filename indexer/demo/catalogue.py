@@ -18,7 +18,7 @@ from indexer.demo import language
 from indexer.demo.queries import ComposedQuery, compose_queries
 from indexer.demo.questions import ask
 from indexer.demo.render import item_boxes, render_scene
-from indexer.demo.scene import Scene, Split, sample_scenes
+from indexer.demo.scene import Item, Scene, Split, sample_scenes, with_finishes
 
 MANIFEST_NAME = "manifest.jsonl"
 QUERIES_NAME = "queries.jsonl"
@@ -36,6 +36,7 @@ def write_catalogue(
     queries: int = 1000,
     families: bool | None = None,
     questions: int = 0,
+    finishes: bool = False,
 ) -> Path:
     """Render a catalogue.
 
@@ -48,6 +49,7 @@ def write_catalogue(
         queries: The most composed queries to write.
         families: Whether scenes come with near neighbours, see `scene.sample_scenes`.
         questions: Yes-or-no questions per picture, written to `questions.jsonl` if any.
+        finishes: Whether items have a `finish`, a facet that the shipped models do not know.
 
     Returns:
         Path of the manifest.
@@ -58,6 +60,8 @@ def write_catalogue(
     if size_px < 1:
         raise ValueError(f"pictures need at least 1 pixel, got size {size_px}")
     scenes = sample_scenes(images, seed, split, families)
+    if finishes:
+        scenes = [with_finishes(scene) for scene in scenes]
     (out / "images").mkdir(parents=True, exist_ok=True)
     (out / MANIFEST_NAME).unlink(missing_ok=True)
     _render_all(out, scenes, split, size_px)
@@ -104,11 +108,15 @@ def _image_row(split: Split, number: int, scene: Scene) -> dict[str, Any]:
         "captions": said,
         "attributes": scene.attributes(),
         "items": [
-            asdict(item) | {"box": box}
+            _known(item) | {"box": box}
             for item, box in zip(scene.items, item_boxes(scene), strict=True)
         ],
         "held_out": scene.is_held_out,
     }
+
+
+def _known(item: Item) -> dict[str, str]:
+    return {facet: value for facet, value in asdict(item).items() if value}
 
 
 def _query_row(split: Split, number: int, query: ComposedQuery) -> dict[str, Any]:

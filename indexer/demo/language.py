@@ -22,14 +22,18 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 
 
 def describe_item(item: Item, rng: random.Random | None = None) -> str:
-    """Like "a blue striped sofa"; with `rng` also "a striped blue sofa", "a plain blue sofa"."""
+    """Like "a blue striped sofa"; with `rng` also "a striped blue sofa", "a plain blue sofa".
+
+    Where the catalogue has finishes, the item's stands first: "a metallic blue striped sofa".
+    """
     words = [item.colour] if item.pattern == "plain" else [item.colour, item.pattern]
     if rng is not None:
         if item.pattern == "plain" and rng.random() < 0.3:
             words = ["plain", item.colour]
         elif rng.random() < 0.3:
             words.reverse()
-    return _with_article(" ".join([*words, item.kind]))
+    finish = [item.finish] if item.finish else []
+    return _with_article(" ".join([*finish, *words, item.kind]))
 
 
 def describe_items(items: tuple[Item, ...], rng: random.Random | None = None) -> str:

@@ -11,6 +11,7 @@ import resvg_py
 from PIL import Image
 
 from indexer.demo import artwork
+from indexer.demo.finishes import finished, overlay
 from indexer.demo.scene import Item, Scene
 
 _PAINTED = re.compile(r'<[^<>]*fill="\{paint\}"[^<>]*/>')
@@ -91,9 +92,10 @@ def _item_svg(item: Item, index: int, rng: random.Random) -> tuple[str, str]:
     base = _shade(artwork.PALETTE[item.colour], rng.uniform(-0.05, 0.05))
     second = artwork.SECOND_TONE.get(item.colour, artwork.LIGHT_TONE)
     definitions, paints = _paints(item.pattern, f"p{index}", base, second, rng)
+    bands, fills = overlay(item.finish, f"o{index}")
     template = artwork.OBJECTS[item.kind]
-    for overlay in paints[1:]:
-        template = _PAINTED.sub(partial(_painted_over, overlay), template)
+    for fill in [*fills, *paints[1:]]:  # each goes right on the paint, under those before it
+        template = _PAINTED.sub(partial(_painted_over, fill), template)
     drawing = template.format(
         paint=paints[0],
         base=base,
@@ -103,7 +105,8 @@ def _item_svg(item: Item, index: int, rng: random.Random) -> tuple[str, str]:
         wood=artwork.WOOD, metal=artwork.METAL, glass=artwork.GLASS,
         gold=artwork.GOLD, leaf=artwork.LEAF,
     )  # fmt: skip
-    return definitions, drawing
+    halo, drawing = finished(item.finish, f"f{index}", drawing)
+    return definitions + bands + halo, drawing
 
 
 def _painted_over(overlay: str, tag: re.Match[str]) -> str:

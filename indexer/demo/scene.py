@@ -12,6 +12,8 @@ import zlib
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+from indexer.demo.finishes import FINISHES
+
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -27,6 +29,7 @@ SETTINGS = ("studio", "beach", "snow", "forest", "street", "night", "room", "des
 
 HELD_OUT_PERCENT = 10
 TWO_OBJECT_SHARE = 0.5
+UNFINISHED_SHARE = 0.3  # of the scenes of a catalogue with finishes
 
 _PRICES = {
     "sofa": 640, "chair": 120, "lamp": 75, "table": 260, "cushion": 25, "dress": 90, "shirt": 35,
@@ -37,11 +40,12 @@ _PRICES = {
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One object of a scene."""
+    """One object of a scene; `finish` is "" in catalogues without that facet."""
 
     kind: str
     colour: str
     pattern: str
+    finish: str = ""
 
     @property
     def is_held_out(self) -> bool:
@@ -78,10 +82,12 @@ class Scene:
 
     def attributes(self) -> dict[str, str | list[str] | int]:
         """The facets a catalogue would know about this image; lists where there are two items."""
+        finishes = [item.finish for item in self.items if item.finish]
         return {
             "category": _one_or_list([item.kind for item in self.items]),
             "colour": _one_or_list([item.colour for item in self.items]),
             "pattern": _one_or_list([item.pattern for item in self.items]),
+            **({"finish": _one_or_list(finishes)} if finishes else {}),
             "setting": self.setting,
             "price": self.price,
         }
@@ -144,6 +150,18 @@ def variations(scene: Scene, rng: random.Random, *, held_out_allowed: bool) -> l
         for items in candidates
         if held_out_allowed or not any(i.is_held_out for i in items)
     ]
+
+
+def with_finishes(scene: Scene) -> Scene:
+    """The scene with a finish for every item, or, like products nobody has described yet, without;
+    the same scene always gets the same.
+    """
+    rng = random.Random(f"finishes/{scene.seed}")
+    if rng.random() < UNFINISHED_SHARE:
+        return scene
+    return replace(
+        scene, items=tuple(replace(item, finish=rng.choice(FINISHES)) for item in scene.items)
+    )
 
 
 def sample_scenes(count: int, seed: int, split: Split, families: bool | None = None) -> list[Scene]:

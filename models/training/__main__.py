@@ -1,25 +1,57 @@
-"""`python -m models.training encoder …`, `… reranker …`: train the models we ship, or yours."""
+"""`python -m models.training …`: train models for a catalogue of one's own, or those we ship.
+
+Of one's own: `synthesize` queries, train a `reranker` adapter on them, fine-tune an `encoder`.
+Shipped: `demo-encoder` and `demo-judge` are made from nothing.
+"""
 
 import argparse
+import shlex
+import sys
+from collections.abc import Sequence
 
-from models.training import encoder, reranker
+from models.manifest import ManifestError
+from models.reranker.loading import JudgeUnavailable
+from models.training import demo_encoder, demo_judge, encoder, reranker, synthesize
+from models.training.adapter.lora import UnfitBase
+
+_OK, _USAGE, _INTERRUPTED = 0, 2, 130
+_INPUT_ERRORS = (ManifestError, JudgeUnavailable, UnfitBase, FileNotFoundError)
 
 
-def main() -> None:
-    """Parse the command line and train."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and train; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("encoder", help="train an encoder from image–caption pairs")
-    encoder.add_arguments(command)
-    command.set_defaults(run=encoder.train)
-    command = commands.add_parser(
-        "reranker", help="train a judge: vision tower, base, LoRA adapter"
-    )
+    command = commands.add_parser("synthesize", help="queries and candidates from a manifest")
+    synthesize.add_arguments(command)
+    command.set_defaults(run=synthesize.run)
+    command = commands.add_parser("reranker", help="a LoRA adapter for a catalogue")
     reranker.add_arguments(command)
-    command.set_defaults(run=reranker.train)
-    options = parser.parse_args()
-    options.run(options)
+    command.set_defaults(run=reranker.run)
+    command = commands.add_parser("encoder", help="an encoder, fine-tuned on captions")
+    encoder.add_arguments(command)
+    command.set_defaults(run=encoder.run)
+    command = commands.add_parser("demo-encoder", help="the demo encoder, from nothing")
+    demo_encoder.add_arguments(command)
+    command.set_defaults(run=demo_encoder.train)
+    command = commands.add_parser(
+        "demo-judge", help="the demo judge, from nothing: vision tower, base, adapter"
+    )
+    demo_judge.add_arguments(command)
+    command.set_defaults(run=demo_judge.train)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(given)
+    options.invocation = shlex.join(["python", "-m", "models.training", *given])
+    try:
+        options.run(options)
+    except _INPUT_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _USAGE
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return _INTERRUPTED
+    return _OK
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

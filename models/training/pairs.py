@@ -1,6 +1,5 @@
 """Image–caption pairs of a manifest, decoded once and held in memory for training."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,10 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-_GROUPS_PER_BATCH = 8
+from models.images import ImageLimits, InvalidImage, decode_image
+from models.manifest import ImageRow, ManifestError, read_manifest
+
+_GROUPS_PER_BATCH, _FEWEST = 8, 2
 
 Tokenize = Callable[[list[str]], torch.Tensor]
 
@@ -40,30 +42,44 @@ class Pairs:
         return len(self.captions)
 
 
-def load_pairs(manifest: Path, tokenize: Tokenize, size_px: int, limit: int | None = None) -> Pairs:
+def load_pairs(
+    manifest: Path,
+    tokenize: Tokenize,
+    size_px: int,
+    limit: int | None = None,
+    chosen: Callable[[str], bool] = lambda _: True,
+) -> Pairs:
     """Read a manifest's pictures and captions.
 
     Args:
-        manifest: JSONL with `image` and `caption` or `captions` in every row.
+        manifest: See `models.manifest`; every row has a `caption`, and may have more of them in a
+            list `captions`.
         tokenize: Texts → int64 (B, T).
         size_px: S; pictures are scaled and centre-cropped to S × S.
         limit: Read at most this many rows.
+        chosen: Says by their ids which images are meant.
 
     Raises:
-        FileNotFoundError: The manifest or a picture is missing.
-        ValueError: A row has no caption.
+        ManifestError: The manifest or a picture cannot be read, or a row has no caption.
     """
-    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()][:limit]
-    captions = [row.get("captions") or [row.get("caption")] for row in rows]
-    for number, said in enumerate(captions, 1):
+    rows = [row for row in read_manifest(manifest) if chosen(row.image_id)][:limit]
+    if len(rows) < _FEWEST:
+        raise ManifestError(
+            f"{manifest}: {len(rows)} of its pictures are for this; contrasts need {_FEWEST}"
+        )
+    captions = [list(row.payload.get("captions") or [row.caption]) for row in rows]
+    for row, said in zip(rows, captions, strict=True):
         if not all(said):
-            raise ValueError(f"{manifest}, line {number}: training needs a `caption`, found none")
-
-    def pixels(row: dict[str, str]) -> np.ndarray:
-        with Image.open(manifest.parent / row["image"]) as image:
-            fitted = ImageOps.fit(
-                image.convert("RGB"), (size_px, size_px), Image.Resampling.BICUBIC
+            raise ManifestError(
+                f"{manifest}: the image {row.image_id} has no `caption`; training needs one of each"
             )
+
+    def pixels(row: ImageRow) -> np.ndarray:
+        try:
+            image = decode_image(row.read_bytes(), ImageLimits(), size_px)
+        except (OSError, InvalidImage) as error:
+            raise ManifestError(f"the image {row.location} cannot be read: {error}") from error
+        fitted = ImageOps.fit(image, (size_px, size_px), Image.Resampling.BICUBIC)
         return np.asarray(fitted).transpose(2, 0, 1)
 
     images = np.empty((len(rows), 3, size_px, size_px), dtype=np.uint8)
@@ -74,15 +90,13 @@ def load_pairs(manifest: Path, tokenize: Tokenize, size_px: int, limit: int | No
     most = max(len(said) for said in captions)
     flat = [said[i % len(said)] for said in captions for i in range(most)]
     tokens = torch.cat([tokenize(flat[i : i + 4096]) for i in range(0, len(flat), 4096)])
-    names = sorted({name for row in rows for name in row.get("attributes", {})})
+    names = sorted({name for row in rows for name in row.attributes})
     return Pairs(
         images=torch.from_numpy(images),
         tokens=tokens.view(len(rows), most, -1),
         captions=[said[0] for said in captions],
-        held_out=torch.tensor([bool(row.get("held_out")) for row in rows]),
-        facets={
-            name: [_values(row.get("attributes", {}).get(name)) for row in rows] for name in names
-        },
+        held_out=torch.tensor([bool(row.payload.get("held_out")) for row in rows]),
+        facets={name: [_values(row.attributes.get(name)) for row in rows] for name in names},
     )
 
 

@@ -1,225 +1,245 @@
-"""Trains a judge: a vision tower, a base that answers and composes, a LoRA adapter that judges.
+"""Trains a LoRA adapter for a catalogue of one's own, and measures what it was worth.
 
-    vision    patch labels from boxes                      → the tower, frozen afterwards
-    base      questions about a scene, its description,    → `<out>/base`, a hub-like folder
-              and the intent of a composed query
-    adapter   yes or no for (query, candidate), with hard  → `<out>/adapter`, a peft LoRA folder
-              negatives, and intents beside them
+    queries   made of the manifest's attributes and captions   → `<out>/work/queries.jsonl`
+    pictures  through the base's vision tower, once            → `<out>/work/features.f16`
+    adapter   trained on the queries, resumable                → `<out>`, a peft LoRA folder
+    exam      held-out queries, before and after               → `<out>/README.md`, `<out>/report`
 
-Every stage continues from its checkpoint in `<out>/work`, and is skipped once its result is there.
+`CIR_WORKER__JUDGE__ADAPTER=<out>` serves it. `<out>/work` can be deleted afterwards.
 """
 
 import argparse
+import hashlib
 import json
-import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
-from transformers import (
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
-    Qwen3VLProcessor,
-    Qwen3VLVisionConfig,
-    Qwen3VLVisionModel,
-)
 
-from models.presets import load_preset
+from models.device import resolve_device
+from models.hub import local_folder
+from models.manifest import ImageRow
 from models.reranker.card import JudgeCard, write_card
-from models.reranker.loading import content_hash
-from models.training.judge import scratch
-from models.training.judge.courses import adapter_batches, base_batches
-from models.training.judge.exam import examiner
-from models.training.judge.language import SeenPictures, see, train_language
-from models.training.judge.lessons import TEMPLATE, Lessons, Query, read_lessons
-from models.training.judge.mining import mine
-from models.training.judge.pictures import load_pictures
-from models.training.judge.rows import RowWriter
-from models.training.judge.vision import load_grounded, train_vision
-
-IMAGE_PX, PATCH, MERGE, VOCABULARY = 128, 16, 2, 1024
-VISION: dict[str, Any] = {
-    "depth": 6, "hidden_size": 192, "intermediate_size": 768, "num_heads": 4,
-    "deepstack_visual_indexes": [2],
-}  # fmt: skip
-TEXT: dict[str, Any] = {
-    "hidden_size": 256, "intermediate_size": 640, "num_hidden_layers": 4,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
-    "max_position_embeddings": 4096, "initializer_range": 0.04,
-    "rope_parameters": {
-        "rope_type": "default", "rope_theta": 10000.0, "mrope_interleaved": True,
-        "mrope_section": [12, 10, 10],
-    },
-}  # fmt: skip
-# all linear layers of the language model; the vision tower stays as it is
-LORA_TARGETS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
-
-_MINED_DEPTH = 30  # whatever is wrong among so many first ranks is a hard negative
+from models.reranker.loading import HUB_FILES, content_hash
+from models.settings import JudgeSettings
+from models.training.adapter.card import Provenance, table, write_judgements, write_report
+from models.training.adapter.catalogue import Catalogue
+from models.training.adapter.exam import Served, compare, examine, serve
+from models.training.adapter.features import FeatureFile, see
+from models.training.adapter.lessons import Lesson, summary
+from models.training.adapter.lora import adapt, load_base
+from models.training.adapter.phrasings import Part
+from models.training.adapter.tuning import TuningSettings, Tutor, row_writer
+from models.training.adapter.wording import TEMPLATE
+from models.training.loop import Loop
+from models.training.synthesize import (
+    QUERIES,
+    add_catalogue_arguments,
+    read_catalogues,
+    synthesized,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `python -m models.training reranker` understands."""
+    parser.add_argument("--out", type=Path, required=True, help="the adapter's folder")
     parser.add_argument(
-        "--catalogue", type=Path, required=True,
-        help="folder of `python -m indexer demo --split train --families --questions 16`",
+        "--base", default="demo", help="`demo`, a hub name or a folder (default %(default)s)"
+    )
+    parser.add_argument(
+        "--adapter", metavar="ADAPTER",
+        help="an adapter to train on: hub name, folder, or `none` for new weights "
+        "(default: the base's own, which the demo has)",
+    )  # fmt: skip
+    parser.add_argument("--visual-tokens", type=int, default=16, help="default %(default)s")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--steps", type=int, default=400, help="default %(default)s")
+    parser.add_argument(
+        "--batch-size", type=int, default=8, help="queries of a batch (default %(default)s)"
+    )
+    parser.add_argument(
+        "--accumulate", type=int, default=1, help="batches of a step (default %(default)s)"
+    )
+    parser.add_argument("--learning-rate", type=float, default=2e-4, help="default %(default)s")
+    parser.add_argument(
+        "--lora-rank", type=int, default=16, help="of new weights; α is twice that (%(default)s)"
+    )
+    parser.add_argument("--lora-dropout", type=float, default=0.05, help="default %(default)s")
+    parser.add_argument(
+        "--intent-weight", type=float, default=0.3,
+        help="of saying the intent, beside judging; 0 leaves it out (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--validation", type=Path, required=True, help="the same of the validation split"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="`base/` and `adapter/` go here")
-    parser.add_argument(
-        "--pictures", type=int, default=24000, help="the language side learns from the first N"
-    )
-    parser.add_argument("--vision-steps", type=int, default=1000)
-    parser.add_argument("--base-steps", type=int, default=4000)
-    parser.add_argument("--adapter-steps", type=int, default=650)
-    parser.add_argument("--batch-size", type=int, default=96, help="pictures of a vision step")
-    parser.add_argument("--rows", type=int, default=32, help="rows of a base step")
-    parser.add_argument("--queries", type=int, default=16, help="queries of an adapter step")
-    parser.add_argument("--candidates", type=int, default=8, help="candidates per query")
-    parser.add_argument(
-        "--coarse", default="demo", help="preset whose coarse stage finds hard negatives"
-    )
-    parser.add_argument("--mined", type=int, default=6000, help="queries it is asked")
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--lora-rank", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
+        "--gradient-checkpointing", action=argparse.BooleanOptionalAction,
+        help="trade time for memory (default: on a GPU)",
+    )  # fmt: skip
+    parser.add_argument("--validate-every", type=int, default=50, help="and save the state")
+    add_catalogue_arguments(parser)
 
 
-def train(options: argparse.Namespace) -> None:
-    """Run the stages whose results are not there yet."""
+@dataclass(frozen=True)
+class _Material:
+    """What training and exam both need.
+
+    Attributes:
+        start: The judge that training begins with.
+        base: Its base's folder.
+        catalogues: The pictures of each part.
+        lessons: Queries with candidates, of both parts.
+        seen: Visual tokens of every picture they show.
+    """
+
+    start: JudgeSettings
+    base: Path
+    catalogues: Mapping[Part, Catalogue]
+    lessons: Sequence[Lesson]
+    seen: FeatureFile
+
+    def of(self, part: Part) -> list[Lesson]:
+        """The lessons of one part."""
+        return [lesson for lesson in self.lessons if lesson.part == part]
+
+    def examine(self, served: Served) -> dict[str, list[list[float]]]:
+        """A judge's scores of the held-out lessons."""
+        rows = self.catalogues["validation"].rows
+        return examine(served, self.of("validation"), rows, self.seen)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Go through the stages; those whose results are in `<out>/work` are not repeated.
+
+    Raises:
+        ManifestError: No queries can be made of a manifest, or a picture cannot be read.
+        JudgeUnavailable: Base or adapter cannot be loaded.
+        UnfitBase: No adapter can be trained on the base.
+    """
     work = options.out / "work"
     work.mkdir(parents=True, exist_ok=True)
-    if not (options.out / "base" / "config.json").exists():
-        _train_base(options, work)
-    if not (options.out / "adapter" / "adapter_config.json").exists():
-        _train_adapter(options, work)
+    catalogues = read_catalogues(options)
+    start = _judge_settings(options)
+    served = serve(start)  # before hours are spent: a base or adapter may not load
+    lessons = synthesized(options, catalogues, work)
+    print("\n".join(summary(lessons)))
+    base = local_folder(start.base_source, "the judge's base", HUB_FILES)
+    tower = f"{content_hash(base)}/{options.visual_tokens}"
+    seen = see(served.judge, _pictures(lessons, catalogues), work, tower)
+    material = _Material(start, base, catalogues, lessons, seen)
+    run_id = _run_id(served.judge.version, options.lora_rank, work / QUERIES)
+    before = _kept_scores(work / f"before-{run_id}.json", material, served)
+    del served  # its memory is the adapter's now
+
+    started = time.monotonic()
+    loop = _train(options, material, work / f"adapter-{run_id}.pt")
+    seconds = time.monotonic() - started
+    _write_judge_json(options, base)
+    _measure(options, material, before, loop, seconds)
 
 
-def _train_base(options: argparse.Namespace, work: Path) -> None:
-    lessons = read_lessons(options.catalogue, options.pictures)
-    exam = read_lessons(options.validation)
-    processor = scratch.create_processor(lessons.texts(), VOCABULARY, IMAGE_PX, PATCH, MERGE)
-    model = scratch.create_model(processor, IMAGE_PX, vision=VISION, text=TEXT, seed=options.seed)
-    tower = _tower(options, model.model.visual.config, work)
-    model.model.visual.load_state_dict(tower.state_dict())
-    model.model.visual.requires_grad_(False)
-    seen, seen_exam = _see_all(options, tower, lessons, exam, work)
-    writer = _writer(processor, model.config)
-    rng = random.Random(options.seed)
-    train_language(
-        "base",
-        model,
-        base_batches(lessons, writer, options.rows, rng),
-        seen,
-        work / "base.pt",
-        steps=options.base_steps,
-        learning_rate=options.learning_rate,
-        validate=examiner(model, exam, writer, seen_exam),
+def _measure(
+    options: argparse.Namespace, material: _Material, before: dict[str, list[list[float]]],
+    loop: Loop, seconds: float,
+) -> None:  # fmt: skip
+    """Examine the adapter as a worker will load it, and write all that lies beside it."""
+    served = serve(material.start.model_copy(update={"adapter": str(options.out)}))
+    after = material.examine(served)
+    held_out = material.of("validation")
+    comparisons = compare(held_out, before, after)
+    ids = [row.image_id for row in material.catalogues["validation"].rows]
+    write_judgements(options.out / "report" / "judgements.jsonl", held_out, ids, before, after)
+    source = material.start.adapter_source
+    provenance = Provenance(
+        base=options.base,
+        start=source and Path(source).name,
+        data=summary(material.lessons),
+        settings={**asdict(_tuning_settings(options)), "visual_tokens": options.visual_tokens},
+        seconds=seconds,
+        device=served.judge.device_reason,
+        command=options.invocation,
     )
-    model.half()  # type: ignore[no-untyped-call]
-    scratch.save(model, processor, options.out / "base")
+    write_report(options.out, comparisons, loop, provenance)
+    print("\n".join([*table(comparisons), f"wrote {options.out}"]))
 
 
-def _train_adapter(options: argparse.Namespace, work: Path) -> None:
-    torch.manual_seed(options.seed)
-    base = Qwen3VLForConditionalGeneration.from_pretrained(
-        options.out / "base", dtype=torch.float32
-    )
-    processor = Qwen3VLProcessor.from_pretrained(options.out / "base")
-    lessons = read_lessons(options.catalogue, options.pictures)
-    exam = read_lessons(options.validation)
-    seen, seen_exam = _see_all(options, base.model.visual, lessons, exam, work)
-    writer = _writer(processor, base.config)
-    lora = LoraConfig(
-        r=options.lora_rank,
-        lora_alpha=2 * options.lora_rank,
-        target_modules=LORA_TARGETS,
-        task_type="CAUSAL_LM",
-    )
-    wrapped = get_peft_model(base, lora)
-    mined, rng = _mined(options, lessons, work), random.Random(options.seed + 1)
-    train_language(
-        "adapter",
-        wrapped.get_base_model(),
-        adapter_batches(lessons, mined, writer, options.queries, options.candidates, rng),
-        seen,
-        work / "adapter.pt",
-        steps=options.adapter_steps,
-        learning_rate=options.learning_rate,
-        validate=examiner(wrapped.get_base_model(), exam, writer, seen_exam),
-    )
+def _judge_settings(options: argparse.Namespace) -> JudgeSettings:
+    settings = JudgeSettings(
+        base=options.base, adapter=options.adapter, template=TEMPLATE.wording.name,
+        visual_tokens=options.visual_tokens, device=options.device,
+    )  # fmt: skip
+    if options.adapter == "none":  # the folder itself: a base without its own adapter
+        return settings.model_copy(update={"base": settings.base_source, "adapter": None})
+    return settings
+
+
+def _tuning_settings(options: argparse.Namespace) -> TuningSettings:
+    checkpointing = options.gradient_checkpointing
+    if checkpointing is None:
+        checkpointing = resolve_device(options.device)[0].type == "cuda"
+    return TuningSettings(
+        steps=options.steps, queries=options.batch_size, accumulate=options.accumulate,
+        learning_rate=options.learning_rate, rank=options.lora_rank, dropout=options.lora_dropout,
+        intent_weight=options.intent_weight, gradient_checkpointing=checkpointing,
+        validate_every=options.validate_every, seed=options.seed,
+    )  # fmt: skip
+
+
+def _train(options: argparse.Namespace, material: _Material, checkpoint: Path) -> Loop:
+    device, _ = resolve_device(options.device)
+    in_half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    dtype = torch.bfloat16 if in_half else torch.float32
+    model, processor = load_base(material.base, device, dtype)
+    settings, source = _tuning_settings(options), material.start.adapter_source
+    wrapped = adapt(
+        model, rank=settings.rank, dropout=settings.dropout, seed=settings.seed,
+        start=local_folder(source, "the judge's adapter", HUB_FILES) if source else None,
+    )  # fmt: skip
+    locations: dict[str, dict[int, str]] = {
+        part: {number: row.location for number, row in enumerate(catalogue.rows)}
+        for part, catalogue in material.catalogues.items()
+    }
+    writer = row_writer(model, processor, material.seen)
+    tutor = Tutor(wrapped.get_base_model(), writer, material.seen, locations, settings)
+    loop = tutor.train(material.of("training"), material.of("validation"), checkpoint)
     # folders are moved and copied; whoever loads the adapter says what its base is
     wrapped.peft_config["default"].base_model_name_or_path = None
-    wrapped.half().save_pretrained(str(options.out / "adapter"))
+    wrapped.save_pretrained(str(options.out))
+    return loop
+
+
+def _pictures(lessons: Sequence[Lesson], catalogues: Mapping[Part, Catalogue]) -> list[ImageRow]:
+    """Every picture that some lesson shows, once."""
+    shown = {
+        catalogues[lesson.part].rows[number].location: catalogues[lesson.part].rows[number]
+        for lesson in lessons
+        for number in (lesson.reference, *(c.picture for c in lesson.candidates))
+    }
+    return [shown[location] for location in sorted(shown)]
+
+
+def _kept_scores(path: Path, material: _Material, served: Served) -> dict[str, list[list[float]]]:
+    """The scores of the judge that training begins with, kept for a run that goes on."""
+    if path.exists():
+        kept: dict[str, list[list[float]]] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
+    scores = material.examine(served)
+    path.write_text(json.dumps(scores), encoding="utf-8")
+    return scores
+
+
+def _run_id(judge_version: str, rank: int, queries: Path) -> str:
+    """Names what a checkpoint is good for: the judge it began with, its size, and its queries."""
+    digest = hashlib.sha256(f"{judge_version}/{rank}/".encode() + queries.read_bytes())
+    return digest.hexdigest()[:10]
+
+
+def _write_judge_json(options: argparse.Namespace, base: Path) -> None:
+    """What a judge made of this adapter must be: its template, base and visual tokens."""
     card = JudgeCard(
         template=TEMPLATE.wording.name,
         template_version=TEMPLATE.version,
-        base="base",
-        base_hash=content_hash(options.out / "base"),
-        visual_tokens=(IMAGE_PX // PATCH // MERGE) ** 2,
+        base=options.base if options.base.count("/") == 1 else Path(options.base).name,
+        base_hash=content_hash(base),
+        visual_tokens=options.visual_tokens,
     )
-    write_card(options.out / "adapter", card)
-
-
-def _tower(
-    options: argparse.Namespace, config: Qwen3VLVisionConfig, work: Path
-) -> Qwen3VLVisionModel:
-    done = work / "tower.safetensors"
-    if not done.exists():
-        tower = train_vision(
-            load_grounded(options.catalogue / "manifest.jsonl", config, IMAGE_PX),
-            load_grounded(options.validation / "manifest.jsonl", config, IMAGE_PX),
-            config,
-            work / "vision.pt",
-            steps=options.vision_steps,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            seed=options.seed,
-        )
-        save_file(tower.state_dict(), done)
-    finished = Qwen3VLVisionModel(config)
-    finished.load_state_dict(load_file(done))
-    finished.eval()  # type: ignore[no-untyped-call]
-    return finished
-
-
-def _see_all(
-    options: argparse.Namespace, tower: Any, lessons: Lessons, exam: Lessons, work: Path
-) -> tuple[SeenPictures, SeenPictures]:
-    """Visual tokens of both catalogues, computed once and kept in `work`."""
-    kept = work / "seen.pt"
-    if not kept.exists():
-        seen = []
-        for folder, count in (
-            (options.catalogue, len(lessons.captions)),
-            (options.validation, len(exam.captions)),
-        ):
-            images = sorted((folder / "images").iterdir())[:count]
-            made = see(tower, load_pictures(images, IMAGE_PX))
-            seen.append((made.tokens, made.deepstack))
-        torch.save(seen, kept)
-    train, validation = (SeenPictures(*parts) for parts in torch.load(kept, weights_only=True))
-    return train, validation
-
-
-def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
-    def tokenize(text: str) -> list[int]:
-        ids: list[int] = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    return RowWriter(TEMPLATE, tokenize, config.image_token_id, IMAGE_PX // PATCH // MERGE)
-
-
-def _mined(options: argparse.Namespace, lessons: Lessons, work: Path) -> dict[Query, list[int]]:
-    """Hard negatives per query, searched for once and kept in `work`."""
-    kept = work / "mined.json"
-    if not kept.exists():
-        images = sorted((options.catalogue / "images").iterdir())[: len(lessons.captions)]
-        preset = load_preset(options.coarse)
-        mined = mine(lessons, images, preset, options.mined, _MINED_DEPTH, options.seed)
-        kept.write_text(json.dumps(mined), encoding="utf-8")
-    found = json.loads(kept.read_text(encoding="utf-8"))
-    return {lessons.queries[int(number)]: wrong for number, wrong in found.items()}
+    write_card(options.out, card)

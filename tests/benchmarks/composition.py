@@ -18,13 +18,13 @@ import numpy as np
 from tqdm import tqdm
 
 from indexer.metrics import average_precision_at_k, recall_at_k
-from indexer.reader import ImageRow, read_manifest, schema_of
 from models.composition.composer import Composer, CompositionMode
 from models.composition.vector import CompositionWeights
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 from models.encoder import ImageTextEncoder
 from models.images import ImageLimits, decode_image
+from models.manifest import ImageRow, read_manifest, schema_of
 from models.presets import load_preset
 
 MODES: tuple[CompositionMode, ...] = ("image", "text", "union", "intersection")

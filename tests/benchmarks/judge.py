@@ -20,12 +20,12 @@ from tqdm import tqdm
 from app.api.fusion import fuse
 from app.api.ports import Candidate
 from indexer.metrics import average_precision_at_k, recall_at_k
-from indexer.reader import ImageRow, read_manifest
 from models.composition.composer import Composer
 from models.contracts.gallery import GalleryImage
 from models.contracts.intent import ComposedIntent
 from models.encoder import ImageTextEncoder
 from models.images import ImageLimits, decode_image
+from models.manifest import ImageRow, read_manifest
 from models.presets import load_preset
 from models.reranker.judge import Judge, VisualFeatures
 from models.reranker.prompt import UnreadableIntent

@@ -17,12 +17,12 @@ from PIL import Image
 from indexer.build import build_gallery
 from indexer.cli import main
 from indexer.preparer import Skipped
-from indexer.reader import ImageRow, read_folder, read_manifest
 from indexer.settings import GallerySettings, IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
+from models.manifest import ImageRow, read_folder, read_manifest
 from models.qdrant import connect
 from tests.conftest import BuiltGallery, environment_of, indexer_settings
 from tests.models.test_encoder import tiny_model

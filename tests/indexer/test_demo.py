@@ -4,12 +4,14 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from indexer.demo import language
 from indexer.demo.artwork import BACKDROPS, OBJECTS, PALETTE
 from indexer.demo.catalogue import write_catalogue
+from indexer.demo.finishes import FINISHES
 from indexer.demo.queries import compose_queries
 from indexer.demo.render import render_scene
 from indexer.demo.scene import (
@@ -43,6 +45,33 @@ def test_the_same_seed_gives_the_same_catalogue(tmp_path: Path) -> None:
         write_catalogue(tmp_path / name, 24, seed=5, split="test", size_px=64, queries=20)
     for file in ("manifest.jsonl", "queries.jsonl", "images/test-000003.jpg"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_finishes_are_a_facet_of_their_own_and_change_nothing_else(tmp_path: Path) -> None:
+    """The facet is for trying what models have not heard of; without it all stays as it is."""
+    for name, finishes in (("plain", False), ("finished", True)):
+        write_catalogue(
+            tmp_path / name, 40, seed=5, split="test", size_px=64, queries=0, finishes=finishes
+        )
+    plain, finished = (rows_of(tmp_path / n / "manifest.jsonl") for n in ("plain", "finished"))
+    assert not any("finish" in row["attributes"] or "finish" in row["items"][0] for row in plain)
+    with_finish = [row for row in finished if "finish" in row["attributes"]]
+    assert 0.5 < len(with_finish) / len(finished) < 0.95
+    for before, after in zip(plain, finished, strict=True):
+        known = {k: v for k, v in after["attributes"].items() if k != "finish"}
+        assert known == before["attributes"]
+        for item in after["items"]:
+            assert item.get("finish", "") in ("", *FINISHES)
+            assert item.get("finish", "") in after["caption"]
+
+
+@pytest.mark.parametrize("finish", FINISHES)
+def test_every_finish_but_matte_can_be_seen(finish: str) -> None:
+    plain = Scene((Item("sofa", "red", "plain"),), "studio", seed=4)
+    finished = Scene((Item("sofa", "red", "plain", finish),), "studio", seed=4)
+    pictures = [np.asarray(render_scene(scene, 64), int) for scene in (plain, finished)]
+    changed = np.abs(pictures[0] - pictures[1]).max(axis=2) > 24
+    assert changed.mean() > 0.1 if finish != "matte" else not changed.any()
 
 
 def test_splits_share_no_scene() -> None:

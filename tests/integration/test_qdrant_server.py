@@ -25,11 +25,11 @@ from app.api.main import create_app
 from app.api.settings import ApiSettings
 from app.errors import GalleryUnavailable, UnknownImage
 from indexer.build import build_gallery
-from indexer.reader import read_folder
 from indexer.settings import GallerySettings
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import Facet, GalleryImage, GallerySpec
 from models.encoder import ImageTextEncoder
+from models.manifest import read_folder
 from models.qdrant import QdrantUnavailable, connect
 from models.settings import EncoderSettings
 from tests.conftest import indexer_settings, qdrant_settings, wait_until_ready

@@ -13,7 +13,7 @@ from models.presets import load_preset
 from models.reranker.judge import Judge
 from models.reranker.loading import LoadedJudge
 from models.settings import JudgeSettings
-from models.training import reranker
+from models.training import demo_judge
 from models.training.judge import scratch
 from models.training.judge.language import answer_loss, see
 from models.training.judge.lessons import TEMPLATE, Lessons, Negatives, read_lessons
@@ -21,15 +21,15 @@ from models.training.judge.mining import mine
 from models.training.judge.pictures import grid, load_pictures, to_patches
 from models.training.judge.rows import IGNORED, collate
 
-SMALL_VISION = {**reranker.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
-SMALL_TEXT = {**reranker.TEXT, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+SMALL_VISION = {**demo_judge.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
+SMALL_TEXT = {**demo_judge.TEXT, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
 
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("judge") / "train"
     write_catalogue(
-        folder, 120, seed=5, split="train", size_px=reranker.IMAGE_PX, queries=60,
+        folder, 120, seed=5, split="train", size_px=demo_judge.IMAGE_PX, queries=60,
         families=True, questions=16,
     )  # fmt: skip
     return folder
@@ -42,9 +42,9 @@ def lessons(catalogue: Path) -> Lessons:
 
 @pytest.fixture(scope="module")
 def judge(lessons: Lessons) -> Judge:
-    processor = scratch.create_processor(lessons.texts(), 600, reranker.IMAGE_PX, 16, 2)
+    processor = scratch.create_processor(lessons.texts(), 600, demo_judge.IMAGE_PX, 16, 2)
     model = scratch.create_model(
-        processor, reranker.IMAGE_PX, vision=SMALL_VISION, text=SMALL_TEXT, seed=1
+        processor, demo_judge.IMAGE_PX, vision=SMALL_VISION, text=SMALL_TEXT, seed=1
     )
     with torch.no_grad():
         for parameter in model.parameters():
@@ -62,7 +62,7 @@ def images_of(catalogue: Path) -> list[Path]:
 
 def test_patches_are_those_of_the_image_processor(judge: Judge, catalogue: Path) -> None:
     paths = images_of(catalogue)[:3]
-    made = to_patches(load_pictures(paths, reranker.IMAGE_PX).float() / 255, 16, 2)
+    made = to_patches(load_pictures(paths, demo_judge.IMAGE_PX).float() / 255, 16, 2)
     with_processor = torch.cat([judge.prepare(Image.open(path)).pixels for path in paths])
     assert torch.allclose(made, with_processor, atol=1e-5)
     assert grid(torch.zeros(3, 3, 128, 128), 16).tolist() == [[1, 8, 8]] * 3
@@ -75,8 +75,8 @@ def test_branches_of_a_lesson_score_as_the_judge_does(
     query = lessons.queries[0]
     paths = images_of(catalogue)
     model = judge._loaded.model
-    seen = see(model.model.visual, load_pictures(paths, reranker.IMAGE_PX))
-    writer = reranker._writer(judge._loaded.processor, model.config)
+    seen = see(model.model.visual, load_pictures(paths, demo_judge.IMAGE_PX))
+    writer = demo_judge._writer(judge._loaded.processor, model.config)
     candidates = [3, 50, query.reference]
     batch = collate(
         [
@@ -109,7 +109,7 @@ def test_branches_of_a_lesson_score_as_the_judge_does(
 
 
 def test_only_answers_are_asked_for(judge: Judge, lessons: Lessons) -> None:
-    writer = reranker._writer(judge._loaded.processor, judge._loaded.model.config)
+    writer = demo_judge._writer(judge._loaded.processor, judge._loaded.model.config)
     row = writer.query(lessons.queries[0], [(1, True), (2, False)])
     asked = [token for token in row.labels if token != IGNORED]
     said = judge._family.tokenizer.decode(asked)
@@ -147,16 +147,16 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
     catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two steps each: no quality, but every file, in the layout that serving loads."""
-    monkeypatch.setattr(reranker, "VISION", SMALL_VISION)
-    monkeypatch.setattr(reranker, "TEXT", SMALL_TEXT)
+    monkeypatch.setattr(demo_judge, "VISION", SMALL_VISION)
+    monkeypatch.setattr(demo_judge, "TEXT", SMALL_TEXT)
     parser = argparse.ArgumentParser()
-    reranker.add_arguments(parser)
+    demo_judge.add_arguments(parser)
     options = parser.parse_args(
         ["--catalogue", str(catalogue), "--validation", str(catalogue), "--out", str(tmp_path)]
         + ["--vision-steps", "2", "--base-steps", "2", "--adapter-steps", "2", "--batch-size", "4"]
         + ["--rows", "2", "--queries", "2", "--candidates", "3", "--mined", "8"]
     )
-    reranker.train(options)
+    demo_judge.train(options)
     adapted = Judge(JudgeSettings(base=str(tmp_path / "base"), adapter=str(tmp_path / "adapter")))
     base = Judge(JudgeSettings(base=str(tmp_path / "base")))
     assert "-cir-1-" in adapted.version, "the adapter's own card says what it is asked"
@@ -168,7 +168,7 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
 
     before = (tmp_path / "base" / "model.safetensors").read_bytes()
     (tmp_path / "adapter" / "adapter_config.json").unlink()
-    reranker.train(options)  # the base is there and stays; the adapter comes from its checkpoint
+    demo_judge.train(options)  # the base is there and stays; the adapter comes from its checkpoint
     assert (tmp_path / "base" / "model.safetensors").read_bytes() == before
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
 
@@ -178,8 +178,8 @@ def test_loss_falls_on_a_lesson_repeated(judge: Judge, lessons: Lessons, catalog
     import copy
 
     model = copy.deepcopy(judge._loaded.model).requires_grad_(True).train()
-    seen = see(model.model.visual, load_pictures(images_of(catalogue), reranker.IMAGE_PX))
-    writer = reranker._writer(judge._loaded.processor, model.config)
+    seen = see(model.model.visual, load_pictures(images_of(catalogue), demo_judge.IMAGE_PX))
+    writer = demo_judge._writer(judge._loaded.processor, model.config)
     batch = collate([writer.query(q, [(0, True), (1, False)]) for q in lessons.queries[:4]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []

@@ -2,16 +2,24 @@
 
 import argparse
 import json
+import subprocess
+import sys
+import time
 from itertools import combinations, islice
 from pathlib import Path
 
 import pytest
+import torch
 
+from indexer.demo.catalogue import write_catalogue
 from models.encoder import ImageTextEncoder
 from models.settings import EncoderSettings
-from models.training import encoder as training
+from models.training import demo_encoder as training
+from models.training.__main__ import main
 from models.training.pairs import batches, load_pairs
-from tests.models.test_encoder import TINY
+from tests.models.test_encoder import TINY, tiny_model
+
+ROOT = Path(__file__).parents[2]
 
 
 def options(manifest: Path, out: Path, *more: str) -> argparse.Namespace:
@@ -41,9 +49,66 @@ def test_an_interrupted_run_goes_on(
     assert "continuing after step 2" in capsys.readouterr().out
 
 
-def test_grouped_batches_are_made_of_pictures_that_share_values(catalogue: Path) -> None:
-    import torch
+def fine_tuning(manifest: Path, base: str, out: Path, *more: str) -> list[str]:
+    return [
+        "encoder", "--manifest", str(manifest), "--out", str(out), "--base", base,
+        "--batch-size", "16", "--validate-every", "2", *more,
+    ]  # fmt: skip
 
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue whose captions the demo encoder has words, but no pictures, for."""
+    return write_catalogue(
+        tmp_path_factory.mktemp("finishes"), 200, seed=2, split="train", size_px=96, queries=0,
+        finishes=True,
+    )  # fmt: skip
+
+
+def test_fine_tuning_makes_an_encoder_that_loads(captioned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    assert main(fine_tuning(captioned, "demo", out, "--steps", "2", "--learning-rate", "1e-4")) == 0
+    metrics = json.loads((out / "report" / "metrics.json").read_text())
+    assert metrics["trained_on"] + metrics["among"] <= 200
+    value, low, high = metrics["recall@1"]["before"]
+    assert 0.3 < low <= value <= high  # the demo encoder knows all of it but the finishes
+    assert "local-dir:" in (out / "README.md").read_text()
+    mine = ImageTextEncoder(EncoderSettings(model=f"local-dir:{out}"))
+    demo = ImageTextEncoder(EncoderSettings())
+    assert mine.fingerprint != demo.fingerprint
+    text = ["a glassy red sofa"]
+    assert 0.5 < float((mine.encode_texts(text) @ demo.encode_texts(text).T)[0, 0]) < 0.99999
+
+
+def test_fine_tuning_learns(captioned: Path, tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base").model
+    command = fine_tuning(captioned, base, tmp_path / "mine", "--steps", "60")
+    assert main([*command, "--learning-rate", "5e-3", "--validate-every", "60"]) == 0
+    losses = json.loads((tmp_path / "mine" / "report" / "metrics.json").read_text())["losses"]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+
+
+def test_fine_tuning_that_was_killed_goes_on(captioned: Path, tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base").model
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert main(fine_tuning(captioned, base, whole, "--steps", "4")) == 0
+    command = [sys.executable, "-m", "models.training", *fine_tuning(captioned, base, cut)]
+    run = subprocess.Popen([*command, "--steps", "4000"], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not (cut / "work" / "encoder.pt").exists():
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    # a schedule to 4,000 steps is another one than to 4: only that it goes on can be seen here
+    done = torch.load(cut / "work" / "encoder.pt", weights_only=True)["step"]
+    assert main(fine_tuning(captioned, base, cut, "--steps", str(done + 2))) == 0
+    assert torch.load(cut / "work" / "encoder.pt", weights_only=True)["step"] == done + 2
+    metrics = [json.loads((out / "report" / "metrics.json").read_text()) for out in (whole, cut)]
+    assert [len(one["losses"]) for one in metrics] == [4, done + 2]
+    assert metrics[0]["losses"][0] == pytest.approx(metrics[1]["losses"][0], abs=1e-5)
+
+
+def test_grouped_batches_are_made_of_pictures_that_share_values(catalogue: Path) -> None:
     pairs = load_pairs(catalogue, lambda texts: torch.zeros(len(texts), 4, dtype=torch.long), 16)
 
     def neighbours(rows: list[int]) -> float:
@@ -67,5 +132,5 @@ def test_grouped_batches_are_made_of_pictures_that_share_values(catalogue: Path)
 def test_a_row_without_caption_is_named(catalogue: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"image": "x.jpg", "caption": "fine"}\n{"image": "y.jpg"}\n')
-    with pytest.raises(ValueError, match="line 2"):
+    with pytest.raises(ValueError, match="y.jpg has no `caption`"):
         load_pairs(bad, lambda texts: None, 16)  # type: ignore[arg-type,return-value]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from indexer.evaluation.benchmarks.attributes import make
 from indexer.evaluation.contracts import Benchmark, BenchmarkError
-from indexer.reader import ImageRow, schema_of
+from models.manifest import ImageRow, schema_of
 
 Images = list[tuple[str, Mapping[str, object]]]
 

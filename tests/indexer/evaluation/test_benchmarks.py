@@ -7,7 +7,7 @@ import pytest
 
 from indexer.evaluation.benchmarks import BENCHMARKS
 from indexer.evaluation.contracts import BenchmarkError
-from indexer.reader import read_manifest
+from models.manifest import read_manifest
 from tests.indexer.evaluation.published import WRITERS, at_hand, write_images, write_json
 
 FILES = {  # benchmark, split → the file that holds its queries, a field of them, its repository

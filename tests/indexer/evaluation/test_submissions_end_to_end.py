@@ -16,9 +16,9 @@ from app.api.main import create_app
 from app.api.settings import ApiSettings
 from indexer.build import build_gallery
 from indexer.cli import main
-from indexer.reader import read_manifest
 from indexer.writer import GalleryWriter
 from models.encoder import ImageTextEncoder
+from models.manifest import read_manifest
 from tests.app.stub_worker import serving
 from tests.conftest import indexer_settings
 from tests.indexer.evaluation.conftest import wait_until_serving

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.reader import ImageRow, ManifestError, read_folder, read_manifest, schema_of
+from models.manifest import ImageRow, ManifestError, read_folder, read_manifest, schema_of
 
 
 def test_a_folder_is_read_in_a_stable_order_with_relative_ids(tmp_path: Path) -> None:
