@@ -151,6 +151,18 @@ def test_a_phone_needs_no_sideways_scrolling(page: Page, thing: dict[str, Any]) 
     assert widths(page) == (360, 360)
 
 
+@pytest.mark.parametrize("width", [700, 768, 1024, 1280])
+def test_the_parts_of_the_query_do_not_overlap(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto("/")
+    expect(page.locator("#gallery img").first).to_be_visible()
+    slot, form = (page.locator(name).bounding_box() for name in ("#slot", "#form"))
+    assert slot
+    assert form
+    assert slot["x"] + slot["width"] <= form["x"]
+    assert widths(page) == (width, width)
+
+
 def test_the_page_is_light_and_does_not_jump(page: Page, thing: dict[str, Any]) -> None:
     page.add_init_script(
         "window.shift = 0; new PerformanceObserver((list) => list.getEntries()"
