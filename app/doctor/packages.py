@@ -73,7 +73,7 @@ def _unlocked() -> Iterator[Finding]:
 
 
 def _absent(role: str) -> list[str]:
-    return [needed.name for needed in _requirements(role) if _version(needed.name) is None]
+    return sorted(need.name for need in _requirements(role) if _version(need.name) is None)
 
 
 def _requirements(extra: str) -> list[Requirement]:

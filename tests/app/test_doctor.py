@@ -154,13 +154,13 @@ def test_workers_and_ports(doctor, tmp_path: Path) -> None:  # type: ignore[no-u
 def test_a_server_that_is_not_there(doctor) -> None:  # type: ignore[no-untyped-def]
     code, findings = doctor(CIR_API__QDRANT__URL=f"http://127.0.0.1:{free_port()}")
     assert code == 1
-    assert "Qdrant does not answer" in errors(findings)
+    assert "cannot be reached; is it running" in errors(findings)
 
 
 @pytest.mark.parametrize(
     ("missing", "role", "still"),
     [
-        (["transformers", "peft"], "worker", "ok    encoder   demo"),
+        (["peft", "transformers"], "worker", "ok    encoder   demo"),
         (["open_clip_torch", "qdrant-client"], "api", "ok    judge     demo"),
     ],
 )

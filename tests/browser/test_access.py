@@ -151,17 +151,29 @@ def test_a_phone_needs_no_sideways_scrolling(page: Page, thing: dict[str, Any]) 
     assert widths(page) == (360, 360)
 
 
+@pytest.mark.parametrize("width", [700, 768, 1024, 1280])
+def test_the_parts_of_the_query_do_not_overlap(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto("/")
+    expect(page.locator("#gallery img").first).to_be_visible()
+    slot, form = (page.locator(name).bounding_box() for name in ("#slot", "#form"))
+    assert slot
+    assert form
+    assert slot["x"] + slot["width"] <= form["x"]
+    assert widths(page) == (width, width)
+
+
 def test_the_page_is_light_and_does_not_jump(page: Page, thing: dict[str, Any]) -> None:
     page.add_init_script(
         "window.shift = 0; new PerformanceObserver((list) => list.getEntries()"
         ".forEach((one) => { if (!one.hadRecentInput) window.shift += one.value; }))"
         ".observe({ type: 'layout-shift', buffered: true });"
     )
-    sizes: dict[str, int] = {}
-    page.on("response", lambda answer: sizes.setdefault(answer.url, 0))
+    loaded: set[str] = set()
+    page.on("request", lambda request: loaded.add(request.url))
     page.goto(address(thing["image_id"], TEXT))
     wait_for_the_judge(page)
-    files = [url for url in sizes if "/static/" in url or url.endswith(TEXT)] + [page.url]
+    files = [url for url in loaded if "/static/" in url] + [page.url]
     weight = sum(len(page.request.get(url).body()) for url in files)
     assert len(files) > 10
     assert weight <= MOST_BYTES, f"the page weighs {weight:,} bytes without its images"
@@ -174,8 +186,6 @@ def test_files_are_kept_between_visits(page: Page) -> None:
     page.goto("/")
     expect(page.locator("#gallery img").first).to_be_visible()
     page.goto("about:blank")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
     page.goto("/")
     expect(page.locator("#gallery img").first).to_be_visible()
     sent = page.evaluate(

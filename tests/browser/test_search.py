@@ -135,7 +135,7 @@ def test_a_result_starts_a_chain_with_a_way_back(page: Page, thing: dict[str, An
 
     page.reload()  # the way back is part of the address
     wait_for_the_judge(page)
-    page.get_by_role("button", name=f"Back to {thing['caption']}").click()
+    page.get_by_role("button", name="Back to ").click()
     wait_for_the_judge(page)
     assert in_address(page) == {"image_id": thing["image_id"], "text": TEXT}
     assert shown(page) == first

@@ -35,7 +35,7 @@ export async function show(query, { why, understood, failed }) {
   const columns = Object.entries(MODES).map(([mode, { title, help }]) => {
     const list = h("ol", { class: "few" }, ...Array.from({ length: SHOWN }, () => h("li", { class: "card waiting" })));
     const fit = h("p", { class: "fit" }, " ");
-    const node = h("section", { class: "column", "data-mode": mode, "aria-label": title }, h("h3", {}, venn(mode), title), h("p", { class: "soft" }, help), fit, list);
+    const node = h("section", { class: "column", "data-mode": mode, "aria-label": title }, h("h2", {}, venn(mode), title), h("p", { class: "soft" }, help), fit, list);
     return { mode, list, fit, node };
   });
   $("compare-view").replaceChildren(

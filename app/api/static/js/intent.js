@@ -67,7 +67,7 @@ function laneOf(lane, phrases) {
       const { from, phrase } = JSON.parse(event.dataTransfer.getData("application/json") || "{}");
       if (phrase && from !== lane) move(from, lane, phrase);
     } },
-    h("h3", { id: `lane-${lane}-title` }, title, " ", h("small", {}, help)), list, ROLES.includes(lane) ? adder(lane) : null,
+    h("h2", { id: `lane-${lane}-title` }, title, " ", h("small", {}, help)), list, ROLES.includes(lane) ? adder(lane) : null,
     lane === "dropped" && !phrases.length ? h("p", { class: "soft" }, "whatever no chip names") : null);
   return node;
 }

@@ -6,7 +6,8 @@ import * as browse from "./browse.js";
 import { combobox } from "./combobox.js";
 import * as compare from "./compare.js";
 import * as coverage from "./coverage.js";
-import { $, announce, h } from "./dom.js";
+import { $, announce } from "./dom.js";
+import * as examples from "./examples.js";
 import * as filters from "./filters.js";
 import * as intent from "./intent.js";
 import * as references from "./reference.js";
@@ -42,7 +43,7 @@ function render() {
   references.show(query.reference);
   filters.show(query.filter);
   trail.show(query, backTo);
-  examples();
+  suggest();
   for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === view()));
   $("views").hidden = !complete();
   for (const name of ["results", "compare", "browse"]) $(`${name}-view`).hidden = name !== view();
@@ -123,7 +124,7 @@ async function reference() {
   if (query.reference !== asked) return;
   query.reference = found;
   references.show(found);
-  examples();
+  suggest();
 }
 
 // "Use this result as the new reference": a step further, with the way back remembered.
@@ -148,24 +149,7 @@ function choose(reference) {
   scrollTo({ top: 0, behavior: "smooth" });
 }
 
-// Changes in the gallery's own words that would change this picture.
-function examples() {
-  const has = (facet, value) => schema.valuesOf(query.reference?.item?.attributes, facet.name).includes(value);
-  const pick = (facet, say) => {
-    const value = facet?.values.find((one) => !has(facet, one) && one !== "plain");
-    return value ? [say(value)] : [];
-  };
-  const words = schema.keywordFacets();
-  const [first, second] = words.filter((facet) => !schema.isNoun(facet) && !facet.context);
-  const texts = [
-    ...pick(first, (value) => `the same but ${value}`),
-    ...pick(second, (value) => `make it ${value}`),
-    ...pick(words.find((facet) => facet.context), (value) => `the same, but ${value}`),
-    ...pick(words.find(schema.isNoun), (value) => `a ${value} instead`),
-  ];
-  $("examples").replaceChildren(...(query.reference ? texts : []).map((text) =>
-    h("button", { type: "button", class: "quiet small", onclick: () => go({ text, roles: null, view: "results" }) }, text)));
-}
+const suggest = () => examples.show(query.reference, (text) => go({ text, roles: null, view: "results" }));
 
 function listen() {
   $("form").addEventListener("submit", (event) => {

@@ -31,7 +31,8 @@ export function show(results, roles, scores) {
   $("results").replaceChildren(...nodes);
   $("results").classList.remove("stale");
   $("results").removeAttribute("aria-busy");
-  if (!still()) for (const [id, node] of cards) glide(node, before.get(id));
+  // the first results are simply there: nothing may stand between them and the eye
+  if (before.size && !still()) for (const [id, node] of cards) glide(node, before.get(id));
 }
 
 // First, last, invert, play: where it was → where it is.

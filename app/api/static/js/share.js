@@ -43,8 +43,9 @@ function body(query) {
 
 export function curl(query) {
   if (query.reference.file) {
-    const fields = Object.entries(body(query)).map(([name, value]) => `-F ${quoted(`${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)}`);
-    return [`curl -s ${location.origin}/search`, `-F ${quoted(`reference_image=@${query.reference.name || "picture.jpg"}`)}`, ...fields].join(" \\\n  ");
+    // not -F, which reads more into a text than its words: ";" and "@" have a meaning there
+    const fields = Object.entries(body(query)).map(([name, value]) => `--form-string ${quoted(`${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)}`);
+    return [`curl -s ${location.origin}/search`, `-F ${quoted(`reference_image=@${JSON.stringify(query.reference.name || "picture.jpg")}`)}`, ...fields].join(" \\\n  ");
   }
   return `curl -s ${location.origin}/search -H 'content-type: application/json' \\\n  -d ${quoted(JSON.stringify(body(query)))}`;
 }

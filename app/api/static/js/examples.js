@@ -1,0 +1,25 @@
+// Changes to try: in the gallery's own words, and such that they would change this very picture.
+
+import { $, h } from "./dom.js";
+import * as schema from "./schema.js";
+
+export function show(reference, take) {
+  $("examples").replaceChildren(...(reference ? texts(reference.item?.attributes) : []).map((text) =>
+    h("button", { type: "button", class: "quiet small", onclick: () => take(text) }, text)));
+}
+
+function texts(attributes) {
+  const pick = (facet, say) => {
+    const has = facet ? schema.valuesOf(attributes, facet.name) : [];
+    const value = facet?.values.find((one) => !has.includes(one));
+    return value ? [say(value)] : [];
+  };
+  const words = schema.keywordFacets();
+  const [first, second] = words.filter((facet) => !schema.isNoun(facet) && !facet.context);
+  return [
+    ...pick(first, (value) => `the same but ${value}`),
+    ...pick(second, (value) => `make it ${value}`),
+    ...pick(words.find((facet) => facet.context), (value) => `the same, but ${value}`),
+    ...pick(words.find(schema.isNoun), (value) => `a ${value} instead`),
+  ];
+}
