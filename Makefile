@@ -26,8 +26,9 @@ demo: $(READY) ## set up, build the demo gallery, serve page and API on localhos
 	$(BIN)/python -m indexer build --manifest $(DEMO)/manifest.jsonl
 	$(BIN)/python -m app --port $(PORT)
 
+# two at a time, with a thread each: many tests wait for processes to start
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ speak somebody's protocol (`stub_worker.py`, `qdrant_shim.py`). With `QDRANT_URL
 own; without, against the embedded engine.
 """
 
+import logging
 import os
 import shutil
 import time
@@ -45,6 +46,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("CIR_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def fresh_log_levels() -> None:
+    """What an application of an earlier test was told to log says nothing about this test."""
+    for name in ("app", "models", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

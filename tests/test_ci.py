@@ -20,3 +20,8 @@ def test_every_step_is_a_target_of_the_makefile() -> None:
 
 def test_qdrant_is_the_one_of_the_compose_file() -> None:
     assert WORKFLOW["jobs"]["test"]["services"]["qdrant"]["image"] == SERVICES["qdrant"]["image"]
+
+
+def test_both_of_qdrants_ports_are_reached() -> None:
+    published = WORKFLOW["jobs"]["test"]["services"]["qdrant"]["ports"]
+    assert published == ["6333:6333", "6334:6334"]
