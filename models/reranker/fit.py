@@ -38,7 +38,6 @@ def check_fit(settings: JudgeSettings) -> None:
     find_wording(settings, base, adapter, content_hash(base))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*meta parameter")  # nothing is to be copied
-        warnings.filterwarnings("ignore", category=FutureWarning)  # between peft and transformers
         merge_adapter(model, adapter)
 
 

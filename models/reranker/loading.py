@@ -6,6 +6,7 @@ that does not fit its base is an error here; peft alone would warn and score wit
 
 import hashlib
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,9 @@ def merge_adapter(model: Any, adapter: Path) -> Any:
         config = PeftConfig.from_pretrained(str(adapter))
         saved = load_peft_weights(str(adapter), device="cpu")
         config.base_model_name_or_path = None  # peft would look there; the base is what we give it
-        wrapped = PeftModel(model, config)
+        with warnings.catch_warnings():  # peft asks transformers a question under its old name
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            wrapped = PeftModel(model, config)
     except (OSError, ValueError) as error:
         raise JudgeUnavailable(f"the adapter in {adapter} cannot be loaded: {error}") from error
     expected = get_peft_model_state_dict(wrapped)
