@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.api.answers import gallery_item
 from app.api.caching import not_modified, quoted
-from app.api.deps import EmbedderDep, ExplanationsDep, GalleryDep, ImageStoreDep
+from app.api.deps import EmbedderDep, ExplanationsDep, GalleryDep, ImageStoreDep, SearchDep
 from app.api.schemas import (
     Filter,
     GalleryItem,
@@ -39,7 +39,9 @@ FilterText = Annotated[
 
 
 @router.get("/gallery", tags=["gallery"])
-async def gallery(gallery: GalleryDep, explanations: ExplanationsDep) -> GalleryResponse:
+async def gallery(
+    gallery: GalleryDep, explanations: ExplanationsDep, search: SearchDep
+) -> GalleryResponse:
     """What is searched: how many images, which attributes, which encoder."""
     spec = await gallery.spec()
     return GalleryResponse(
@@ -49,6 +51,7 @@ async def gallery(gallery: GalleryDep, explanations: ExplanationsDep) -> Gallery
         noun_facet=spec.noun_facet,
         facets=list(spec.facets),
         explains=explanations.supported,
+        default_composition=search.default_composition,
     )
 
 

@@ -198,6 +198,7 @@ class GalleryResponse(BaseModel):
     noun_facet: str | None
     facets: list[Facet]
     explains: bool = Field(description="whether `GET /explain` works with the encoder in service")
+    default_composition: CompositionMode = Field(description="of a search that names none")
 
 
 class GalleryItem(BaseModel):

@@ -54,6 +54,11 @@ class SearchService:
         self._understanding = Understanding(embedder, gallery, copies, second)
         self._in_flight = 0
 
+    @property
+    def default_composition(self) -> CompositionMode:
+        """How a query is composed that does not say."""
+        return self._limits.default_composition
+
     def completed(self, query: ComposedQuery) -> ComposedQuery:
         """The query with what it leaves to the service: how it is composed.
 
@@ -62,7 +67,7 @@ class SearchService:
         options = query.options
         if "composition" in options.model_fields_set or options.intent or options.intent_source:
             return query
-        mode = self._limits.default_composition
+        mode = self.default_composition
         return replace(query, options=options.model_copy(update={"composition": mode}))
 
     async def search(self, query: ComposedQuery, timer: StageTimer) -> SearchOutcome:

@@ -303,6 +303,7 @@ def test_the_gallery_describes_itself(client: TestClient) -> None:
     assert "sofa" in facets["category"]["values"]
     assert facets["setting"]["context"]
     assert gallery["noun_facet"] == "category"
+    assert gallery["default_composition"] == "intersection"
 
 
 def test_pages_go_through_the_whole_gallery_once(client: TestClient) -> None:

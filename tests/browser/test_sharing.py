@@ -46,3 +46,19 @@ def test_the_commands_find_what_the_page_found(
     if not uploaded:
         link = dialog.locator("pre[aria-label=Link]").inner_text()
         assert link == page.url
+
+
+def test_a_service_that_composes_in_another_way_is_left_to_it(page: Page, service: Service) -> None:
+    def otherwise(route):  # type: ignore[no-untyped-def]
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"default_composition": "union"})
+
+    page.route("**/gallery", otherwise)
+    plain = address(a_plain_thing(service.catalogue)["image_id"], TEXT, judge="off")
+    page.goto(plain)
+    expect(page.locator("#timing")).not_to_be_empty()
+    expect(page.locator("#mode")).to_have_value("union")
+    assert "mode=" not in page.url
+    page.locator("#mode").select_option("intersection")
+    expect(page.locator("#target")).to_be_visible()
+    assert "mode=intersection" in page.url

@@ -1,11 +1,15 @@
 // A query as an address, to be shared, bookmarked and gone back to.
 //
 // query = { reference: null | { id } | { upload }, text, mode, judge, roles, filter, top, view, trail }
+// `mode` is null until the page knows how the service composes (`settled`).
 // `roles` are there only where somebody edited them. `trail` holds the steps before this one.
 // An uploaded picture has no address: it is remembered under a number until the page is left.
 
+import { gallery } from "./schema.js";
+import { MODES } from "./words.js";
+
 export const EMPTY = {
-  reference: null, text: "", mode: "intersection", judge: true, roles: null, filter: {}, top: 12,
+  reference: null, text: "", mode: null, judge: true, roles: null, filter: {}, top: 12,
   view: "results", trail: [],
 };
 
@@ -21,7 +25,7 @@ export function toAddress(query) {
   const fields = new URLSearchParams();
   if (query.reference?.id) fields.set("image_id", query.reference.id);
   if (query.text) fields.set("text", query.text);
-  if (query.mode !== "intersection") fields.set("mode", query.mode);
+  if (query.mode && query.mode !== gallery().default_composition) fields.set("mode", query.mode);
   if (!query.judge) fields.set("judge", "off");
   if (query.roles) fields.set("intent", JSON.stringify(query.roles));
   if (Object.keys(query.filter).length) fields.set("filter", JSON.stringify(query.filter));
@@ -42,7 +46,7 @@ export function fromAddress(search) {
     ...EMPTY,
     reference: id ? { id } : null,
     text: fields.get("text") ?? "",
-    mode: ["union", "text", "image"].find((mode) => mode === fields.get("mode")) ?? "intersection",
+    mode: Object.keys(MODES).find((mode) => mode === fields.get("mode")) ?? null,
     judge: fields.get("judge") !== "off",
     roles: parsed(fields.get("intent")),
     filter: parsed(fields.get("filter")) ?? {},
@@ -51,6 +55,9 @@ export function fromAddress(search) {
     trail: (Array.isArray(steps) ? steps : []).map(([id, text]) => ({ ...EMPTY, reference: { id }, text })),
   };
 }
+
+// The query with the mode it has where it names none: edited roles are those of an intersection.
+export const settled = (query) => ({ ...query, mode: query.mode ?? (query.roles ? "intersection" : gallery().default_composition) });
 
 // What the history keeps: it cannot hold a file, so uploads go in by number.
 export const toHistory = (query) => ({ ...query, reference: bare(query.reference), trail: query.trail.map((step) => ({ ...step, reference: bare(step.reference) })) });

@@ -37,6 +37,7 @@ function go(changes, { replace = false } = {}) {
 
 function render() {
   trouble.clear();
+  query = address.settled(query);
   $("text").value = query.text;
   $("mode").value = query.mode;
   $("judge").checked = query.judge;

@@ -1,6 +1,6 @@
 // The gallery's own words: which facets there are, and which of their values a phrase names.
 
-let facts = { facets: [], noun_facet: null, explains: false, images: 0, encoder_fingerprint: "" };
+let facts = { facets: [], noun_facet: null, explains: false, default_composition: "intersection", images: 0, encoder_fingerprint: "" };
 let words = []; // { facet, value, pattern }, longest first
 
 export function learn(gallery) {
