@@ -1,10 +1,14 @@
 """Rules that no import linter sees: what loading a module costs, what the README must say."""
 
+import ast
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import BaseModel
 
 from app.api.settings import ApiSettings
@@ -12,6 +16,7 @@ from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
 
 ROOT = Path(__file__).parents[1]
+OURS = {"app", "indexer", "models"}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +37,65 @@ def test_importing_a_module_does_not_load_what_it_must_not_know(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert run.stdout.strip() == "[]"
+
+
+def installed_with(extra: str) -> set[str]:
+    """Every distribution that comes with an extra of this project."""
+    seen: set[tuple[str, str]] = set()
+    open_ = [("composed-image-retrieval", extra)]
+    while open_:
+        pair = open_.pop()
+        if pair in seen:
+            continue
+        seen.add(pair)
+        try:
+            requires = metadata.requires(pair[0]) or []
+        except metadata.PackageNotFoundError:
+            continue  # for another platform
+        for needed in map(Requirement, requires):
+            if needed.marker is None or needed.marker.evaluate({"extra": pair[1]}):
+                name = canonicalize_name(needed.name)
+                open_ += [(name, each) for each in ("", *needed.extras)]
+    return {name for name, _ in seen}
+
+
+@pytest.mark.parametrize(
+    ("extra", "modules"),
+    [
+        ("api", "app.api.main"),
+        ("worker", "app.worker.main"),
+        ("indexer", "indexer.build, indexer.writer, indexer.demo.catalogue"),
+    ],
+)
+def test_a_process_imports_nothing_that_its_extra_does_not_install(
+    extra: str, modules: str
+) -> None:
+    """Here everything is installed; in its image only the extra is. Looked at is our own code:
+    libraries take what they find.
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    ours = [name for name in run.stdout.split() if name.split(".")[0] in OURS]
+    owners, installed = metadata.packages_distributions(), installed_with(extra)
+    for name in ours:
+        for imported in imported_by(name):
+            found = {canonicalize_name(owner) for owner in owners.get(imported, [])}
+            assert imported in OURS or not found or found & installed, f"{name}: {imported}"
+
+
+def imported_by(module: str) -> set[str]:
+    """The packages that a module of ours imports when it is loaded."""
+    path = ROOT.joinpath(*module.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    names: set[str] = set()
+    for statement in ast.parse(source.read_text("utf-8")).body:
+        if isinstance(statement, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in statement.names}
+        elif isinstance(statement, ast.ImportFrom):
+            names.add(str(statement.module).split(".")[0])
+    return names
 
 
 @pytest.mark.parametrize(

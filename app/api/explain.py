@@ -16,7 +16,8 @@ from PIL import Image
 
 from app.api.ports import Gallery, PatchEmbedder
 from app.errors import NotSupported, Overloaded, UnknownImage
-from models.composition.relevance import Patches, relevance_map, rivals
+from models.composition.relevance import Patches, relevance_map
+from models.composition.rivals import rivals
 from models.contracts.gallery import GalleryImage
 from models.image_store import ImageStore
 from models.images import ImageLimits, InvalidImage, decode_image

@@ -1,22 +1,16 @@
 """Where in a picture a phrase is seen: patches of its embedding against the phrase and its rivals.
 
-A patch is classified zero-shot between the phrase and what could be there instead: "teapot"
-against the gallery's other kinds of thing, "red" against its other colours. The share that the
-phrase gets is its relevance there. Without rivals every map looks the same, because all patches
-are more like any caption of an object than like nothing.
+A patch is classified zero-shot between the phrase and what could be there instead (`rivals`). The
+share that the phrase gets is its relevance there. Without rivals every map looks the same, because
+all patches are more like any caption of an object than like nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.composition.vector import Embedding, Embeddings
-from models.composition.words import find_mentions
-from models.contracts.gallery import Facet
-
-_UNSPECIFIC = ("a photo", "a background", "something else")  # rivals where no facet gives any
 
 
 @dataclass(frozen=True)
@@ -31,21 +25,6 @@ class Patches:
 
     embeddings: NDArray[np.float32]
     box: tuple[float, float, float, float]
-
-
-def rivals(phrase: str, facets: Sequence[Facet], noun_facet: str | None) -> list[str]:
-    """What could be seen instead of a phrase.
-
-    The other values of the facet the phrase speaks of: that of its noun, if it names one, else of
-    the first value it names. Phrases in none of the gallery's words are compared with its nouns.
-    """
-    words = [facet for facet in facets if facet.kind == "keyword" and facet.values]
-    named = find_mentions(phrase, words)
-    facet_names = [mention.facet for mention in named]
-    spoken_of = noun_facet if noun_facet in facet_names or not named else facet_names[0]
-    there = {mention.value for mention in named}
-    values = next((facet.values for facet in words if facet.name == spoken_of), ())
-    return [value for value in values if value not in there] or list(_UNSPECIFIC)
 
 
 def relevance_map(

@@ -9,7 +9,8 @@ from PIL import Image
 
 from indexer.demo.render import item_boxes, render_scene
 from indexer.demo.scene import COLOURS, KINDS, Scene, sample_scenes
-from models.composition.relevance import Patches, relevance_map, rivals
+from models.composition.relevance import Patches, relevance_map
+from models.composition.rivals import rivals
 from models.contracts.gallery import Facet
 from models.encoder import ImageTextEncoder
 from tests.models.test_encoder import TINY, tiny_model
