@@ -22,9 +22,10 @@ from models.training.adapter.features import FeatureFile, see
 from models.training.adapter.lessons import Lesson
 from models.training.adapter.lora import UnfitBase, adapt, load_base, lora_targets
 from models.training.adapter.negatives import Candidate
-from models.training.adapter.packing import VERDICT, collate
+from models.training.adapter.packing import VERDICT
 from models.training.adapter.tuning import TuningSettings, Tutor, row_writer, verdict_logits
 from models.training.adapter.wording import TEMPLATE
+from models.training.rows import collate
 from tests.models.judges import shrunken
 
 DEMO = PRESETS / "demo" / "judge"

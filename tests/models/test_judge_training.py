@@ -19,7 +19,7 @@ from models.training.judge.language import answer_loss, see
 from models.training.judge.lessons import TEMPLATE, Lessons, Negatives, read_lessons
 from models.training.judge.mining import mine
 from models.training.judge.pictures import grid, load_pictures, to_patches
-from models.training.judge.rows import IGNORED, collate
+from models.training.rows import IGNORED, collate
 
 SMALL_VISION = {**demo_judge.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
 SMALL_TEXT = {**demo_judge.TEXT, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -111,7 +111,8 @@ def test_branches_of_a_lesson_score_as_the_judge_does(
 def test_only_answers_are_asked_for(judge: Judge, lessons: Lessons) -> None:
     writer = demo_judge._writer(judge._loaded.processor, judge._loaded.model.config)
     row = writer.query(lessons.queries[0], [(1, True), (2, False)])
-    asked = [token for token in row.labels if token != IGNORED]
+    labels = collate([row]).labels[0].tolist()
+    asked = [token for token in labels if token != IGNORED]
     said = judge._family.tokenizer.decode(asked)
     assert said == TEMPLATE.answer(lessons.queries[0].intent) + TEMPLATE.yes + TEMPLATE.no
 

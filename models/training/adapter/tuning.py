@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from models.training.adapter.features import FeatureFile
 from models.training.adapter.lessons import Lesson
-from models.training.adapter.packing import INTENT, VERDICT, Batch, RowWriter, collate
+from models.training.adapter.packing import INTENT, VERDICT, LocatedBatch, RowWriter
 from models.training.loop import Loop
+from models.training.rows import collate
 
 _HIDES_TARGET_EVERY = 4  # every so many lessons the question does not name the target
 _WARMUP_SHARE = 0.05
@@ -64,7 +65,9 @@ def row_writer(model: Any, processor: Any, seen: FeatureFile) -> RowWriter:
     return RowWriter(tokenize, int(model.config.image_token_id), merge, seen.grid)
 
 
-def verdict_logits(model: Any, batch: Batch, seen: FeatureFile) -> tuple[Tensor, Tensor, Tensor]:
+def verdict_logits(
+    model: Any, batch: LocatedBatch, seen: FeatureFile
+) -> tuple[Tensor, Tensor, Tensor]:
     """Read rows and predict every token that is asked for.
 
     Returns:
@@ -143,7 +146,7 @@ class Tutor:
         )
         return loop
 
-    def _batch(self, lessons: Sequence[Lesson], first: int) -> Batch:
+    def _batch(self, lessons: Sequence[Lesson], first: int) -> LocatedBatch:
         return collate(
             [
                 self._writer.write(
@@ -156,7 +159,7 @@ class Tutor:
             ]
         )
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, batch: LocatedBatch) -> Tensor:
         logits, right, kinds = verdict_logits(self._model, batch, self._seen)
         each = functional.cross_entropy(logits, right, reduction="none")
         loss: Tensor = each[kinds == VERDICT].mean()
@@ -165,7 +168,7 @@ class Tutor:
         return loss
 
     @torch.inference_mode()
-    def _validate(self, exams: Sequence[Batch]) -> dict[str, float]:
+    def _validate(self, exams: Sequence[LocatedBatch]) -> dict[str, float]:
         """Mean loss over validation lessons, and the share of verdicts that are right."""
         losses, right_ones = [], []
         for batch in exams:

@@ -4,9 +4,10 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 
 from models.training.judge.lessons import Lessons, Negatives, Query
-from models.training.judge.rows import Batch, Row, RowWriter, collate
+from models.training.judge.rows import PictureBatch, PictureRow, RowWriter
+from models.training.rows import collate
 
-Batches = Iterator[Batch]
+Batches = Iterator[PictureBatch]
 
 
 def base_batches(lessons: Lessons, writer: RowWriter, rows: int, rng: random.Random) -> Batches:
@@ -20,7 +21,7 @@ def base_batches(lessons: Lessons, writer: RowWriter, rows: int, rng: random.Ran
 
 def _glance_row(
     lessons: Lessons, negatives: Negatives, writer: RowWriter, rng: random.Random
-) -> Row:
+) -> PictureRow:
     query = rng.choice(lessons.queries)
     pictures = [rng.choice(sorted(query.answers)), *negatives.draw(query, 3, rng)]
     return writer.glances(
@@ -32,7 +33,7 @@ def _glance_row(
     )
 
 
-def question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> Row:
+def question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> PictureRow:
     """Eight questions about one picture, and its description."""
     number = rng.randrange(len(lessons.captions))
     asked = rng.sample(lessons.questions[number], 8)

@@ -9,7 +9,8 @@ import torch
 from models.training.judge.courses import question_row
 from models.training.judge.language import SeenPictures, answer_loss
 from models.training.judge.lessons import Lessons, Negatives
-from models.training.judge.rows import Batch, RowWriter, collate
+from models.training.judge.rows import PictureBatch, RowWriter
+from models.training.rows import collate
 
 
 def examiner(model: Any, exam: Lessons, writer: RowWriter, seen: SeenPictures) -> Callable[[], str]:
@@ -50,7 +51,7 @@ def examiner(model: Any, exam: Lessons, writer: RowWriter, seen: SeenPictures) -
     return examine
 
 
-def _rows_all_right(batch: Batch, correct: torch.Tensor) -> float:
+def _rows_all_right(batch: PictureBatch, correct: torch.Tensor) -> float:
     """The share of rows in which every asked-for token was the likeliest."""
     asked = (batch.labels[:, 1:] >= 0).nonzero()[:, 0]
     wrong = torch.zeros(len(batch.labels)).index_add_(0, asked, (~correct.cpu()).float())

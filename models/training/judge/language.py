@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from models.reranker.family import EncoderOutput
 from models.training.judge.pictures import grid, to_patches
-from models.training.judge.rows import IGNORED, Batch
+from models.training.judge.rows import PictureBatch
 from models.training.loop import Loop
+from models.training.rows import IGNORED
 
 _VALIDATE_EVERY = 100
 
@@ -52,7 +53,7 @@ def see(tower: Any, images: Tensor) -> SeenPictures:
     return SeenPictures(tokens, deepstack)
 
 
-def answer_loss(model: Any, batch: Batch, seen: SeenPictures) -> tuple[Tensor, Tensor]:
+def answer_loss(model: Any, batch: PictureBatch, seen: SeenPictures) -> tuple[Tensor, Tensor]:
     """Cross-entropy of what was asked for; the vocabulary is only projected there.
 
     Returns:
@@ -76,7 +77,7 @@ def answer_loss(model: Any, batch: Batch, seen: SeenPictures) -> tuple[Tensor, T
 def train_language(
     name: str,
     model: Any,
-    batches: Iterator[Batch],
+    batches: Iterator[PictureBatch],
     seen: SeenPictures,
     checkpoint: Path,
     *,
