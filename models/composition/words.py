@@ -4,6 +4,7 @@ English only, by small tables of cues; words it does not know are left to the te
 """
 
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,8 @@ from models.contracts.gallery import Facet
 
 Use = Literal["wanted", "unwanted", "added"]
 
-_STEMMER = snowballstemmer.stemmer("english")
+_STEMMER = snowballstemmer.stemmer("english")  # works on a word inside itself: one thread at a time
+_STEMMING = threading.Lock()
 _TOKEN = re.compile(r"[a-z0-9]+")
 
 # A cue holds until the next cue or the end of the clause. "instead of red": red is unwanted.
@@ -137,4 +139,5 @@ def has_word(text: str, *wanted: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _stems(text: str) -> tuple[str, ...]:
-    return tuple(_STEMMER.stemWords(_TOKEN.findall(text.lower())))
+    with _STEMMING:
+        return tuple(_STEMMER.stemWords(_TOKEN.findall(text.lower())))

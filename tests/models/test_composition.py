@@ -1,7 +1,10 @@
 """Intents without an LLM: which words are found, what becomes of them, what the query is."""
 
+import sys
 import zlib
-from itertools import pairwise
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -68,6 +71,30 @@ def test_words_of_the_gallery_are_found_with_their_use(
 def test_the_longest_value_wins() -> None:
     facets = [Facet(name="colour", kind="keyword", values=("blue", "light blue"))]
     assert [m.value for m in find_mentions("make it light blue", facets)] == ["light blue"]
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that are changed after every few steps, not after every few milliseconds."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_words_are_found_by_many_threads_at_once() -> None:
+    bases = ["".join(parts) for parts in product("bdfgkm", "aeiou", ("lm", "rk", "nt"), "aou")]
+    values = [f"{base}{ending}" for base in bases for ending in ("tional", "ness", "ities")]
+
+    def found(value: str) -> list[str]:
+        facets = [Facet(name="style", kind="keyword", values=(value,))]
+        return [mention.value for mention in find_mentions(f"make it {value}, please", facets)]
+
+    with ThreadPoolExecutor(8) as threads:
+        at_once = list(threads.map(found, values))
+    assert at_once == [[value] for value in values]
+    assert [found(value) for value in values] == at_once  # and what is remembered is right
 
 
 def test_a_place_is_quoted_as_the_text_has_it() -> None:
