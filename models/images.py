@@ -11,6 +11,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MIN_SIDE_PX = 8
+MAX_ELONGATION = 100  # encoders scale the shorter side up to theirs, and the longer one with it
+
+# Pillow warns of odd metadata in sound pictures. Once for the process: `catch_warnings` around a
+# decode would change and restore the filters of all threads at once.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 # Our own limit is checked before any pixel is decoded and is stricter; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -21,7 +26,7 @@ class InvalidImage(ValueError):
 
     Attributes:
         reason: A stable word: `empty`, `too_many_bytes`, `not_an_image`, `too_many_pixels`,
-            `too_small` or `damaged`.
+            `too_small`, `too_long` or `damaged`.
     """
 
     def __init__(self, reason: str, sentence: str) -> None:
@@ -47,7 +52,8 @@ def decode_image(data: bytes, limits: ImageLimits, target_px: int | None = None)
             their size, never below twice the target, which leaves embeddings as they were.
 
     Raises:
-        InvalidImage: Empty, too large, too small, not an image, or damaged.
+        InvalidImage: Empty, too large, too small, too long for its width or height, not an image,
+            or damaged.
     """
     if not data:
         raise InvalidImage("empty", "the image is empty (0 bytes)")
@@ -57,9 +63,7 @@ def decode_image(data: bytes, limits: ImageLimits, target_px: int | None = None)
             f"the image has {len(data):,} bytes, more than the limit of {limits.max_bytes:,}",
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata in sound pictures
-            return _decode(data, limits, target_px)
+        return _decode(data, limits, target_px)
     except InvalidImage:
         raise
     except UnidentifiedImageError:
@@ -72,22 +76,27 @@ def decode_image(data: bytes, limits: ImageLimits, target_px: int | None = None)
 
 def _decode(data: bytes, limits: ImageLimits, target_px: int | None) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > limits.max_pixels:
-            raise InvalidImage(
-                "too_many_pixels",
-                f"the image has {width} × {height} pixels, more than the limit of "
-                f"{limits.max_pixels:,} in all",
-            )
-        if min(width, height) < MIN_SIDE_PX:
-            raise InvalidImage(
-                "too_small",
-                f"the image has {width} × {height} pixels; each side needs at least {MIN_SIDE_PX}",
-            )
+        _check_size(*image.size, limits)
         if target_px is not None:
             image.draft("RGB", (2 * target_px, 2 * target_px))
         upright = ImageOps.exif_transpose(image)
         return _to_rgb(upright)
+
+
+def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    """Refuse what would be too much, or too little, before any pixel is decoded."""
+    has = f"the image has {width} × {height} pixels"
+    if width * height > limits.max_pixels:
+        raise InvalidImage(
+            "too_many_pixels", f"{has}, more than the limit of {limits.max_pixels:,} in all"
+        )
+    if min(width, height) < MIN_SIDE_PX:
+        raise InvalidImage("too_small", f"{has}; each side needs at least {MIN_SIDE_PX}")
+    if max(width, height) > MAX_ELONGATION * min(width, height):
+        raise InvalidImage(
+            "too_long",
+            f"{has}; the longer side may have at most {MAX_ELONGATION} times the shorter one's",
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

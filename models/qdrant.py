@@ -88,17 +88,17 @@ def _server_client(settings: QdrantSettings) -> QdrantClient:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if key and str(settings.url).startswith("http://"):
         _log.warning("the key of %s is sent unencrypted; https:// would protect it", settings.url)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
-        return QdrantClient(
-            url=settings.url,
-            grpc_port=settings.grpc_port,
-            prefer_grpc=True,
-            api_key=key,
-            timeout=settings.timeout_s,
-            grpc_options=dict(_GRPC_OPTIONS),
-            check_compatibility=False,  # it would ask over REST, and warn from a thread of its own
-        )
+    # for good: threads connect, and `catch_warnings` restores the filters of all of them
+    warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
+    return QdrantClient(
+        url=settings.url,
+        grpc_port=settings.grpc_port,
+        prefer_grpc=True,
+        api_key=key,
+        timeout=settings.timeout_s,
+        grpc_options=dict(_GRPC_OPTIONS),
+        check_compatibility=False,  # it would ask over REST, and warn from a thread of its own
+    )
 
 
 def _check_version(settings: QdrantSettings, server: str) -> None:

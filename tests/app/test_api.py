@@ -192,9 +192,9 @@ def test_bad_filters(client: TestClient, wanted: dict[str, Any], words: list[str
     assert_problem(ask(client, filter=wanted), 422, "invalid-filter", *words)
 
 
-def large_png() -> bytes:
+def png(width: int, height: int) -> bytes:
     out = io.BytesIO()
-    Image.new("RGB", (2500, 2500)).save(out, "PNG")
+    Image.new("1", (width, height)).save(out, "PNG")
     return out.getvalue()
 
 
@@ -205,7 +205,8 @@ def large_png() -> bytes:
         (b"<html>no image</html>", "not an image"),
         (b"\xff\xd8\xff\xe0" + b"\0" * 50, "image"),
         (png_claiming(60_000, 60_000), "pixels"),
-        (large_png(), "pixels"),
+        (png(2500, 2500), "pixels"),
+        (png(8, 490_000), "at most 100 times"),
     ],
 )
 def test_bad_images(client: TestClient, data: bytes, word: str) -> None:

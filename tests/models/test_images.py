@@ -2,7 +2,9 @@
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -72,19 +74,32 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_but_never_below_twice_the_target(
     assert decode_image(data, LIMITS, target_px=100).size == (200, 200)
 
 
+def png_chunk(kind: bytes, data: bytes = b"") -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + checksum
+
+
 def png_claiming(width: int, height: int) -> bytes:
     """A PNG whose header promises more than a machine can hold."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", len(header))
-        + chunk
-        + struct.pack(">I", zlib.crc32(chunk))
-        + struct.pack(">I", 0)
-        + b"IDAT"
-        + struct.pack(">I", zlib.crc32(b"IDAT"))
-    )
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT")
+
+
+def oddly_animated() -> bytes:
+    """A sound picture that claims to be an animation of no frames; Pillow warns of it."""
+    sound = encoded(half_red(), "PNG")
+    after_header = sound.index(b"IDAT") - 4
+    return sound[:after_header] + png_chunk(b"acTL", bytes(8)) + sound[after_header:]
+
+
+def test_odd_metadata_in_a_sound_picture_is_no_fault_on_any_thread() -> None:
+    """Whatever decodes side by side, the process hears of other warnings as before."""
+    before = list(warnings.filters)
+    data = oddly_animated()
+    with ThreadPoolExecutor(8) as threads:
+        decoded = list(threads.map(lambda _: decode_image(data, LIMITS).size, range(400)))
+    assert set(decoded) == {(32, 16)}
+    assert warnings.filters == before
 
 
 @pytest.mark.parametrize(
@@ -96,6 +111,8 @@ def png_claiming(width: int, height: int) -> bytes:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
         (png_claiming(50_000, 50_000), "too_many_pixels"),
         (encoded(Image.new("RGB", (4, 400))), "too_small"),
+        (encoded(Image.new("1", (8, 900))), "too_long"),
+        (encoded(Image.new("1", (900, 8))), "too_long"),
         (encoded(half_red(), "PNG")[:60], "damaged"),
         (encoded(Image.effect_noise((200, 200), 90).convert("RGB"), "JPEG")[:3000], "damaged"),
     ],
@@ -104,6 +121,14 @@ def test_what_is_refused_and_why(data: bytes, reason: str) -> None:
     with pytest.raises(InvalidImage) as refused:
         decode_image(data, LIMITS)
     assert refused.value.reason == reason
+
+
+def test_long_pictures_are_taken_up_to_a_limit_that_is_told() -> None:
+    assert decode_image(encoded(Image.new("1", (1600, 16))), LIMITS).size == (1600, 16)
+    with pytest.raises(
+        InvalidImage, match=r"1601 × 16 pixels; the longer side may have at most 100"
+    ):
+        decode_image(encoded(Image.new("1", (1601, 16))), LIMITS)
 
 
 @given(st.binary(max_size=400), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"]))
