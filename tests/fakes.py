@@ -5,7 +5,14 @@ from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 
-from app.api.ports import Candidate, Embedding, JudgeQuery, RerankScore
+from app.api.ports import (
+    Candidate,
+    Embedding,
+    JudgeIntent,
+    JudgeQuery,
+    RerankScore,
+    RerankScores,
+)
 from app.errors import CandidatesFailed, GalleryUnavailable, JudgeError, UnknownImage
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, IntentSource, Roles
@@ -115,12 +122,12 @@ class FakeJudge:
         self.targets: list[str | None] = []
         self.closed = False
 
-    async def compose(self, query: JudgeQuery, timeout_s: float) -> ComposedIntent:
+    async def compose(self, query: JudgeQuery, timeout_s: float) -> JudgeIntent:
         self.composed.append(query)
         await asyncio.sleep(self.compose_s)
         if self.compose_error is not None:
             raise self.compose_error
-        return ComposedIntent(target="a blue sofa", source="mllm")
+        return JudgeIntent(ComposedIntent(target="a blue sofa", source="mllm"), self.version)
 
     async def rerank(
         self,
@@ -128,12 +135,14 @@ class FakeJudge:
         target: str | None,
         candidates: Sequence[GalleryImage],
         timeout_s: float,
-    ) -> AsyncGenerator[list[RerankScore], None]:
+    ) -> AsyncGenerator[RerankScores, None]:
         self.targets.append(target)
+        version = self.version
         try:
             for rank, image in enumerate(candidates[: self.judged]):
                 await asyncio.sleep(self.score_s)
-                yield [RerankScore(image.image_id, min(1.0, 0.2 * rank))]
+                score = RerankScore(image.image_id, min(1.0, 0.2 * rank))
+                yield RerankScores([score], version)
             if self.rerank_error is not None:
                 raise self.rerank_error
         finally:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import httpx
 
-from app.api.ports import JudgeQuery, RerankScore
+from app.api.ports import JudgeIntent, JudgeQuery, RerankScore, RerankScores
 from app.api.scoring_client import ScoringClient
 from app.api.settings import ExternalJudgeSettings
 from app.errors import (
@@ -25,7 +25,6 @@ from app.errors import (
     JudgeUntrusted,
 )
 from models.contracts.gallery import GalleryImage
-from models.contracts.intent import ComposedIntent
 from models.image_store import ImageStore
 from models.images import to_jpeg
 from models.probes import PROBES, Probe
@@ -54,18 +53,12 @@ class ExternalJudge:
         self._out: JudgeError | None = JudgeUnavailable("the external judge was not tested yet")
         self._to_test = asyncio.Event()
         self._to_test.set()
-        self._version: str | None = None
-
-    @property
-    def version(self) -> str | None:
-        """The model's name, once it passed its self-test; see the port."""
-        return self._version
 
     async def compose(
         self,
         query: JudgeQuery,  # noqa: ARG002
         timeout_s: float,  # noqa: ARG002
-    ) -> ComposedIntent:
+    ) -> JudgeIntent:
         """Never; see the port."""
         raise JudgeComposesNothing("an external judge gives scores only")
 
@@ -75,7 +68,7 @@ class ExternalJudge:
         target: str | None,
         candidates: Sequence[GalleryImage],
         timeout_s: float,  # noqa: ARG002
-    ) -> AsyncGenerator[list[RerankScore], None]:
+    ) -> AsyncGenerator[RerankScores, None]:
         """Scores chunk by chunk, as they come; see the port."""
         size = self._settings.chunk_size
         wish = query.modification_text + (f" (wanted: {target})" if target else "")
@@ -94,7 +87,7 @@ class ExternalJudge:
                     failure = _worse(failure, error)
                     continue
                 judged += len(scores)
-                yield scores
+                yield RerankScores(scores, self._settings.model)
         finally:  # time was up, or the client left: nothing is left running
             for task in chunks:
                 task.cancel()
@@ -138,7 +131,7 @@ class ExternalJudge:
         else:
             if self._out is not None:
                 _log.info("external judge %s is in service", self._settings.model)
-            self._out, self._version = None, self._settings.model
+            self._out = None
             return True
         return False
 

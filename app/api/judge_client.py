@@ -14,7 +14,7 @@ from typing import Annotated
 import httpx
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from app.api.ports import JudgeQuery, RerankScore
+from app.api.ports import JudgeIntent, JudgeQuery, RerankScore, RerankScores
 from app.api.worker_pool import Worker, WorkerPool
 from app.errors import (
     CandidatesFailed,
@@ -25,7 +25,6 @@ from app.errors import (
     JudgeUnavailable,
 )
 from models.contracts.gallery import GalleryImage
-from models.contracts.intent import ComposedIntent
 from models.contracts.rerank import (
     Candidate,
     ComposeRequest,
@@ -49,12 +48,7 @@ class HttpJudge:
     def __init__(self, http: httpx.AsyncClient, pool: WorkerPool) -> None:
         self._http, self._pool = http, pool
 
-    @property
-    def version(self) -> str | None:
-        """The version that answered last; see the port."""
-        return self._pool.judge
-
-    async def compose(self, query: JudgeQuery, timeout_s: float) -> ComposedIntent:
+    async def compose(self, query: JudgeQuery, timeout_s: float) -> JudgeIntent:
         """The intent by the judge; see the port."""
         until = asyncio.get_running_loop().time() + timeout_s
         failure: JudgeError = JudgeUnavailable("no worker can be reached")
@@ -67,7 +61,7 @@ class HttpJudge:
                 failure = _worse(failure, error)
                 continue
             self._pool.answered(worker, composed.judge)
-            return composed.intent
+            return JudgeIntent(composed.intent, composed.judge)
         raise failure
 
     async def rerank(
@@ -76,8 +70,13 @@ class HttpJudge:
         target: str | None,
         candidates: Sequence[GalleryImage],
         timeout_s: float,
-    ) -> AsyncGenerator[list[RerankScore], None]:
-        """Scores as they come; what a lost worker leaves, the next one gets. See the port."""
+    ) -> AsyncGenerator[RerankScores, None]:
+        """Scores as they come; what a lost worker leaves, the next one gets. See the port.
+
+        Once there are scores, a worker with another version of the judge is passed over. Judging
+        anew with that version could end with fewer scores than there were, and would take back
+        what was told as done.
+        """
         until = asyncio.get_running_loop().time() + timeout_s
         sheet = _ScoreSheet(candidates)
         failure: JudgeError = JudgeUnavailable("no worker can be reached")
@@ -101,6 +100,9 @@ class HttpJudge:
                 return
             except (JudgeUnavailable, JudgeOverloaded) as error:
                 failure = _worse(failure, error)
+                if sheet.answered:  # it was lost between its last score and its last line
+                    sheet.finish()
+                    return
         raise failure
 
     @asynccontextmanager
@@ -129,11 +131,20 @@ class HttpJudge:
 
 
 class _ScoreSheet:
-    """Which candidates are still without an answer; refuses answers nobody asked for."""
+    """Which candidates are still without an answer, and whose the answers are.
+
+    Refuses answers nobody asked for, and scores of a second version.
+    """
 
     def __init__(self, candidates: Sequence[GalleryImage]) -> None:
         self._open = {image.image_id: image for image in candidates}
         self._failed = 0
+        self._judge: str | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether nothing is left to ask anybody for."""
+        return not self._open
 
     def unanswered(self) -> list[Candidate]:
         return [
@@ -141,10 +152,21 @@ class _ScoreSheet:
             for image in self._open.values()
         ]
 
-    def enter(self, chunk: RerankChunk) -> list[RerankScore]:
+    def enter(self, chunk: RerankChunk) -> RerankScores | None:
+        """Take a chunk; None for one without scores.
+
+        Raises:
+            JudgeUnavailable: It is by another version than the scores before it.
+        """
+        if not chunk.scores:
+            return None
+        if self._judge not in (None, chunk.judge):
+            raise JudgeUnavailable(f"{self._judge} gave scores, and this is {chunk.judge}")
+        self._judge = chunk.judge
         for judgement in chunk.scores:
             self._strike(judgement.image_id)
-        return [RerankScore(judgement.image_id, judgement.score) for judgement in chunk.scores]
+        scores = [RerankScore(judgement.image_id, judgement.score) for judgement in chunk.scores]
+        return RerankScores(scores, chunk.judge)
 
     def close(self, end: RerankEnd) -> None:
         """Take the last line.
@@ -163,13 +185,22 @@ class _ScoreSheet:
             raise JudgeFailed(f"the worker said nothing of {len(self._open)} candidates")
         if self._open:
             raise JudgeUnavailable("the worker is shutting down")
-        if self._failed:
-            raise CandidatesFailed(f"{self._failed} candidates could not be judged")
+        self.finish()
 
     def cut_off(self) -> None:
-        """The last line never came; raises `JudgeUnavailable` if that leaves anything open."""
+        """The last line never came.
+
+        Raises:
+            JudgeError: Some candidates are left without a score.
+        """
         if self._open:
             raise JudgeUnavailable("the worker's answer was cut off")
+        self.finish()
+
+    def finish(self) -> None:
+        """All are answered; raises `CandidatesFailed` if some of the answers are no score."""
+        if self._failed:
+            raise CandidatesFailed(f"{self._failed} candidates could not be judged")
 
     def _strike(self, image_id: str) -> None:
         if self._open.pop(image_id, None) is None:

@@ -122,6 +122,14 @@ class JudgeQuery:
 
 
 @dataclass(frozen=True)
+class JudgeIntent:
+    """An intent, and the version of the judge that composed it."""
+
+    intent: ComposedIntent
+    judge: str
+
+
+@dataclass(frozen=True)
 class RerankScore:
     """How well one candidate fits, 0 to 1."""
 
@@ -129,14 +137,18 @@ class RerankScore:
     score: float
 
 
+@dataclass(frozen=True)
+class RerankScores:
+    """Scores of some candidates, and the version of the judge that gave them."""
+
+    scores: Sequence[RerankScore]
+    judge: str
+
+
 class Judge(Protocol):
     """The multimodal model that composes intents and judges candidates; may be gone at any time."""
 
-    @property
-    def version(self) -> str | None:
-        """The version that answered last; None before any did."""
-
-    async def compose(self, query: JudgeQuery, timeout_s: float) -> ComposedIntent:
+    async def compose(self, query: JudgeQuery, timeout_s: float) -> JudgeIntent:
         """What the text wants of the reference; raises `JudgeError`."""
 
     def rerank(
@@ -145,8 +157,8 @@ class Judge(Protocol):
         target: str | None,
         candidates: Sequence[GalleryImage],
         timeout_s: float,
-    ) -> AsyncGenerator[list[RerankScore], None]:
-        """Scores as they are found, each candidate at most once.
+    ) -> AsyncGenerator[RerankScores, None]:
+        """Scores as they are found, each candidate at most once and all by one version.
 
         Raises `JudgeError` where candidates are left without a score; the scores before it hold.
         """

@@ -24,10 +24,12 @@ class Judging:
 
     Attributes:
         scores: Image id → rerank score.
+        judge: Version of the judge that gave the scores, or, while there are none, the intent.
         reasons: Words for what went wrong.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
+    judge: str | None = None
     reasons: list[str] = field(default_factory=list)
 
     def note(self, reason: str) -> None:
@@ -61,11 +63,6 @@ class SecondStage:
         self._compose_timeout_s = compose_timeout_ms / 1000
         self._answer_reserve_s = answer_reserve_ms / 1000
 
-    @property
-    def version(self) -> str | None:
-        """The judge's version, once one answered."""
-        return self._judge.version
-
     async def compose(
         self, query: JudgeQuery, deadline: float, judging: Judging
     ) -> ComposedIntent | None:
@@ -74,7 +71,9 @@ class SecondStage:
         share_s = min(self._compose_timeout_s, left_s / 2)
         try:
             async with asyncio.timeout(share_s):
-                return await self._judge.compose(query, share_s)
+                composed = await self._judge.compose(query, share_s)
+            judging.judge = composed.judge
+            return composed.intent
         except (TimeoutError, JudgeDeadline):
             # the share of this step is spent, not the search's time, so no word for that
             _log.info("no intent by the judge within %.0f ms", share_s * 1000)
@@ -111,7 +110,8 @@ class SecondStage:
                         chunk = await anext(chunks, None)
                     if chunk is None:
                         return
-                    judging.scores.update({found.image_id: found.score for found in chunk})
+                    judging.judge = chunk.judge
+                    judging.scores.update({one.image_id: one.score for one in chunk.scores})
                     yield len(judging.scores)
         except TimeoutError:
             judging.note(DEADLINE)

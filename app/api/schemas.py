@@ -168,7 +168,10 @@ class Models(BaseModel):
     """Which models answered."""
 
     encoder: str = Field(description="fingerprint")
-    judge: str | None = Field(description="version; null without a second stage")
+    judge: str | None = Field(
+        description="version that gave the rerank scores, which are all by one version, or, where "
+        "there are none, the intent; null where no judge had a part in this answer"
+    )
 
 
 class SearchResponse(BaseModel):

@@ -171,14 +171,13 @@ class SearchService:
             # nobody misses a judge that was never set up, except who asks for it
             reasons.insert(0, RERANK_DISABLED)
             degraded = degraded or bool(query.options.rerank_depth)
-        composed = intent is not None and intent.source == "mllm"
         return SearchOutcome(
             intent=intent,
             ranked=fuse(candidates, judging.scores, self._rerank_weight(query.options)),
             reranked=len(judging.scores),
             reasons=reasons,
             degraded=degraded,
-            judge=self._second.version if self._second and (composed or judging.scores) else None,
+            judge=judging.judge,
         )
 
     def _rerank_depth(self, options: SearchOptions) -> int:

@@ -65,12 +65,6 @@ class WorkerPool:
             url: [] if settings.expand_names else [url] for url in settings.urls
         }
         self._workers = [Worker(url) for urls in self._behind.values() for url in urls]
-        self._judge: str | None = None
-
-    @property
-    def judge(self) -> str | None:
-        """The version of the judge that answered last."""
-        return self._judge
 
     def order(self, key: bytes) -> Sequence[Worker]:
         """The live workers, the one this key belongs to first."""
@@ -80,7 +74,7 @@ class WorkerPool:
     def answered(self, worker: Worker, judge: str) -> None:
         """It gave a whole answer."""
         worker.live, worker.failures, worker.look_at = True, 0, None
-        worker.judge = self._judge = judge
+        worker.judge = judge
 
     def failed(self, worker: Worker, why: str) -> None:
         """It is gone: leave it out until it says that it is ready."""

@@ -194,7 +194,7 @@ class JobQueue:
                 return
             job.failed += failed
             if scores:
-                job.deliver(RerankChunk(scores=list(scores)))
+                job.deliver(RerankChunk(scores=list(scores), judge=job.judge_version))
             self._after_turn(job)
 
     def _after_turn(self, job: RerankJob) -> None:

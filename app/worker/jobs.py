@@ -97,6 +97,7 @@ class RerankJob(Job):
 
     Attributes:
         prefix: What candidates are judged behind, once the query is opened.
+        judge_version: Of the judge that it waits for.
         turns: Device steps it has had, or would have had, had it been here from the start.
         hungry_since: When it could first use the device again.
     """
@@ -118,7 +119,7 @@ class RerankJob(Job):
         self.turns = 0
         self.hungry_since = self.admitted_at
         self.failed: list[FailedCandidate] = []
-        self._judge_version = judge_version
+        self.judge_version = judge_version
         self._waiting = deque(candidates)
         self._fetching: list[tuple[Candidate, Future[Picture]]] = []
 
@@ -129,7 +130,7 @@ class RerankJob(Job):
 
     def end(self, status: EndStatus) -> None:
         """Deliver the last line."""
-        self.deliver(RerankEnd(status=status, failed=self.failed, judge=self._judge_version))
+        self.deliver(RerankEnd(status=status, failed=self.failed, judge=self.judge_version))
 
     def abandon(self) -> None:
         """Cancel decodes that have not begun."""

@@ -1,7 +1,8 @@
 """What the API and the worker agree on: the requests and answers of `/v1/compose`, `/v1/rerank`.
 
 A rerank answer is a stream of lines (NDJSON): any number of `RerankChunk`, then one `RerankEnd`. A
-stream without its `RerankEnd` was cut off; the chunks before it still hold.
+stream without its `RerankEnd` was cut off; the chunks before it still hold. Every line names the
+version of the judge: scores of two versions cannot be compared.
 """
 
 from typing import Annotated, Literal
@@ -64,6 +65,7 @@ class RerankChunk(_Contract):
 
     type: Literal["chunk"] = "chunk"
     scores: list[Judgement]
+    judge: str = Field(description="version of the judge")
 
 
 class FailedCandidate(_Contract):

@@ -23,18 +23,19 @@ from models.contracts.rerank import (
     WorkerInfo,
 )
 
+VERSION = "stub-1"
 INTENT = ComposedIntent(target="a blue sofa", desired=("blue",), source="mllm")
 Lines = AsyncIterator[str]
 Script = Callable[[RerankRequest], Lines]
 
 
-def chunk(*scores: tuple[str, float]) -> str:
+def chunk(*scores: tuple[str, float], judge: str = VERSION) -> str:
     judgements = [Judgement(image_id=image_id, score=score) for image_id, score in scores]
-    return RerankChunk(scores=judgements).model_dump_json() + "\n"
+    return RerankChunk(scores=judgements, judge=judge).model_dump_json() + "\n"
 
 
-def end(status: Any = "complete", **fields: Any) -> str:
-    return RerankEnd(status=status, judge="stub-1", **fields).model_dump_json() + "\n"
+def end(status: Any = "complete", judge: str = VERSION, **fields: Any) -> str:
+    return RerankEnd(status=status, judge=judge, **fields).model_dump_json() + "\n"
 
 
 def score_of(rank: int) -> float:
@@ -52,6 +53,13 @@ async def judge_two_then_die(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates[:2]):
         yield chunk((candidate.image_id, score_of(rank)))
     await asyncio.sleep(0.05)  # so that what was said goes out before the connection breaks
+    raise ConnectionError("killed")
+
+
+async def judge_all_then_die(request: RerankRequest) -> Lines:
+    for rank, candidate in enumerate(request.candidates):
+        yield chunk((candidate.image_id, score_of(rank)))
+    await asyncio.sleep(0.05)
     raise ConnectionError("killed")
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.api.judge_client import HttpJudge
-from app.api.ports import JudgeQuery
+from app.api.ports import JudgeIntent, JudgeQuery
 from app.api.settings import WorkerSettings
 from app.api.worker_pool import WorkerPool
 from app.errors import (
@@ -31,6 +31,7 @@ from tests.app.stub_worker import (
     end,
     free_port,
     judge_all,
+    judge_all_then_die,
     judge_two_then_die,
     judge_two_then_hang,
     saying,
@@ -73,7 +74,7 @@ async def rerank(judge: HttpJudge, query: JudgeQuery = QUERY) -> tuple[dict[str,
     found: dict[str, float] = {}
     try:
         async for scores in judge.rerank(query, "a blue sofa", IMAGES, 5.0):
-            found |= {score.image_id: score.score for score in scores}
+            found |= {score.image_id: score.score for score in scores.scores}
     except JudgeError as error:
         return found, error.reason
     return found, ""
@@ -98,11 +99,9 @@ def test_all_is_judged_and_asked_as_the_contract_says(stub: tuple[StubWorker, st
     assert 0 < asked.deadline_ms <= 5000
 
 
-def test_an_intent_is_composed_and_the_version_remembered(stub: tuple[StubWorker, str]) -> None:
+def test_an_intent_is_composed_and_whose_it_is_told(stub: tuple[StubWorker, str]) -> None:
     async def compose(judge: HttpJudge) -> None:
-        assert judge.version is None
-        assert await judge.compose(QUERY, 1.0) == INTENT
-        assert judge.version == "stub-1"
+        assert await judge.compose(QUERY, 1.0) == JudgeIntent(INTENT, "stub-1")
 
     run([stub[1]], compose)
 
@@ -272,6 +271,53 @@ def test_what_a_lost_worker_leaves_the_next_one_judges(
     assert (set(scores), reason) == (set("abcd"), "")
     left = [len(worker.reranked[0].candidates) for worker, _ in two]
     assert sorted(left) in ([2, 4], [4, 4])
+
+
+def test_what_one_worker_could_not_judge_is_said_though_the_next_is_lost_at_its_end(
+    two: list[tuple[StubWorker, str]],
+) -> None:
+    damaged = [{"image_id": "d", "reason": "damaged"}]
+
+    def one_hands_back(request: RerankRequest) -> Lines:
+        for worker, _ in two:
+            worker.rerank = judge_all_then_die
+        return saying(end("shutting_down", failed=damaged))(request)
+
+    for worker, _ in two:
+        worker.rerank = one_hands_back
+    scores, reason = run([url for _, url in two], rerank)
+    assert (set(scores), reason) == (set("abc"), "candidates_failed")
+
+
+def test_a_worker_that_is_lost_after_its_last_score_leaves_nothing_to_ask_for(
+    two: list[tuple[StubWorker, str]],
+) -> None:
+    for worker, _ in two:
+        worker.rerank = judge_all_then_die
+    assert run([url for _, url in two], rerank) == (ALL, "")
+    assert sum(len(worker.reranked) for worker, _ in two) == 1
+
+
+def test_scores_of_two_versions_are_never_mixed() -> None:
+    """Of an answer that is cut off, the rest is judged by the same version or not at all."""
+    asked: list[str] = []
+
+    def as_if_updated(request: RerankRequest) -> Lines:
+        version = ("stub-1", "stub-2", "stub-1")[len(asked)]
+        asked.append(version)
+        if len(asked) == 1:
+            return judge_two_then_die(request)
+        lines = [chunk((c.image_id, 0.9), judge=version) for c in request.candidates]
+        return saying(*lines, end(judge=version))(request)
+
+    with stub_worker() as one, stub_worker() as two, stub_worker() as three:
+        urls = [url for _, url in (one, two, three)]
+        for worker, _ in (one, two, three):
+            worker.rerank = as_if_updated
+        assert run(urls[:2], rerank) == (TWO, "worker_unavailable")
+        asked.clear()
+        assert run(urls, rerank) == (TWO | {"c": 0.9, "d": 0.9}, "")
+    assert asked == ["stub-1", "stub-2", "stub-1"]
 
 
 def test_a_full_worker_sends_its_queries_to_the_other(two: list[tuple[StubWorker, str]]) -> None:

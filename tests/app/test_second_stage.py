@@ -245,6 +245,22 @@ def test_the_stages_come_in_order_and_the_coarse_one_is_the_answer_without_a_jud
     assert stages[2:5] == [Judged(1, 3), Judged(2, 3), Judged(3, 3)]
 
 
+def test_an_answer_names_the_judge_that_had_a_part_in_it_not_the_last_one_asked() -> None:
+    """Two searches overlap; the judge is updated between the scores of the one and the other."""
+    judge = FakeJudge(score_s=0.05)
+    searching = service(judge)
+
+    async def overlapping() -> list[str | None]:
+        first = asyncio.create_task(searching.search(query(intent_source="facets"), StageTimer()))
+        while not judge.targets:
+            await asyncio.sleep(0)
+        judge.version = "fake-judge-2"
+        second = asyncio.create_task(searching.search(query(rerank_depth=0), StageTimer()))
+        return [(await one).judge for one in (first, second)]
+
+    assert asyncio.run(overlapping()) == ["fake-judge-1", "fake-judge-2"]
+
+
 def test_closing_the_stages_stops_the_judge_and_makes_room() -> None:
     judge = FakeJudge(score_s=0.01)
 
