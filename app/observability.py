@@ -45,6 +45,10 @@ class StageTimer:
             STAGE_SECONDS.labels(name).observe(seconds)
             self.timings_ms[name] = round(self.timings_ms.get(name, 0.0) + seconds * 1000, 2)
 
+    def restart(self) -> None:
+        """Count from now: the request is here. What was timed before stays, beside the total."""
+        self._began = time.perf_counter()
+
     def elapsed_s(self) -> float:
         """Seconds since the search began."""
         return time.perf_counter() - self._began

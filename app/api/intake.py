@@ -1,5 +1,6 @@
-"""Requests → composed queries: the two spellings of `POST /search`, checked and decoded.
+"""Requests → composed queries: the two spellings of `POST /search`, read and checked, then decoded.
 
+Reading waits for the client, decoding costs us: between the two, a search is admitted or refused.
 Decoding runs on threads: a large photograph must not hold up everybody else's answers.
 """
 
@@ -8,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
@@ -25,32 +27,52 @@ _MAX_FORM_FIELDS = 32
 _TARGET_PX = 512  # no encoder takes more; large photographs are decoded at a fraction
 
 
-async def read_query(request: Request, limits: ImageLimits) -> ComposedQuery:
-    """Read either spelling.
+@dataclass(frozen=True)
+class ReceivedQuery:
+    """What a client sent, its fields checked and its picture not decoded yet.
+
+    Attributes:
+        fields: The request; its reference is a placeholder where there is an `upload`.
+        upload: The bytes of a form's file.
+    """
+
+    fields: SearchRequest
+    upload: bytes | None
+
+
+async def read_query(request: Request) -> ReceivedQuery:
+    """Receive either spelling, to its end.
 
     Raises:
         RequestValidationError: Fields are missing, unknown or wrong.
-        InvalidReference: The image cannot be used.
+        InvalidReference: The form's reference image is no file.
         InvalidRequest: Neither JSON nor a form.
     """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type == "application/json":
-        parsed = await _read_json(request)
-        data = None
-    elif content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        return ReceivedQuery(await _read_json(request), None)
+    if content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
         async with request.form(max_files=1, max_fields=_MAX_FORM_FIELDS) as form:
-            parsed, data = await _read_form(form)
-    else:
-        raise InvalidRequest(
-            f"expected multipart/form-data or application/json, found {content_type or 'nothing'}"
-        )
-    reference = parsed.reference_image
+            return ReceivedQuery(*await _read_form(form))
+    raise InvalidRequest(
+        f"expected multipart/form-data or application/json, found {content_type or 'nothing'}"
+    )
+
+
+async def decode_query(received: ReceivedQuery, limits: ImageLimits) -> ComposedQuery:
+    """Decode the picture, if one was sent.
+
+    Raises:
+        InvalidReference: The image cannot be used.
+    """
+    fields, data = received.fields, received.upload
+    reference = fields.reference_image
     if data is None and reference.image_id is not None:
-        return ComposedQuery(reference.image_id, parsed.modification_text, parsed)
+        return ComposedQuery(reference.image_id, fields.modification_text, fields)
     if data is None:
         data = _from_base64(reference.base64 or "")
     upload = await asyncio.to_thread(_decode, data, limits)
-    return ComposedQuery(upload, parsed.modification_text, parsed)
+    return ComposedQuery(upload, fields.modification_text, fields)
 
 
 async def _read_json(request: Request) -> SearchRequest:

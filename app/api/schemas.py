@@ -91,7 +91,9 @@ class SearchOptions(BaseModel):
     rerank_depth: int | None = Field(
         None, ge=0, description="how many candidates to re-rank; 0 turns the second stage off"
     )
-    timeout_ms: int | None = Field(None, ge=1, le=60_000, description="answer within this time")
+    timeout_ms: int | None = Field(
+        None, ge=1, le=60_000, description="answer within this time, from the end of the upload"
+    )
     filter: Filter | None = Field(
         None,
         description="attribute → value, list of values (any of them), or range",
@@ -181,7 +183,10 @@ class SearchResponse(BaseModel):
     composition: Composition
     results: list[SearchResult]
     coverage: Coverage
-    timings_ms: dict[str, float] = Field(description="stage → milliseconds")
+    timings_ms: dict[str, float] = Field(
+        description="stage → milliseconds; `total` counts from the end of the `upload`, as the "
+        "deadline does"
+    )
     models: Models
 
 

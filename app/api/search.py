@@ -70,8 +70,33 @@ class SearchService:
         mode = self.default_composition
         return replace(query, options=options.model_copy(update={"composition": mode}))
 
+    def check_room(self) -> None:
+        """Refuse at the door rather than let everyone wait.
+
+        Raises:
+            Overloaded: As many searches are being answered as this service takes.
+        """
+        if self._in_flight >= self._limits.max_concurrent_searches:
+            SEARCHES.labels("refused").inc()
+            raise Overloaded(
+                f"{self._in_flight} searches are being answered, as many as this service takes; "
+                "try again in a second"
+            )
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """A place for one search; whatever it costs belongs inside. Raises as `check_room`."""
+        self.check_room()
+        self._in_flight += 1
+        IN_FLIGHT.inc()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            IN_FLIGHT.dec()
+
     async def search(self, query: ComposedQuery, timer: StageTimer) -> SearchOutcome:
-        """Answer one search; raises what `stages` raises."""
+        """Answer one `admitted` search; raises what `stages` raises."""
         async with aclosing(self.stages(query, timer)) as stages:
             async for stage in stages:
                 if isinstance(stage, SearchOutcome):
@@ -79,12 +104,11 @@ class SearchService:
         raise AssertionError("a search ends with its outcome")
 
     async def stages(self, query: ComposedQuery, timer: StageTimer) -> AsyncGenerator[Stage, None]:
-        """Answer one search, telling each stage as it is done; closing it stops the work.
+        """Answer one `admitted` search, telling each stage as it is done; closing stops the work.
 
         Raises:
             InvalidRequest: More results or candidates than allowed; a bad filter.
             UnknownImage: The reference is no gallery image.
-            Overloaded: Too many searches at once.
             DeadlineExceeded: No candidates before the deadline.
             GalleryUnavailable: There is nothing to search.
         """
@@ -94,23 +118,22 @@ class SearchService:
         left_s = timeout_ms / 1000 - timer.elapsed_s()
         deadline = asyncio.get_running_loop().time() + left_s
         ending = "abandoned"  # by the client, unless it comes to an end of its own
-        with self._admitted():
-            try:
-                async with aclosing(self._answer(query, deadline, timer)) as stages:
-                    async for stage in stages:
-                        if isinstance(stage, SearchOutcome):
-                            ending = _count(stage)
-                        yield stage
-            except TimeoutError:
-                ending = "deadline"
-                raise DeadlineExceeded(
-                    f"no candidates within {timeout_ms} ms; allow more with timeout_ms"
-                ) from None
-            except ServiceError:
-                ending = "failed"
-                raise
-            finally:
-                SEARCHES.labels(ending).inc()
+        try:
+            async with aclosing(self._answer(query, deadline, timer)) as stages:
+                async for stage in stages:
+                    if isinstance(stage, SearchOutcome):
+                        ending = _count(stage)
+                    yield stage
+        except TimeoutError:
+            ending = "deadline"
+            raise DeadlineExceeded(
+                f"no candidates within {timeout_ms} ms; allow more with timeout_ms"
+            ) from None
+        except ServiceError:
+            ending = "failed"
+            raise
+        finally:
+            SEARCHES.labels(ending).inc()
 
     async def _answer(
         self, query: ComposedQuery, deadline: float, timer: StageTimer
@@ -215,23 +238,6 @@ class SearchService:
                 "intent_source says who composes an intent; it goes with composition "
                 "`intersection`, and not with an intent of your own"
             )
-
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """Refuse at the door rather than let everyone wait."""
-        if self._in_flight >= self._limits.max_concurrent_searches:
-            SEARCHES.labels("refused").inc()
-            raise Overloaded(
-                f"{self._in_flight} searches are being answered, as many as this service takes; "
-                "try again in a second"
-            )
-        self._in_flight += 1
-        IN_FLIGHT.inc()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            IN_FLIGHT.dec()
 
 
 def _target(intent: ComposedIntent | None) -> str | None:

@@ -4,8 +4,8 @@ Both end with the client: who hangs up stops the work, down to the worker.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,10 +14,11 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.answers import composition, search_response
 from app.api.deps import EmbedderDep, ImageLimitsDep, SearchDep
-from app.api.intake import read_query
+from app.api.intake import decode_query, read_query
 from app.api.openapi import SEARCH_BODY, SEARCH_ERRORS, STREAM_EVENTS
 from app.api.ports import QueryEmbedder
 from app.api.schemas import Progress, SearchResponse
+from app.api.search import SearchService
 from app.api.stages import (
     CoarseFound,
     ComposedQuery,
@@ -28,6 +29,7 @@ from app.api.stages import (
 )
 from app.observability import StageTimer
 from app.problems import problem_of
+from models.images import ImageLimits
 
 router = APIRouter(tags=["search"])
 
@@ -41,20 +43,38 @@ async def search(
     request: Request, service: SearchDep, limits: ImageLimitsDep, embedder: EmbedderDep
 ) -> SearchResponse | Response:
     """Find the gallery images that look like the reference image with the text's change made."""
-    timer = StageTimer()
-    with timer.stage("intake"):
-        query = service.completed(await read_query(request, limits))
-    searching = asyncio.create_task(service.search(query, timer))
-    leaving = asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({searching, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not searching.done():
-            return Response(status_code=_CLIENT_LEFT)  # nobody will read it
-        outcome = searching.result()
-    finally:
-        leaving.cancel()
-        searching.cancel()
+    async with _admitted(request, service, limits) as (query, timer):
+        searching = asyncio.create_task(service.search(query, timer))
+        leaving = asyncio.create_task(_left(request))
+        try:
+            await asyncio.wait({searching, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not searching.done():
+                return Response(status_code=_CLIENT_LEFT)  # nobody will read it
+            outcome = searching.result()
+        finally:
+            leaving.cancel()
+            searching.cancel()
     return search_response(request, query.options, outcome, timer, embedder.fingerprint)
+
+
+@asynccontextmanager
+async def _admitted(
+    request: Request, service: SearchService, limits: ImageLimits
+) -> AsyncIterator[tuple[ComposedQuery, StageTimer]]:
+    """A query to be searched for while inside; its time runs from the end of its upload.
+
+    Refused before its body is read where there is no room now, and once more when it is here:
+    an upload that takes its time holds nobody else's place.
+    """
+    timer = StageTimer()
+    service.check_room()
+    with timer.stage("upload"):
+        received = await read_query(request)
+    timer.restart()
+    with service.admitted():
+        with timer.stage("decode"):
+            query = service.completed(await decode_query(received, limits))
+        yield query, timer
 
 
 @dataclass(frozen=True)
@@ -71,10 +91,10 @@ async def _begin(
     request: Request, service: SearchDep, limits: ImageLimitsDep
 ) -> AsyncGenerator[_Begun, None]:
     """Everything that can be refused is refused here, with a status; stops the work at the end."""
-    timer = StageTimer()
-    with timer.stage("intake"):
-        query = service.completed(await read_query(request, limits))
-    async with aclosing(service.stages(query, timer)) as stages:
+    async with (
+        _admitted(request, service, limits) as (query, timer),
+        aclosing(service.stages(query, timer)) as stages,
+    ):
         yield _Begun(query, timer, await anext(stages), stages)
 
 

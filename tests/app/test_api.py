@@ -65,7 +65,9 @@ def test_a_search_answers_what_the_interface_promises(client: TestClient) -> Non
     assert answer["coverage"] == {
         "candidates": 100, "reranked": 0, "degraded": False, "reasons": ["rerank_disabled"],
     }  # fmt: skip
-    assert set(answer["timings_ms"]) == {"intake", "intent", "embed", "retrieve", "total"}
+    assert set(answer["timings_ms"]) == {
+        "upload", "decode", "intent", "embed", "retrieve", "total",
+    }  # fmt: skip
     assert answer["models"] == {"encoder": answer["models"]["encoder"], "judge": None}
     assert answer["models"]["encoder"].startswith("demo-")
 

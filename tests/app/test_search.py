@@ -106,9 +106,13 @@ def test_the_deadline_holds() -> None:
 def test_beyond_its_limit_it_refuses_at_the_door_and_recovers() -> None:
     async def crowd() -> list[SearchOutcome | BaseException]:
         service = SearchService(FakeQueryEmbedder(delay_s=0.1), FakeGallery(IMAGES), LIMITS)
-        searches = [service.search(query(), StageTimer()) for _ in range(5)]
-        first = await asyncio.gather(*searches, return_exceptions=True)
-        return [*first, await service.search(query(), StageTimer())]
+
+        async def one() -> SearchOutcome:
+            with service.admitted():
+                return await service.search(query(), StageTimer())
+
+        first = await asyncio.gather(*(one() for _ in range(5)), return_exceptions=True)
+        return [*first, await one()]
 
     *crowd_results, later = asyncio.run(crowd())
     refused = [result for result in crowd_results if isinstance(result, Overloaded)]

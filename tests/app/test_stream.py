@@ -109,7 +109,9 @@ def test_the_result_is_the_answer_of_search(service: Service) -> None:
     assert {k: v for k, v in result.items() if k not in varying} == {
         k: v for k, v in answer.items() if k not in varying
     }
-    assert set(answer["timings_ms"]) == {"intake", "intent", "embed", "retrieve", "rerank", "total"}
+    assert set(answer["timings_ms"]) == {
+        "upload", "decode", "intent", "embed", "retrieve", "rerank", "total",
+    }  # fmt: skip
 
 
 def test_a_re_ranked_answer(service: Service) -> None:

@@ -37,7 +37,7 @@ const ADVICE = {
 export const advice = (type) => ADVICE[type] ?? "";
 
 export const STAGES = {
-  intake: "reading the request", embed: "encoder", intent: "understanding", retrieve: "vector search", rerank: "judge",
+  upload: "upload", decode: "reading the picture", embed: "encoder", intent: "understanding", retrieve: "vector search", rerank: "judge",
 };
 
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

@@ -1,0 +1,145 @@
+"""How requests arrive, over real connections: slowly, in part, too many, too large."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app import problems, request_context
+from app.api.search import SearchLimits, SearchService
+from app.api.search_routes import router
+from models.images import ImageLimits
+from tests.app.stub_worker import serving
+from tests.fakes import FakeGallery, FakeQueryEmbedder, gallery_image
+
+IMAGES = [gallery_image("one", "1" * 64), gallery_image("two", "2" * 64)]
+ASKED = {"reference_image": {"image_id": "one"}, "modification_text": "the same but blue"}
+JSON = {"content-type": "application/json"}
+
+
+class WatchedSearch(SearchService):
+    """Counts who came through the door, be it to upload only."""
+
+    entered = 0
+
+    def check_room(self) -> None:
+        super().check_room()
+        self.entered += 1
+
+
+@dataclass
+class Service:
+    """A search service on fakes, behind its routes and real HTTP."""
+
+    url: str
+    embedder: FakeQueryEmbedder
+    search: "WatchedSearch"
+
+
+@contextmanager
+def service(delay_s: float = 0, **limits: Any) -> Iterator[Service]:
+    values: dict[str, Any] = {
+        "max_top_k": 50, "max_retrieval_depth": 200, "timeout_ms": 5000,
+        "max_concurrent_searches": 2,
+    }  # fmt: skip
+    embedder = FakeQueryEmbedder(delay_s=delay_s)
+    app = FastAPI()
+    request_context.install(app, max_upload_bytes=1_000_000, overhead_bytes=100_000)
+    search = WatchedSearch(embedder, FakeGallery(IMAGES), SearchLimits(**(values | limits)))
+    app.state.search = search
+    app.state.embedder = embedder
+    app.state.image_limits = ImageLimits(1_000_000, 1_000_000)
+    app.add_api_route("/images/{image_id:path}/thumbnail", lambda: None, name="thumbnail")
+    app.add_api_route("/images/{image_id:path}", lambda: None, name="image")
+    app.include_router(router)
+    problems.install(app)
+    with serving(app) as url:
+        yield Service(url, embedder, search)
+
+
+def in_two(body: bytes, pause_s: float) -> Iterator[bytes]:
+    yield body[:10]
+    time.sleep(pause_s)
+    yield body[10:]
+
+
+@pytest.mark.parametrize("path", ["/search", "/search/stream"])
+def test_the_deadline_counts_from_the_end_of_the_upload(path: str) -> None:
+    with service() as running:
+        body = json.dumps(ASKED | {"timeout_ms": 500}).encode()
+        answer = httpx.post(running.url + path, content=in_two(body, 0.6), headers=JSON)
+    assert answer.status_code == 200, answer.text
+    said = answer.text.strip().rpartition("data: ")[2]
+    timings = json.loads(said)["timings_ms"]
+    assert timings["upload"] >= 500
+    assert timings["decode"] >= 0
+    assert timings["total"] < timings["upload"]
+
+
+class Connection:
+    """What is sent is up to the test; answers are read as they come."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._socket = socket.create_connection((parts.hostname or "", parts.port or 0), 20)
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def begin(self, body: bytes, sent: int, path: str = "/search") -> None:
+        """A request of which only so many bytes of the body are sent."""
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
+        self.send(head.encode() + body[:sent])
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def answer(self) -> tuple[int, dict[str, str], Any]:
+        """The next answer: status, headers, body as JSON."""
+        answer = http.client.HTTPResponse(self._socket)
+        answer.begin()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, headers, json.loads(answer.read())
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    give_up = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def test_without_room_a_search_is_refused_before_its_body_is_read() -> None:
+    search = json.dumps(ASKED).encode()
+    broken = json.dumps(ASKED | {"reference_image": {"base64": "AAAA"}}).encode()
+    with (
+        service(delay_s=30, max_concurrent_searches=1) as running,
+        Connection(running.url) as first,
+        Connection(running.url) as uploading,
+        Connection(running.url) as late,
+    ):
+        uploading.begin(broken, sent=10)
+        wait_for(lambda: running.search.entered == 1)
+        first.begin(search, sent=len(search))
+        wait_for(lambda: running.embedder.modes)
+        late.begin(search, sent=10)
+        status, headers, problem = late.answer()
+        assert status == 429
+        assert headers["retry-after"] == "1"
+        assert problem["type"] == "urn:cir:overloaded"
+        # the room was taken during its upload: refused, and nothing of it decoded
+        uploading.send(broken[10:])
+        assert uploading.answer()[0] == 429
