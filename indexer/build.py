@@ -123,13 +123,14 @@ def build_gallery(
         noun_facet=noun,
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    writer.begin(spec)
     preparer = Preparer(
         store=ImageStore(settings.image_store),
         limits=ImageLimits(settings.max_bytes, settings.max_pixels),
         preprocess=encoder.preprocess,
         thumbnail_px=settings.thumbnail_px,
         rerank_px=settings.effective_preset().rerank_px,
-        known=writer.begin(spec),
+        known=writer.known,
     )
     report.seconds["start"] = time.monotonic() - began
     image_ids = _run(rows, preparer, encoder, writer, settings, report)

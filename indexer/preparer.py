@@ -5,7 +5,7 @@ is wrong with a file becomes a `Skipped` with a sentence, never an exception.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -23,6 +23,7 @@ T = TypeVar("T")
 class KnownImage:
     """A picture that an earlier build embedded: its size, and where its embedding is."""
 
+    content_hash: str
     width: int
     height: int
     collection: str
@@ -58,7 +59,7 @@ class Preparer(Generic[T]):
         preprocess: Callable[[Image.Image], T],
         thumbnail_px: int,
         rerank_px: int,
-        known: Mapping[str, KnownImage],
+        known: Callable[[str, str], KnownImage | None],
     ) -> None:
         """Say where copies go and how they are made.
 
@@ -68,7 +69,7 @@ class Preparer(Generic[T]):
             preprocess: RGB picture → the encoder's input.
             thumbnail_px: Longer side of thumbnails.
             rerank_px: Longer side of the copies for re-ranking.
-            known: Content hash → a picture that need not be embedded again.
+            known: Image id and content hash → the picture, if it need not be embedded again.
         """
         self._store, self._limits, self._preprocess = store, limits, preprocess
         self._thumbnail_px, self._rerank_px, self._known = thumbnail_px, rerank_px, known
@@ -80,7 +81,7 @@ class Preparer(Generic[T]):
         except OSError as error:
             return Skipped(row.image_id, row.location, "unreadable", str(error))
         content_hash = hashlib.sha256(data).hexdigest()
-        known = self._known.get(content_hash)
+        known = self._known(row.image_id, content_hash)
         if known is not None and self._store.has(content_hash):
             return Prepared(_image(row, content_hash, known.width, known.height), None, known)
         try:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from models.contracts.gallery import (
     GalleryImage,
     GallerySpec,
     collection_name,
-    collection_prefix,
+    generation_of,
     point_id_for,
 )
 from models.qdrant import QdrantUnavailable, connect, explained
@@ -37,6 +38,14 @@ _log = logging.getLogger(__name__)
 _PAGE = 1000
 _BATCH = 256  # points per request: more gain nothing, and a late answer costs more
 _EMBEDDED_COMFORT = 20_000  # beyond this many images the embedded engine's scan gets slow
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A point of the build as it was found when the build began."""
+
+    picture: KnownImage
+    digest: str
 
 
 class GalleryWriter:
@@ -53,8 +62,9 @@ class GalleryWriter:
             self._client = connect(settings)
         except QdrantUnavailable as error:
             raise GalleryError(str(error)) from error
-        self._collection = ""
-        self._stored: dict[str, str] = {}  # point id → digest of its payload
+        self._collection = self._encoder = ""
+        self._in_service: dict[str, KnownImage] = {}  # content hash → picture of this encoder
+        self._stored: dict[str, _Stored] = {}  # point id → what this build holds there
 
     def close(self) -> None:
         """Let go of the embedded folder or the connection."""
@@ -69,62 +79,73 @@ class GalleryWriter:
         with self._resumable():
             return self._alias_target()
 
-    def begin(self, spec: GallerySpec) -> dict[str, KnownImage]:
-        """Start a build, or go on with an unfinished one of the same encoder.
-
-        Returns:
-            Content hash → pictures whose embeddings earlier builds hold, in this collection or in
-            the gallery in service.
-        """
+    def begin(self, spec: GallerySpec) -> None:
+        """Start a build, or go on with an unfinished one of the same encoder."""
         with self._resumable():
-            return self._begin(spec)
+            self._begin(spec)
 
-    def _begin(self, spec: GallerySpec) -> dict[str, KnownImage]:
-        in_service = self._alias_target()
-        names = [c.name for c in self._client.get_collections().collections]
-        prefix = collection_prefix(self._settings.alias, spec.encoder_fingerprint)
-        ours = sorted(name for name in names if name.startswith(prefix))
-        unfinished = [name for name in ours if in_service not in ours or name > str(in_service)]
-        self._collection = unfinished[-1] if unfinished else self._create(spec, ours)
+    def _begin(self, spec: GallerySpec) -> None:
+        alias, self._encoder = self._settings.alias, spec.encoder_fingerprint
+        target = self._alias_target()
+        ours = self._generations()
+        newest = max(ours, default=0)
+        in_service = generation_of(target or "", alias, self._encoder)
+        if newest > (in_service or 0):
+            self._collection = ours[newest]
+        else:
+            self._collection = collection_name(alias, self._encoder, newest + 1)
+            loading.create(self._client, self._collection, spec, self._settings)
         if not self._embedded:  # the embedded engine scans: it has no payload indexes
             loading.index_payload(self._client, self._collection, spec.facets)
-        known: dict[str, KnownImage] = {}
-        for name in {self._collection, in_service if in_service in ours else self._collection}:
-            for point in self._scroll(name):
-                image = GalleryImage.model_validate(point.payload)
-                known[image.content_hash] = KnownImage(
-                    image.width, image.height, name, str(point.id)
-                )
-                if name == self._collection:
-                    self._stored[str(point.id)] = _digest(image)
+        for picture, _ in self._pictures(target) if target and in_service else ():
+            self._in_service[picture.content_hash] = picture
+        for picture, digest in self._pictures(self._collection):
+            self._stored[picture.point_id] = _Stored(picture, digest)
         self._client.update_collection(self._collection, metadata=spec.model_dump(mode="json"))
-        return known
+
+    def known(self, image_id: str, content_hash: str) -> KnownImage | None:
+        """Where the embedding of a picture can be copied from; None: nowhere.
+
+        Every point of the gallery in service will do. Of this build only the image's own point: any
+        other may be given another picture before it is read.
+        """
+        stored = self._stored.get(point_id_for(image_id))
+        if stored is not None and stored.picture.content_hash == content_hash:
+            return stored.picture
+        return self._in_service.get(content_hash)
 
     def is_stored(self, image: GalleryImage) -> bool:
         """Whether this very image, payload and all, is already in the build."""
-        return self._stored.get(point_id_for(image.image_id)) == _digest(image)
+        stored = self._stored.get(point_id_for(image.image_id))
+        return stored is not None and stored.digest == _digest(image)
 
     def embeddings_of(self, known: Sequence[KnownImage]) -> list[NDArray[np.float32]]:
         """The stored embeddings of known pictures, (D,) each, in their order.
 
         Raises:
-            GalleryError: One is gone.
+            GalleryError: One is gone, or its point shows another picture by now.
         """
-        found: dict[tuple[str, str], NDArray[np.float32]] = {}
-        for collection in {image.collection for image in known}:
-            ids = [image.point_id for image in known if image.collection == collection]
+        found: dict[tuple[str, str, str], NDArray[np.float32]] = {}
+        for collection in {picture.collection for picture in known}:
+            ids = [picture.point_id for picture in known if picture.collection == collection]
             with self._resumable():
                 points = self._client.retrieve(
-                    collection, ids, with_payload=False, with_vectors=True
+                    collection, ids, with_payload=["content_hash"], with_vectors=True
                 )
             for point in points:
                 assert isinstance(point.vector, dict)
-                embedding = np.asarray(point.vector[VECTOR_NAME], dtype=np.float32)
-                found[collection, str(point.id)] = embedding
-        for image in known:
-            if (image.collection, image.point_id) not in found:
-                raise GalleryError(f"point {image.point_id} vanished from {image.collection}")
-        return [found[image.collection, image.point_id] for image in known]
+                assert point.payload is not None
+                place = (collection, str(point.id), point.payload["content_hash"])
+                found[place] = np.asarray(point.vector[VECTOR_NAME], dtype=np.float32)
+        places = [(picture.collection, picture.point_id, picture.content_hash) for picture in known]
+        for collection, point_id, content_hash in places:
+            if (collection, point_id, content_hash) not in found:
+                raise GalleryError(
+                    f"point {point_id} of {collection} does not hold the picture {content_hash} "
+                    "any more, so another build is at work on this gallery; run this one again "
+                    "when that has ended"
+                )
+        return [found[place] for place in places]
 
     def upsert(self, images: Sequence[GalleryImage], embeddings: NDArray[np.float32]) -> None:
         """Store images with their embeddings, (B, D); repeating it changes nothing."""
@@ -192,14 +213,20 @@ class GalleryWriter:
         ours = self._settings.alias
         return next((a.collection_name for a in aliases if a.alias_name == ours), None)
 
-    def _create(self, spec: GallerySpec, ours: list[str]) -> str:
-        generation = int(ours[-1][-4:]) + 1 if ours else 1
-        name = collection_name(self._settings.alias, spec.encoder_fingerprint, generation)
-        loading.create(self._client, name, spec, self._settings)
-        return name
+    def _generations(self) -> dict[int, str]:
+        """The collections of this alias and encoder, by the number of their build."""
+        names = [collection.name for collection in self._client.get_collections().collections]
+        numbers = [generation_of(name, self._settings.alias, self._encoder) for name in names]
+        return {n: name for n, name in zip(numbers, names, strict=True) if n is not None}
 
     def _swap(self) -> None:
-        """Move the alias in one step, then drop the collections that nothing reads any more."""
+        """Move the alias in one step, then drop the collections that this build replaces.
+
+        They are the one that was in service, whoever embedded it, and all others of this encoder:
+        builds that were given up, and whatever a kill at this place left behind. What another
+        encoder has not finished stays, for its own next build to go on with; so what outlives a
+        build is at most the last unfinished collection of each other encoder.
+        """
         alias = self._settings.alias
         old = self._alias_target()
         create = models.CreateAliasOperation(
@@ -209,10 +236,18 @@ class GalleryWriter:
         self._client.update_collection_aliases([drop, create] if old else [create])
         if old and not self._embedded:
             time.sleep(self._settings.swap_grace_s)  # searches under way, nodes that learn late
-        for collection in self._client.get_collections().collections:
-            ours = collection.name.startswith(collection_prefix(alias))
-            if ours and collection.name != self._collection:
-                self._client.delete_collection(collection.name)
+        replaced = {*self._generations().values(), *([old] if old else [])} - {self._collection}
+        for name in sorted(replaced):
+            self._client.delete_collection(name)
+
+    def _pictures(self, collection: str) -> Iterator[tuple[KnownImage, str]]:
+        """Every picture of a collection, and the digest of its payload."""
+        for point in self._scroll(collection):
+            image = GalleryImage.model_validate(point.payload)
+            picture = KnownImage(
+                image.content_hash, image.width, image.height, collection, str(point.id)
+            )
+            yield picture, _digest(image)
 
     def _scroll(self, collection: str) -> Iterator[models.Record]:
         offset = None

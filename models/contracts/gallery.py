@@ -91,16 +91,22 @@ def point_id_for(image_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, image_id))
 
 
-def collection_prefix(alias: str, encoder_fingerprint: str = "") -> str:
-    """What the names of an alias's collections begin with: all of them, or one encoder's."""
-    return f"{alias}__{encoder_fingerprint}__" if encoder_fingerprint else f"{alias}__"
-
-
 def collection_name(alias: str, encoder_fingerprint: str, generation: int) -> str:
     """Collections name the encoder that filled them, and count the builds."""
-    return f"{collection_prefix(alias, encoder_fingerprint)}{generation:04d}"
+    return f"{_prefix(alias, encoder_fingerprint)}{generation:04d}"
+
+
+def generation_of(collection: str, alias: str, encoder_fingerprint: str) -> int | None:
+    """Which build of this encoder made a collection; None: its name is none of theirs."""
+    prefix = _prefix(alias, encoder_fingerprint)
+    number = collection.removeprefix(prefix)
+    return int(number) if collection.startswith(prefix) and number.isdecimal() else None
 
 
 def attribute_key(name: str) -> str:
     """Where an attribute is in the payload, as a JSON path: names that are no words are quoted."""
     return f"attributes.{name}" if _WORD.fullmatch(name) else f'attributes."{name}"'
+
+
+def _prefix(alias: str, encoder_fingerprint: str) -> str:
+    return f"{alias}__{encoder_fingerprint}__"
