@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -17,12 +18,14 @@ from models.contracts.gallery import AttributeValue, Facet
 from models.contracts.intent import ComposedIntent, Roles
 
 MAX_TEXT_CHARS = 500
+MAX_CONDITIONS, MAX_LIST_VALUES, MAX_FILTER_VALUES = 32, 256, 512
+MAX_VALUE_CHARS = 512
 
 ModificationText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS)
 ]
 ImageId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-Scalar = str | bool | int | float
+Scalar = Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARS)] | bool | int | float
 
 
 class NumberRange(BaseModel):
@@ -51,11 +54,24 @@ def _shape(value: object) -> str:
 
 Condition = Annotated[
     Annotated[Scalar, Tag("value")]
-    | Annotated[list[Scalar], Tag("list")]
+    | Annotated[list[Scalar], Field(max_length=MAX_LIST_VALUES), Tag("list")]
     | Annotated[NumberRange, Tag("range")],
     Discriminator(_shape),
 ]
-Filter = dict[str, Condition]
+
+
+def _no_more_values_than_allowed(conditions: dict[str, Condition]) -> dict[str, Condition]:
+    values = sum(len(c) if isinstance(c, list) else 1 for c in conditions.values())
+    if values > MAX_FILTER_VALUES:
+        raise ValueError(f"a filter has at most {MAX_FILTER_VALUES} values in all, found {values}")
+    return conditions
+
+
+Filter = Annotated[
+    dict[str, Condition],
+    Field(max_length=MAX_CONDITIONS),
+    AfterValidator(_no_more_values_than_allowed),
+]
 
 
 class ReferenceImage(BaseModel):

@@ -171,6 +171,11 @@ def test_asking_for_a_judge_that_is_not_there_is_answered_and_said(client: TestC
         ({"intent": {"target": "x", "mood": []}}, ["intent.mood"]),
         ({"filter": {"price": {}}}, ["filter.price", "at least one"]),
         ({"filter": {"price": {"above": 3}}}, ["above"]),
+        ({"filter": {"colour": ["red"] * 50_000}}, ["filter.colour", "256", "50000"]),
+        ({"filter": {name: ["red"] * 200 for name in "abc"}}, ["filter", "512", "600"]),
+        ({"filter": {str(number): "red" for number in range(33)}}, ["filter", "at most 32"]),
+        ({"filter": {"colour": ["x" * 513]}}, ["filter.colour", "512"]),
+        ({"among": ["x"] * 1001}, ["among", "1000", "1001"]),
     ],
 )
 def test_bad_requests(client: TestClient, changes: dict[str, Any], words: list[str]) -> None:
