@@ -27,6 +27,13 @@ class EncoderSettings(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where it runs")
     batch_size: int = Field(64, ge=1, le=4096, description="images per forward pass")
+    notice: str | None = Field(
+        None, description="a sentence about what the model does not know; shown by the page"
+    )
+    locates_kinds: bool = Field(
+        False, description="whether its heat maps were found to lie on the kind of thing that a "
+        "phrase names, and not only on colours and the like",
+    )  # fmt: skip
 
     @property
     def source(self) -> str:

@@ -27,6 +27,10 @@ def _explanations(request: Request) -> Explanations:
     return cast(Explanations, request.app.state.explanations)
 
 
+def _notice(request: Request) -> str | None:
+    return cast("str | None", request.app.state.notice)
+
+
 def _image_store(request: Request) -> ImageStore:
     return cast(ImageStore, request.app.state.image_store)
 
@@ -39,5 +43,6 @@ SearchDep = Annotated[SearchService, Depends(_search)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
 EmbedderDep = Annotated[QueryEmbedder, Depends(_embedder)]
 ExplanationsDep = Annotated[Explanations, Depends(_explanations)]
+NoticeDep = Annotated[str | None, Depends(_notice)]
 ImageStoreDep = Annotated[ImageStore, Depends(_image_store)]
 ImageLimitsDep = Annotated[ImageLimits, Depends(_image_limits)]

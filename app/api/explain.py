@@ -35,18 +35,28 @@ class Explanation:
         relevance: float32 (rows, columns), 0 to 1.
         box: What the grid covers, as shares of the picture's sides: left, top, right, bottom.
         against: What else could have been seen.
+        reliable: False where the phrase says what kind of thing is there, and the encoder is not
+            known to tell where.
     """
 
     relevance: NDArray[np.float32]
     box: tuple[float, float, float, float]
     against: list[str]
+    reliable: bool
 
 
 class Explanations:
     """Explains gallery images."""
 
-    def __init__(self, gallery: Gallery, embedder: PatchEmbedder, store: ImageStore) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        embedder: PatchEmbedder,
+        store: ImageStore,
+        locates_kinds: bool = False,
+    ) -> None:
         self._gallery, self._embedder, self._store = gallery, embedder, store
+        self._locates_kinds = locates_kinds
         self._turn = asyncio.Semaphore(1)
         self._waiting = 0
         self._read: OrderedDict[str, Patches] = OrderedDict()  # by content hash
@@ -74,9 +84,11 @@ class Explanations:
         against = rivals(phrase, spec.facets, spec.noun_facet)
         async with self._my_turn():
             patches = await self._patches(image)
-            texts = await self._embedder.encode_texts([phrase, *against])
+            texts = await self._embedder.encode_texts([phrase, *against.phrases])
         relevance = relevance_map(patches, texts[0], texts[1:], self._embedder.logit_scale)
-        return Explanation(relevance, patches.box, against)
+        of_a_kind = against.facet == spec.noun_facet  # also where neither is known
+        reliable = self._locates_kinds or not of_a_kind
+        return Explanation(relevance, patches.box, against.phrases, reliable)
 
     async def _patches(self, image: GalleryImage) -> Patches:
         patches = self._read.pop(image.content_hash, None)

@@ -49,6 +49,7 @@ async def explain(
         image_id=image_id,
         phrase=phrase,
         against=found.against,
+        reliable=found.reliable,
         rows=rows,
         columns=columns,
         box=found.box,

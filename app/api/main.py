@@ -89,7 +89,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gallery = QdrantGallery(settings.qdrant)
     embedder = ClipQueryEmbedder(encoder, preset.composition)
     app.state.gallery, app.state.embedder = gallery, embedder
-    app.state.explanations = Explanations(gallery, embedder, app.state.image_store)
+    app.state.explanations = Explanations(
+        gallery, embedder, app.state.image_store, preset.encoder.locates_kinds
+    )
+    app.state.notice = preset.encoder.notice
     async with AsyncExitStack() as open_:
         open_.callback(gallery.close)
         open_.callback(embedder.close)

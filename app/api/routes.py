@@ -10,7 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.api.answers import gallery_item
 from app.api.caching import not_modified, quoted
-from app.api.deps import EmbedderDep, ExplanationsDep, GalleryDep, ImageStoreDep, SearchDep
+from app.api.deps import (
+    EmbedderDep,
+    ExplanationsDep,
+    GalleryDep,
+    ImageStoreDep,
+    NoticeDep,
+    SearchDep,
+)
 from app.api.schemas import (
     Filter,
     GalleryItem,
@@ -40,7 +47,7 @@ FilterText = Annotated[
 
 @router.get("/gallery", tags=["gallery"])
 async def gallery(
-    gallery: GalleryDep, explanations: ExplanationsDep, search: SearchDep
+    gallery: GalleryDep, explanations: ExplanationsDep, search: SearchDep, notice: NoticeDep
 ) -> GalleryResponse:
     """What is searched: how many images, which attributes, which encoder."""
     spec = await gallery.spec()
@@ -51,6 +58,7 @@ async def gallery(
         noun_facet=spec.noun_facet,
         facets=list(spec.facets),
         explains=explanations.supported,
+        notice=notice,
         default_composition=search.default_composition,
     )
 

@@ -222,6 +222,7 @@ class GalleryResponse(BaseModel):
     noun_facet: str | None
     facets: list[Facet]
     explains: bool = Field(description="whether `GET /explain` works with the encoder in service")
+    notice: str | None = Field(description="what the encoder in service does not know, if narrow")
     default_composition: CompositionMode = Field(description="of a search that names none")
 
 
@@ -254,6 +255,10 @@ class ExplainResponse(BaseModel):
     image_id: str
     phrase: str
     against: list[str] = Field(description="what else each place could have been")
+    reliable: bool = Field(
+        description="false: the phrase says what kind of thing is there, and the encoder in "
+        "service is not known to tell where; colours and the like are"
+    )
     rows: int
     columns: int
     box: tuple[float, float, float, float] = Field(

@@ -13,7 +13,12 @@ from models.composition.vector import CompositionMode, CompositionWeights
 from models.settings import EncoderSettings, JudgeSettings
 
 _FOLDER = Path(__file__).parent
-_BELONGS_TO = {"pretrained": "model", "adapter": "base"}
+_BELONGS_TO = {
+    "pretrained": "model",
+    "notice": "model",
+    "locates_kinds": "model",
+    "adapter": "base",
+}
 _Part = TypeVar("_Part", bound=BaseModel)
 
 
@@ -92,8 +97,8 @@ def load_preset(name: str) -> Preset:
 def overridden(of_preset: _Part, setting: _Part | None) -> _Part:
     """A part of a preset with what a setting sets instead; what it leaves out stays.
 
-    A setting that names another model does not take over the weights or the adapter of the
-    preset's: they belong to its model.
+    A setting that names another model does not take over what belongs to the preset's: its
+    weights, its adapter, what is known of it.
     """
     if setting is None:
         return of_preset

@@ -312,6 +312,7 @@ def test_the_gallery_describes_itself(client: TestClient) -> None:
     assert facets["setting"]["context"]
     assert gallery["noun_facet"] == "category"
     assert gallery["default_composition"] == "intersection"
+    assert "photograph" in gallery["notice"]
 
 
 def test_pages_go_through_the_whole_gallery_once(client: TestClient) -> None:

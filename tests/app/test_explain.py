@@ -12,10 +12,11 @@ from app.api.explain import Explanations
 from app.errors import NotSupported, Overloaded, UnknownImage
 from models.composition.relevance import Patches
 from models.composition.vector import Embeddings
+from models.contracts.gallery import Facet, GallerySpec
 from models.image_store import ImageStore
 from models.images import to_jpeg
 from tests.app.test_api import REFERENCE, assert_problem
-from tests.fakes import FakeGallery, gallery_image
+from tests.fakes import SPEC, FakeGallery, gallery_image
 
 
 class FakePatchEmbedder:
@@ -89,6 +90,24 @@ def test_what_cannot_be_explained_says_so(store: ImageStore) -> None:
         asyncio.run(seeing.explain(IMAGES[2], "red"))
 
 
+def test_maps_of_kinds_are_trusted_only_where_that_was_found_good(store: ImageStore) -> None:
+    class Furniture(FakeGallery):
+        async def spec(self) -> GallerySpec:
+            facets = (
+                Facet(name="category", kind="keyword", values=("sofa", "chair")),
+                Facet(name="colour", kind="keyword", values=("red", "blue")),
+            )
+            return SPEC.model_copy(update={"facets": facets, "noun_facet": "category"})
+
+    gallery = Furniture(IMAGES)
+    expected = {"red": True, "sofa": False, "a red sofa": False, "something cosy": False}
+    for known in (False, True):
+        explanations = Explanations(gallery, FakePatchEmbedder(), store, locates_kinds=known)
+        for phrase, reliable in expected.items():
+            found = asyncio.run(explanations.explain(IMAGES[0], phrase))
+            assert found.reliable is (known or reliable), phrase
+
+
 def test_a_map_over_http(client: TestClient) -> None:
     asked = {"image_id": REFERENCE, "phrase": "teapot"}
     answer = client.get("/explain", params=asked)
@@ -98,6 +117,7 @@ def test_a_map_over_http(client: TestClient) -> None:
         "image_id": REFERENCE, "phrase": "teapot", "rows": 6, "columns": 6, "box": [0, 0, 1, 1],
     }  # fmt: skip
     assert "sofa" in found["against"]
+    assert found["reliable"] is False  # a kind of thing, and the shipped encoder
     assert "teapot" not in found["against"]
     assert np.shape(found["relevance"]) == (6, 6)
     assert all(0 <= share <= 1 for row in found["relevance"] for share in row)
@@ -105,6 +125,7 @@ def test_a_map_over_http(client: TestClient) -> None:
     assert (again.status_code, again.content) == (304, b"")
     other = client.get("/explain", params=asked | {"phrase": "red"})
     assert other.headers["etag"] != answer.headers["etag"]
+    assert other.json()["reliable"] is True
 
 
 def test_bad_questions(client: TestClient) -> None:
