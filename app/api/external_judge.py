@@ -52,7 +52,6 @@ class ExternalJudge:
         self._requests = asyncio.Semaphore(settings.max_concurrent_requests)
         self._out: JudgeError | None = JudgeUnavailable("the external judge was not tested yet")
         self._to_test = asyncio.Event()
-        self._to_test.set()
 
     async def compose(
         self,
@@ -100,6 +99,7 @@ class ExternalJudge:
     async def watch(self) -> None:
         """Test it at the start and whenever something went wrong; runs until cancelled."""
         wait_s = self._settings.retry_after_s
+        self._to_test.set()
         while True:
             await self._to_test.wait()
             self._to_test.clear()

@@ -1,7 +1,8 @@
 """Which judge the second stage asks: our workers, an external reranker, or none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -14,6 +15,8 @@ from app.api.worker_pool import WorkerPool
 from models.image_store import ImageStore
 from models.presets import Preset
 
+_log = logging.getLogger(__name__)
+
 
 @asynccontextmanager
 async def second_stage(
@@ -23,7 +26,7 @@ async def second_stage(
     if settings.worker.urls:
         async with _http(settings.worker.connect_timeout_s) as http:
             pool = WorkerPool(http, settings.worker)
-            async with _kept_up(pool.watch()):
+            async with kept_up(pool.watch, settings.worker.retry_after_s):
                 yield SecondStage(
                     HttpJudge(http, pool),
                     preset.second_stage.judge_composes,
@@ -33,7 +36,7 @@ async def second_stage(
     elif settings.external_judge.url is not None:
         async with _http(settings.external_judge.connect_timeout_s) as http:
             judge = ExternalJudge(http, settings.external_judge, store)
-            async with _kept_up(judge.watch()):
+            async with kept_up(judge.watch, settings.external_judge.retry_after_s):
                 yield SecondStage(
                     judge, composes=False, answer_reserve_ms=settings.answer_reserve_ms
                 )
@@ -49,9 +52,20 @@ def _http(connect_timeout_s: float) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def _kept_up(watching: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a task as long as the block."""
-    task = asyncio.create_task(watching)
+async def kept_up(
+    watch: Callable[[], Awaitable[None]], retry_after_s: float
+) -> AsyncIterator[None]:
+    """Run a watch as long as the block; one that fails is logged and begins anew after a while."""
+
+    async def watching() -> None:
+        while True:
+            try:
+                await watch()
+            except Exception:
+                _log.exception("looking after the judge failed; it begins anew")
+            await asyncio.sleep(retry_after_s)
+
+    task = asyncio.create_task(watching())
     try:
         yield
     finally:

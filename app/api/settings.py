@@ -1,7 +1,9 @@
 """The API's settings: environment variables with the prefix `CIR_API__`."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,10 +35,8 @@ class WorkerSettings(BaseModel):
     @field_validator("urls")
     @classmethod
     def _are_addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for url in urls:
-            if not url.startswith(("http://", "https://")):
-                raise ValueError(f"{url!r} is no address of a worker, like `http://worker:8100`")
-        return tuple(dict.fromkeys(url.rstrip("/") for url in urls))
+        addresses = (_address(url, "a worker, like `http://worker:8100`") for url in urls)
+        return tuple(dict.fromkeys(addresses))
 
     @model_validator(mode="after")
     def _names_can_be_expanded(self) -> "WorkerSettings":
@@ -72,9 +72,7 @@ class ExternalJudgeSettings(BaseModel):
     @field_validator("url")
     @classmethod
     def _is_an_address(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError(f"{url!r} is no address of a reranker, like `http://vllm:8000`")
-        return url and url.rstrip("/")
+        return url and _address(url, "a reranker, like `http://vllm:8000`")
 
     @model_validator(mode="after")
     def _names_its_model(self) -> "ExternalJudgeSettings":
@@ -177,6 +175,40 @@ class ApiSettings(BaseSettings):
                 **_given(whole),
             }
         )
+
+
+def _address(url: str, whose: str) -> str:
+    """The address of a server, without a slash at its end.
+
+    Raises:
+        ValueError: It is none; the sentence says why, without what stands before an `@`.
+    """
+    wrong = _wrong_with(url)
+    if wrong is not None:
+        shown = re.sub("//.*@", "//", url)
+        raise ValueError(f"{shown!r} is no address of {whose}: {wrong}")
+    return url.rstrip("/")
+
+
+def _wrong_with(url: str) -> str | None:
+    if not url.startswith(("http://", "https://")):
+        return "it does not begin with http:// or https://"
+    if any(character.isspace() for character in url):
+        return "it has a blank in it"
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+    except ValueError:  # of brackets that do not close, or of a name too long
+        return "its host is not written as hosts are"
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        return "its port is no number from 1 to 65535"
+    if not host:
+        return "it names no host"
+    return "it goes on behind the path" if parts.query or parts.fragment else None
 
 
 def _given(settings: Mapping[str, object]) -> dict[str, object]:

@@ -95,7 +95,9 @@ class WorkerPool:
 
     async def watch(self) -> None:
         """Look after the workers, and after who they are; runs until cancelled."""
-        await asyncio.gather(self._look_when_due(), self._follow_names())
+        async with asyncio.TaskGroup() as watching:
+            watching.create_task(self._look_when_due())
+            watching.create_task(self._follow_names())
 
     async def _follow_names(self) -> None:
         unknown: set[str] = set()

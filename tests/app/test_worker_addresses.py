@@ -8,7 +8,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from app.api.settings import WorkerSettings
+from app.api.second_stage import kept_up
+from app.api.settings import ExternalJudgeSettings, WorkerSettings
 from app.api.worker_addresses import addresses_of
 from app.api.worker_pool import WorkerPool
 from tests.app.stub_worker import free_port, stub_worker
@@ -91,6 +92,57 @@ def test_a_name_becomes_addresses_with_its_port_and_path() -> None:
     assert asyncio.run(addresses_of("http://10.1.2.3:8100")) == ["http://10.1.2.3:8100"]
     with pytest.raises(OSError, match=r".+"):
         asyncio.run(addresses_of("http://nobody.invalid:8100"))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("worker:8100", "it does not begin with http:// or https://"),
+        ("http://:8100", "it names no host"),
+        ("http://wor ker:8100", "it has a blank in it"),
+        ("http://worker:port", "its port is no number from 1 to 65535"),
+        ("http://worker:99999", "its port is no number from 1 to 65535"),
+        ("http://worker:0", "its port is no number from 1 to 65535"),
+        ("http://[::1:8100", "its host is not written as hosts are"),
+        (f"http://{'w' * 70}:8100", "its host is not written as hosts are"),
+        ("http://worker:8100?a=b", "it goes on behind the path"),
+    ],
+)
+def test_an_address_that_nobody_can_have_is_refused_and_why(url: str, why: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        WorkerSettings(urls=("http://fine:8100", url))
+    (error,) = refused.value.errors()
+    assert f"{url!r} is no address of a worker, like `http://worker:8100`: {why}" in error["msg"]
+    with pytest.raises(ValidationError, match="is no address of a reranker"):
+        ExternalJudgeSettings(url=url, model="m")
+
+
+def test_a_refused_address_is_told_without_its_password() -> None:
+    with pytest.raises(ValidationError) as refused:
+        WorkerSettings(urls=("http://me:secret@worker:port",))
+    assert "secret" not in refused.value.errors()[0]["msg"]
+
+
+def test_a_watch_that_fails_is_said_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    directory = Directory()
+    failures = [ValueError("nobody thought of this")]
+
+    async def resolve(url: str) -> list[str]:
+        if failures:
+            raise failures.pop()
+        return await directory.resolve(url)
+
+    async def main(alive: str) -> None:
+        directory.urls = [alive]
+        settings = WorkerSettings(urls=(NAME,), expand_names=True)
+        async with httpx.AsyncClient() as http:
+            pool = WorkerPool(http, settings, resolve)
+            async with kept_up(pool.watch, retry_after_s=0.05):
+                await until(pool, lambda asked: asked == {alive})
+
+    with stub_worker() as (_, alive):
+        asyncio.run(main(alive))
+    assert "nobody thought of this" in caplog.text
 
 
 def test_a_certificate_names_no_address() -> None:
