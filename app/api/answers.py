@@ -38,7 +38,7 @@ def search_response(
         composition=composition(options, outcome.intent),
         results=[
             _result(request, ranked, rank)
-            for rank, ranked in enumerate(outcome.ranked[: options.top_k], start=1)
+            for rank, ranked in enumerate(outcome.ranked[: outcome.top_k], start=1)
         ],
         coverage=Coverage(
             candidates=len(outcome.ranked),

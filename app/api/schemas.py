@@ -94,18 +94,26 @@ class SearchOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    top_k: int = Field(10, ge=1, description="how many results")
+    top_k: int | None = Field(
+        None, ge=1, description="how many results; default: 10, or as many as the service allows"
+    )
     composition: CompositionMode = Field(
         "intersection",
         description="how image and text become one query; the rest are baselines, "
         "or how a preset's encoder was trained. Default: as the service is set up, which is "
         "`intersection` unless its preset says otherwise",
     )
-    retrieval_depth: int = Field(
-        100, ge=1, description="how many candidates the coarse stage gives"
+    retrieval_depth: int | None = Field(
+        None,
+        ge=1,
+        description="how many candidates the coarse stage gives, but no fewer than "
+        "`top_k`; default: 100, or as many as the service allows, and no fewer than are re-ranked",
     )
     rerank_depth: int | None = Field(
-        None, ge=0, description="how many candidates to re-rank; 0 turns the second stage off"
+        None,
+        ge=0,
+        description="how many candidates to re-rank, no more than `retrieval_depth`; "
+        "0 turns the second stage off; default: as the service is set up",
     )
     timeout_ms: int | None = Field(
         None, ge=1, le=60_000, description="answer within this time, from the end of the upload"

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from app.api.fusion import fuse
 from app.api.ports import Candidate, Gallery, QueryEmbedder, ReferenceCopies
@@ -22,6 +23,24 @@ from models.contracts.intent import ComposedIntent
 
 RERANK_DISABLED = "rerank_disabled"
 
+# of a search that does not say, where the operator allows as many
+_TOP_K, _RETRIEVAL_DEPTH = 10, 100
+
+
+@dataclass(frozen=True)
+class Depths:
+    """How far one search goes.
+
+    Attributes:
+        top_k: How many results.
+        retrieval: How many candidates the coarse stage gives.
+        rerank: How many of them are to be re-ranked, never more.
+    """
+
+    top_k: int
+    retrieval: int
+    rerank: int
+
 
 @dataclass(frozen=True)
 class SearchLimits:
@@ -35,6 +54,31 @@ class SearchLimits:
     max_rerank_depth: int = 200
     rerank_weight: float = 1.0
     default_composition: CompositionMode = "intersection"
+
+    def depths(self, options: SearchOptions) -> Depths:
+        """How far a search goes: as it asks, and otherwise as is usual within these limits.
+
+        Raises:
+            InvalidRequest: It asks for more than is allowed, or to re-rank what is not retrieved.
+        """
+        most = self.max_retrieval_depth
+        _check_at_most("top_k", options.top_k, min(self.max_top_k, most))
+        _check_at_most("retrieval_depth", options.retrieval_depth, most)
+        _check_at_most("rerank_depth", options.rerank_depth, min(self.max_rerank_depth, most))
+        top_k, retrieval, rerank = options.top_k, options.retrieval_depth, options.rerank_depth
+        if top_k is None:
+            top_k = min(_TOP_K, self.max_top_k, most)
+        if rerank is None:
+            rerank = min(self.default_rerank_depth, self.max_rerank_depth, retrieval or most)
+        if retrieval is None:
+            retrieval = max(rerank, min(_RETRIEVAL_DEPTH, most))
+        retrieval = max(retrieval, top_k)
+        if rerank > retrieval:
+            raise InvalidRequest(
+                f"rerank_depth is {rerank}, more than the {retrieval} candidates that "
+                "retrieval_depth asks for"
+            )
+        return Depths(top_k, retrieval, rerank)
 
 
 class SearchService:
@@ -112,14 +156,15 @@ class SearchService:
             DeadlineExceeded: No candidates before the deadline.
             GalleryUnavailable: There is nothing to search.
         """
-        self._check(query.options)
+        depths = self._limits.depths(query.options)
+        _check_intent(query.options)
         self._embedder.check_open()  # before the judge is asked for nothing
         timeout_ms = query.options.timeout_ms or self._limits.timeout_ms
         left_s = timeout_ms / 1000 - timer.elapsed_s()
         deadline = asyncio.get_running_loop().time() + left_s
         ending = "abandoned"  # by the client, unless it comes to an end of its own
         try:
-            async with aclosing(self._answer(query, deadline, timer)) as stages:
+            async with aclosing(self._answer(query, depths, deadline, timer)) as stages:
                 async for stage in stages:
                     if isinstance(stage, SearchOutcome):
                         ending = _count(stage)
@@ -136,16 +181,17 @@ class SearchService:
             SEARCHES.labels(ending).inc()
 
     async def _answer(
-        self, query: ComposedQuery, deadline: float, timer: StageTimer
+        self, query: ComposedQuery, depths: Depths, deadline: float, timer: StageTimer
     ) -> AsyncGenerator[Stage, None]:
-        judging, depth = Judging(), self._rerank_depth(query.options)
+        judging, depth = Judging(), depths.rerank if self._second is not None else 0
         # timeouts end before each yield: held across one they would strike whoever reads the stages
         async with asyncio.timeout_at(deadline):
             understood = await self._understanding.read(query, depth > 0, deadline, judging, timer)
         yield IntentFound(understood.intent)
         async with asyncio.timeout_at(deadline):
-            candidates = await self._retrieve(query, understood, timer)
-        yield CoarseFound(self._outcome(query, understood.intent, candidates, judging))
+            candidates = await self._retrieve(query, depths.retrieval, understood, timer)
+        outcome = partial(self._outcome, query.options, depths, understood.intent, candidates)
+        yield CoarseFound(outcome(judging))
         to_judge = candidates[:depth]
         if self._second is not None and understood.judge_query is not None and to_judge:
             with timer.stage("rerank"):
@@ -155,10 +201,10 @@ class SearchService:
                 async with aclosing(rerank) as counts:
                     async for reranked in counts:
                         yield Judged(reranked, len(to_judge))
-        yield self._outcome(query, understood.intent, candidates, judging)
+        yield outcome(judging)
 
     async def _retrieve(
-        self, query: ComposedQuery, understood: Understood, timer: StageTimer
+        self, query: ComposedQuery, depth: int, understood: Understood, timer: StageTimer
     ) -> list[Candidate]:
         options = query.options
         with timer.stage("embed"):
@@ -172,7 +218,7 @@ class SearchService:
         with timer.stage("retrieve"):
             return await self._gallery.retrieve(
                 query_embedding,
-                max(options.retrieval_depth, options.top_k),
+                depth,
                 options.filter,
                 understood.content_hash if options.exclude_reference else None,
                 options.among,
@@ -180,7 +226,8 @@ class SearchService:
 
     def _outcome(
         self,
-        query: ComposedQuery,
+        options: SearchOptions,
+        depths: Depths,
         intent: ComposedIntent | None,
         candidates: list[Candidate],
         judging: Judging,
@@ -193,51 +240,39 @@ class SearchService:
         if self._second is None:
             # nobody misses a judge that was never set up, except who asks for it
             reasons.insert(0, RERANK_DISABLED)
-            degraded = degraded or bool(query.options.rerank_depth)
+            degraded = degraded or bool(options.rerank_depth)
         return SearchOutcome(
             intent=intent,
-            ranked=fuse(candidates, judging.scores, self._rerank_weight(query.options)),
+            top_k=depths.top_k,
+            ranked=fuse(candidates, judging.scores, self._rerank_weight(options)),
             reranked=len(judging.scores),
             reasons=reasons,
             degraded=degraded,
             judge=judging.judge,
         )
 
-    def _rerank_depth(self, options: SearchOptions) -> int:
-        if self._second is None:
-            return 0
-        if options.rerank_depth is None:
-            return min(self._limits.default_rerank_depth, self._limits.max_rerank_depth)
-        return options.rerank_depth
-
     def _rerank_weight(self, options: SearchOptions) -> float:
         asked = options.rerank_weight
         return self._limits.rerank_weight if asked is None else asked
 
-    def _check(self, options: SearchOptions) -> None:
-        limits = self._limits
-        if options.top_k > limits.max_top_k:
-            raise InvalidRequest(f"top_k is {options.top_k}, more than {limits.max_top_k}")
-        if options.retrieval_depth > limits.max_retrieval_depth:
-            raise InvalidRequest(
-                f"retrieval_depth is {options.retrieval_depth}, more than "
-                f"{limits.max_retrieval_depth}"
-            )
-        if (options.rerank_depth or 0) > limits.max_rerank_depth:
-            raise InvalidRequest(
-                f"rerank_depth is {options.rerank_depth}, more than {limits.max_rerank_depth}"
-            )
-        if options.intent is not None and options.composition != "intersection":
-            raise InvalidRequest(
-                f"an intent goes with composition `intersection`, not `{options.composition}`"
-            )
-        if options.intent_source is not None and (
-            options.intent is not None or options.composition != "intersection"
-        ):
-            raise InvalidRequest(
-                "intent_source says who composes an intent; it goes with composition "
-                "`intersection`, and not with an intent of your own"
-            )
+
+def _check_at_most(name: str, asked: int | None, most: int) -> None:
+    if asked is not None and asked > most:
+        raise InvalidRequest(f"{name} is {asked}, more than {most}")
+
+
+def _check_intent(options: SearchOptions) -> None:
+    if options.intent is not None and options.composition != "intersection":
+        raise InvalidRequest(
+            f"an intent goes with composition `intersection`, not `{options.composition}`"
+        )
+    if options.intent_source is not None and (
+        options.intent is not None or options.composition != "intersection"
+    ):
+        raise InvalidRequest(
+            "intent_source says who composes an intent; it goes with composition "
+            "`intersection`, and not with an intent of your own"
+        )
 
 
 def _target(intent: ComposedIntent | None) -> str | None:

@@ -45,6 +45,7 @@ class SearchOutcome:
 
     Attributes:
         intent: The roles; None for the baselines.
+        top_k: How many results were asked for.
         ranked: All candidates of the coarse stage, in their final order.
         reranked: How many of them the judge scored.
         reasons: Stable words, see `schemas.Coverage`.
@@ -53,6 +54,7 @@ class SearchOutcome:
     """
 
     intent: ComposedIntent | None
+    top_k: int
     ranked: list[Ranked]
     reranked: int
     reasons: list[str]

@@ -53,6 +53,50 @@ def test_enough_candidates_are_retrieved_for_the_results_asked() -> None:
     assert gallery.limit == 40
 
 
+def test_whoever_re_ranks_deeper_than_usual_gets_as_many_candidates() -> None:
+    gallery = FakeGallery(IMAGES)
+    for asked, limit in (({}, 100), ({"rerank_depth": 150}, 150), ({"top_k": 20}, 100)):
+        search(query(**asked), gallery)
+        assert gallery.limit == limit
+    search(query(rerank_depth=30, top_k=40, retrieval_depth=10), gallery)
+    assert gallery.limit == 40, "results are candidates too"
+
+
+def test_defaults_keep_to_what_the_operator_allows() -> None:
+    """Who leaves a number to the service is never refused for it."""
+    gallery = FakeGallery([gallery_image(f"{n}", f"{n:064x}") for n in range(60)])
+    for limits, candidates, results in (
+        ({"max_top_k": 5}, 60, 5),
+        ({"max_retrieval_depth": 50}, 50, 10),
+        ({"max_retrieval_depth": 8, "default_rerank_depth": 20}, 8, 8),
+    ):
+        service = SearchService(FakeQueryEmbedder(), gallery, dataclasses.replace(LIMITS, **limits))
+        asked = query("0", exclude_reference=False)
+        outcome = asyncio.run(service.search(asked, StageTimer()))
+        assert (len(outcome.ranked), outcome.top_k) == (candidates, results)
+
+
+@pytest.mark.parametrize(
+    ("limits", "options", "sentence"),
+    [
+        ({"max_top_k": 5}, {"top_k": 10}, "top_k is 10, more than 5"),
+        ({"max_retrieval_depth": 30}, {"top_k": 40}, "top_k is 40, more than 30"),
+        ({"max_retrieval_depth": 50}, {"retrieval_depth": 100},
+         "retrieval_depth is 100, more than 50"),
+        ({"max_retrieval_depth": 50}, {"rerank_depth": 100}, "rerank_depth is 100, more than 50"),
+        ({}, {"rerank_depth": 150, "retrieval_depth": 120},
+         "rerank_depth is 150, more than the 120 candidates that retrieval_depth asks for"),
+    ],
+)  # fmt: skip
+def test_more_than_there_can_be_is_said_and_never_cut(
+    limits: dict[str, int], options: dict[str, int], sentence: str
+) -> None:
+    narrow = dataclasses.replace(LIMITS, **limits)
+    service = SearchService(FakeQueryEmbedder(), FakeGallery(IMAGES), narrow)
+    with pytest.raises(InvalidRequest, match=sentence):
+        asyncio.run(service.search(query(**options), StageTimer()))
+
+
 def test_without_a_judge_it_says_so_and_is_degraded_only_if_one_was_asked_for() -> None:
     assert search(query()).reasons == ["rerank_disabled"]
     assert not search(query()).degraded

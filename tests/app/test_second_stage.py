@@ -1,6 +1,7 @@
 """The use case with a judge, on fakes: who gives the intent, what is judged, what is said."""
 
 import asyncio
+import dataclasses
 from contextlib import aclosing
 from typing import Any
 
@@ -87,6 +88,21 @@ def test_the_head_is_in_the_judges_order_and_the_tail_in_the_coarse_one() -> Non
 @pytest.mark.parametrize("depth", [1, 2, 5, 100])
 def test_as_many_are_judged_as_asked_and_found(depth: int) -> None:
     assert search(FakeJudge(), query(rerank_depth=depth)).reranked == min(depth, 5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "judged"), [({"rerank_depth": 150}, 150), ({}, 120), ({"retrieval_depth": 90}, 90)]
+)
+def test_none_of_those_to_re_rank_is_left_out_unsaid(asked: dict[str, int], judged: int) -> None:
+    """Neither of those asked for nor of the service's own default."""
+    images = [gallery_image(f"image-{n}", f"{n:064x}") for n in range(160)]
+    limits = dataclasses.replace(LIMITS, default_rerank_depth=120)
+    searching = SearchService(
+        FakeQueryEmbedder(), FakeGallery(images), limits, FakeReferenceCopies(),
+        SecondStage(FakeJudge()),
+    )  # fmt: skip
+    outcome = asyncio.run(searching.search(query(**asked), StageTimer()))
+    assert (outcome.reranked, outcome.degraded) == (judged, False)
 
 
 def test_no_depth_turns_the_second_stage_off_but_not_its_intents() -> None:
