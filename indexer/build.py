@@ -24,7 +24,8 @@ from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
-from models.manifest import ImageRow, schema_of
+from models.manifest import ImageRow
+from models.schema import SchemaError, schema_of
 
 _BATCHES_AHEAD = 3  # prepared before the encoder asks, and waiting for Qdrant at most
 
@@ -106,23 +107,15 @@ def build_gallery(
         What was done. Rows that could not be used are in `skipped`; the job goes on without them.
 
     Raises:
-        ManifestError: The schema names an attribute that no image has.
+        SchemaError: The settings name an attribute that no image has, or the noun facet has no
+            words.
         GalleryError: Too many images failed or the new gallery is not sound; the gallery in
             service, if there is one, is untouched.
     """
     report = BuildReport(rows=len(rows))
     began = time.monotonic()
-    named = {name for row in rows for name in row.attributes}
-    facets, noun = schema_of(
-        rows, [name for name in settings.context_facets if name in named], settings.noun_facet
-    )
-    spec = GallerySpec(
-        encoder_fingerprint=encoder.fingerprint,
-        embedding_dim=encoder.embedding_dim,
-        facets=facets,
-        noun_facet=noun,
-        built_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    began_at = datetime.now(UTC).isoformat(timespec="seconds")
+    spec = _spec(rows, encoder, settings, began_at)
     writer.begin(spec)
     preparer = Preparer(
         store=ImageStore(settings.image_store),
@@ -140,10 +133,36 @@ def build_gallery(
             f"{settings.max_failed_share:.0%}; the gallery in service was left as it is"
         )
     with _Timer(report, "finish"):
-        writer.finish(image_ids)
+        ids = set(image_ids)
+        indexed = [row for row in rows if row.image_id in ids]
+        try:
+            spec = _spec(indexed, encoder, settings, began_at)
+        except SchemaError as error:  # all rows had it, so those that do were skipped
+            raise GalleryError(
+                f"of the images that could be used, {error}; the gallery in service was left as "
+                "it is"
+            ) from error
+        writer.finish(image_ids, spec)
     report.indexed = len(image_ids)
     report.seconds["total"] = time.monotonic() - began
     return report
+
+
+def _spec(
+    rows: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings, built_at: str
+) -> GallerySpec:
+    """What a gallery of these rows says of itself."""
+    attributes = [row.attributes for row in rows]
+    named = {name for each in attributes for name in each}
+    context = [name for name in settings.context_facets if name in named]
+    facets, noun = schema_of(attributes, context, settings.noun_facet)
+    return GallerySpec(
+        encoder_fingerprint=encoder.fingerprint,
+        embedding_dim=encoder.embedding_dim,
+        facets=facets,
+        noun_facet=noun,
+        built_at=built_at,
+    )
 
 
 def _run(

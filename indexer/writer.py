@@ -161,11 +161,12 @@ class GalleryWriter:
             for start in range(0, len(points), _BATCH):
                 self._client.upsert(self._collection, points[start : start + _BATCH], wait=True)
 
-    def finish(self, image_ids: Sequence[str]) -> None:
+    def finish(self, image_ids: Sequence[str], spec: GallerySpec) -> None:
         """Verify the collection and put it in service.
 
         Args:
             image_ids: Exactly the images the gallery must hold; others are removed.
+            spec: What it says of itself, now that it is known what is in it.
 
         Raises:
             GalleryError: Images are missing or cannot be found again. The gallery in service is
@@ -177,6 +178,7 @@ class GalleryWriter:
                 loading.build_graph(self._client, self._collection)
                 loading.check_replicas(self._client, self._collection)
                 loading.check_recall(self._client, self._collection)
+            self._client.update_collection(self._collection, metadata=spec.model_dump(mode="json"))
             self._swap()
         if self._embedded and count > _EMBEDDED_COMFORT:
             _log.warning(

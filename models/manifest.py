@@ -1,31 +1,33 @@
 """Finds a gallery's images: a folder, a JSONL or a CSV manifest → rows. Decodes nothing."""
 
-import csv
-import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 
-from models.contracts.gallery import (
-    MAX_FACET_VALUE_CHARS,
-    MAX_FACET_VALUES,
-    AttributeValue,
-    Facet,
+from models.contracts.gallery import AttributeValue
+from models.manifest_files import (
+    KNOWN_COLUMNS,
+    ManifestError,
+    ManifestFile,
+    NumberText,
+    Problems,
+    Record,
+    plain,
+    read_file,
+    shown,
 )
+from models.schema import Cell, typed
+
+__all__ = ["ImageRow", "ManifestError", "passed_through", "read_folder", "read_manifest"]
 
 IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif",
 }  # fmt: skip
-_KNOWN_COLUMNS = {"image", "image_id", "caption", "attributes"}
-_MAX_REPORTED = 10
 
-
-class ManifestError(ValueError):
-    """The images cannot be listed; the message names file, line and what would be right."""
+AsAttributes = tuple[str, ...] | Literal["all"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ImageRow:
         image_id: Unique in the gallery.
         location: Path, or a URL that fsspec can open.
         caption: If the manifest has one.
-        attributes: Facet → value(s).
+        attributes: Facet → value(s), of one kind in all rows.
         payload: The row's other columns, passed through.
     """
 
@@ -75,175 +77,132 @@ def read_folder(folder: Path) -> list[ImageRow]:
     return [ImageRow(path.relative_to(folder).as_posix(), str(path)) for path in paths]
 
 
-def read_manifest(path: Path) -> list[ImageRow]:
+def read_manifest(path: Path, as_attributes: AsAttributes = ()) -> list[ImageRow]:
     """The rows of a JSONL or CSV manifest.
 
     JSONL: an object per line with `image` (path relative to the manifest, or URL) and optionally
     `image_id`, `caption` and `attributes`; other keys are payload. CSV: the same columns, where
-    `attributes.NAME` columns are attributes; `a|b` is two values, and numbers become numbers.
+    `attributes.NAME` columns are attributes and `a|b` is two values.
 
-    Raises:
-        ManifestError: The file is missing, malformed, empty, or repeats an id.
-    """
-    if not path.is_file():
-        raise ManifestError(f"there is no manifest at {path}")
-    if path.suffix.lower() == ".csv":
-        raw = _csv_rows(path)
-    elif path.suffix.lower() in (".jsonl", ".ndjson"):
-        raw = _jsonl_rows(path)
-    else:
-        raise ManifestError(f"{path.name}: a manifest ends in .jsonl or .csv")
-    rows = [_row(values, path, line) for line, values in raw]
-    if not rows:
-        raise ManifestError(f"{path} holds no rows")
-    _check_unique(rows, path)
-    return rows
-
-
-def schema_of(
-    rows: Sequence[ImageRow], context_facets: Iterable[str], noun_facet: str | None
-) -> tuple[tuple[Facet, ...], str | None]:
-    """The attribute schema of a gallery, read from its rows.
+    An attribute has one kind in the whole manifest. It is a number or true/false if every value
+    is (in CSV: is written as one, see `number_of`); else its values are the texts that were
+    written, so `36` beside `M` is a word. Blank values are no values.
 
     Args:
-        rows: All images.
-        context_facets: Names of facets that are context, see `Facet`.
-        noun_facet: The facet that names the thing; None takes `category` if there is one.
-
-    Returns:
-        The facets in order of appearance, and the noun facet (None: there is none, so no intents
-        can be read from facets).
+        path: The manifest.
+        as_attributes: Other columns that are attributes too.
 
     Raises:
-        ManifestError: A named facet is not among the attributes.
+        ManifestError: The file is missing, or something is wrong with it; says all that is.
     """
-    context = set(context_facets)
-    names = list(dict.fromkeys(name for row in rows for name in row.attributes))
-    wanted = context | ({noun_facet} if noun_facet else set())
-    if missing := sorted(wanted - set(names)):
-        raise ManifestError(
-            f"no image has the attribute {', '.join(missing)}; "
-            f"there are: {', '.join(names) or 'none'}"
-        )
-    facets = tuple(_facet(name, rows, name in context) for name in names)
-    if noun_facet is None and any(f.name == "category" and f.values for f in facets):
-        noun_facet = "category"
-    return facets, noun_facet
+    problems = Problems(path)
+    file = read_file(path, problems)
+    rows: list[ImageRow] = []
+    cells: list[dict[str, Cell]] = []
+    if file.has_images:
+        _check_columns(file, as_attributes, problems)
+        for record in file.records:
+            cells.append(_cells(_with_columns(record, as_attributes), file, problems))
+            rows.append(_row(record, as_attributes, path.parent, problems))
+        _check_unique(rows, file, problems)
+        if not rows:
+            problems.add(0, "holds no rows")
+    problems.raise_if_any()
+    return [replace(row, attributes=a) for row, a in zip(rows, typed(cells), strict=True)]
 
 
-def _facet(name: str, rows: Sequence[ImageRow], context: bool) -> Facet:
-    values = [row.attributes[name] for row in rows if name in row.attributes]
-    if all(isinstance(value, bool) for value in values):
-        return Facet(name=name, kind="flag", context=context)
-    if all(isinstance(value, int | float) for value in values):
-        return Facet(name=name, kind="number", context=context)
-    counts = Counter(
-        str(word).strip()
-        for value in values
-        for word in (value if isinstance(value, list) else [value])
-    )
-    words = tuple(word for word, _ in counts.most_common())
-    return Facet(
-        name=name,
-        kind="keyword",
-        values=words if _are_facet_values(words) else (),
-        context=context,
-        several=any(isinstance(value, list) and len(value) > 1 for value in values),
-    )
+def passed_through(rows: Iterable[ImageRow]) -> list[str]:
+    """The columns that are neither ours nor attributes, and could all be attributes."""
+    could_be: dict[str, bool] = {}
+    for row in rows:
+        for name, value in row.payload.items():
+            texts = isinstance(value, list) and all(isinstance(part, str) for part in value)
+            fits = texts or value is None or isinstance(value, str | int | float)
+            could_be[name] = could_be.get(name, True) and fits
+    return [name for name, fits in could_be.items() if fits]
 
 
-def _are_facet_values(words: Sequence[str]) -> bool:
-    """Few and short enough to be a vocabulary; anything else is text about the image."""
-    return len(words) <= MAX_FACET_VALUES and all(
-        0 < len(word) <= MAX_FACET_VALUE_CHARS for word in words
-    )
+def _is_attribute(column: str, as_attributes: AsAttributes) -> bool:
+    return column not in KNOWN_COLUMNS and (as_attributes == "all" or column in as_attributes)
 
 
-def _jsonl_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    rows = []
-    with path.open(encoding="utf-8") as file:
-        for line, text in enumerate(file, start=1):
-            if not text.strip():
-                continue
-            try:
-                values = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise ManifestError(f"{path}, line {line}: not JSON ({error})") from None
-            if not isinstance(values, dict):
-                raise ManifestError(f"{path}, line {line}: expected an object, found {text[:40]!r}")
-            rows.append((line, values))
-    return rows
+def _check_columns(file: ManifestFile, as_attributes: AsAttributes, problems: Problems) -> None:
+    """Columns that are to be attributes exist, and no attribute has two columns."""
+    there = {name for record in file.records for name in record.columns}
+    marked = {name for record in file.records for name in record.attributes or {}}
+    if as_attributes != "all":
+        for name in as_attributes:
+            if not _is_attribute(name, as_attributes) or name not in there:
+                others = ", ".join(sorted(there - set(KNOWN_COLUMNS))) or "none"
+                problems.add(0, f"no column `{name}` to make an attribute of; there are: {others}")
+    for name in sorted(marked & there):
+        if _is_attribute(name, as_attributes):
+            problems.add(0, f"there are two columns for the attribute `{name}`; drop one")
 
 
-def _csv_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    rows: list[tuple[int, dict[str, Any]]] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, record in enumerate(csv.DictReader(file, restkey="", restval=""), start=2):
-            if "" in record:
-                raise ManifestError(f"{path}, line {number}: more columns than the header has")
-            attributes = {
-                name.removeprefix("attributes."): _csv_value(text)
-                for name, text in record.items()
-                if name.startswith("attributes.") and text
-            }
-            plain = {k: v for k, v in record.items() if not k.startswith("attributes.") and v}
-            rows.append((number, {**plain, "attributes": attributes}))
-    return rows
+def _with_columns(record: Record, as_attributes: AsAttributes) -> Record:
+    """The record with those of its columns among its attributes that are to be."""
+    if record.attributes is None or not as_attributes:
+        return record
+    more = {k: v for k, v in record.columns.items() if _is_attribute(k, as_attributes)}
+    return replace(record, attributes=record.attributes | more)
 
 
-def _csv_value(text: str) -> AttributeValue:
-    if "|" in text:
-        return [part.strip() for part in text.split("|") if part.strip()]
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for number in (int, float):
+def _cells(record: Record, file: ManifestFile, problems: Problems) -> dict[str, Cell]:
+    if record.attributes is None:
+        problems.add(record.line, "`attributes` must be an object of facets")
+        return {}
+    cells = {}
+    for name, value in record.attributes.items():
         try:
-            return number(text)
-        except ValueError:
+            cell = file.cell(value)
+        except TypeError:
+            problems.add(
+                record.line,
+                f"attribute `{name}` must be text, a number, true/false or a list of texts, found "
+                f"{shown(value)}",
+            )
             continue
-    return text
+        if cell is not None:
+            cells[name] = cell
+    return cells
 
 
-def _row(values: dict[str, Any], path: Path, line: int) -> ImageRow:
-    image = values.get("image")
-    if not isinstance(image, str) or not image:
-        raise ManifestError(f"{path}, line {line}: `image` must be a path or URL, found {image!r}")
-    image_id = values.get("image_id", image)
-    if not isinstance(image_id, str | int) or not 1 <= len(str(image_id)) <= 512:
-        raise ManifestError(f"{path}, line {line}: `image_id` must be text of 1 to 512 characters")
-    caption = values.get("caption")
-    if caption is not None and not isinstance(caption, str):
-        raise ManifestError(f"{path}, line {line}: `caption` must be text, found {caption!r}")
+def _row(record: Record, as_attributes: AsAttributes, folder: Path, problems: Problems) -> ImageRow:
+    """A record's row, without its attributes."""
+    columns = record.columns
+    image, caption = columns.get("image"), columns.get("caption")
+    if not _is_text(image) or not image:
+        problems.add(record.line, f"`image` must be a path or URL, found {shown(image)}")
+        image = ""
+    image_id = image if columns.get("image_id") is None else columns["image_id"]
+    if not isinstance(image_id, str) or len(image_id) > 512 or (image and not image_id):
+        problems.add(record.line, "`image_id` must be text of 1 to 512 characters")
+        image_id = ""
+    if caption is not None and not _is_text(caption):
+        problems.add(record.line, f"`caption` must be text, found {shown(caption)}")
     return ImageRow(
         image_id=str(image_id),
-        location=image if "://" in image else str(path.parent / image),
+        location=image if "://" in image else str(folder / image),
         caption=caption,
-        attributes=_attributes(values.get("attributes") or {}, path, line),
-        payload={key: value for key, value in values.items() if key not in _KNOWN_COLUMNS},
+        payload={
+            name: plain(value)
+            for name, value in columns.items()
+            if name not in KNOWN_COLUMNS and not _is_attribute(name, as_attributes)
+        },
     )
 
 
-def _attributes(values: Any, path: Path, line: int) -> dict[str, AttributeValue]:
-    if not isinstance(values, dict):
-        raise ManifestError(f"{path}, line {line}: `attributes` must be an object of facets")
-    attributes: dict[str, AttributeValue] = {}
-    for name, value in values.items():
-        if value is None or value == [] or value == "":
-            continue
-        is_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
-        if is_words or isinstance(value, str | bool | int | float):
-            attributes[name] = value
-        else:
-            raise ManifestError(
-                f"{path}, line {line}: attribute `{name}` must be text, a number, true/false or a "
-                f"list of texts, found {value!r}"
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not isinstance(value, NumberText)
+
+
+def _check_unique(rows: Sequence[ImageRow], file: ManifestFile, problems: Problems) -> None:
+    first_line: dict[str, int] = {}
+    for row, record in zip(rows, file.records, strict=True):
+        first = first_line.setdefault(row.image_id, record.line)
+        if row.image_id and first != record.line:
+            problems.add(
+                record.line,
+                f"an image id that occurs more than once: {row.image_id} (first in line {first})",
             )
-    return attributes
-
-
-def _check_unique(rows: Sequence[ImageRow], path: Path) -> None:
-    repeated = [name for name, count in Counter(r.image_id for r in rows).items() if count > 1]
-    if repeated:
-        shown = ", ".join(repeated[:_MAX_REPORTED])
-        more = f" and {len(repeated) - _MAX_REPORTED} more" if len(repeated) > _MAX_REPORTED else ""
-        raise ManifestError(f"{path}: these image ids occur more than once: {shown}{more}")

@@ -9,13 +9,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from models.manifest import ManifestError
+from models.errors import InputError
 from models.reranker.loading import JudgeUnavailable
 from models.training import demo_encoder, demo_judge, encoder, reranker, synthesize
 from models.training.adapter.lora import UnfitBase
 
 _OK, _USAGE, _INTERRUPTED = 0, 2, 130
-_INPUT_ERRORS = (ManifestError, JudgeUnavailable, UnfitBase, FileNotFoundError)
+_INPUT_ERRORS = (InputError, JudgeUnavailable, UnfitBase, FileNotFoundError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

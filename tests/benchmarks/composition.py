@@ -24,8 +24,9 @@ from models.contracts.gallery import GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 from models.encoder import ImageTextEncoder
 from models.images import ImageLimits, decode_image
-from models.manifest import ImageRow, read_manifest, schema_of
+from models.manifest import ImageRow, read_manifest
 from models.presets import load_preset
+from models.schema import schema_of
 
 MODES: tuple[CompositionMode, ...] = ("image", "text", "union", "intersection")
 DEPTH = 50
@@ -45,7 +46,7 @@ class Bench:
     """Queries with references, intents and right answers, ready to be composed again and again."""
 
     def __init__(self, rows: Sequence[ImageRow], queries: list[dict], encoder: ImageTextEncoder):  # type: ignore[type-arg]
-        facets, noun = schema_of(rows, ["setting"], None)
+        facets, noun = schema_of([row.attributes for row in rows], ["setting"], None)
         self.spec = GallerySpec(
             encoder_fingerprint=encoder.fingerprint, embedding_dim=encoder.embedding_dim,
             facets=facets, noun_facet=noun, built_at="in memory",

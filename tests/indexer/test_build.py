@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.api.filters import qdrant_filter
 from indexer.build import build_gallery
 from indexer.cli import main
 from indexer.preparer import Skipped
@@ -24,6 +25,7 @@ from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.manifest import ImageRow, read_folder, read_manifest
 from models.qdrant import connect
+from models.schema import SchemaError
 from tests.conftest import BuiltGallery, environment_of, indexer_settings
 from tests.models.test_encoder import tiny_model
 
@@ -154,6 +156,47 @@ def test_changed_attributes_reach_the_gallery_without_embedding(
     assert spec.facets[0].values == ("blue",)
 
 
+def test_the_gallery_says_what_is_in_it(tmp_path: Path, tiny: ImageTextEncoder) -> None:
+    """Values that only skipped images have are not offered: a filter would find nothing."""
+    folder = tmp_path / "in"
+    save_all(folder, 3)
+    shutil.copy(folder / "000.png", folder / "twin.png")
+    (folder / "bad.png").write_bytes(b"no picture")
+    manifest = folder / "m.csv"
+    manifest.write_text(
+        "image,attributes.category,attributes.size,attributes.price,attributes.stock,attributes.kind\n"
+        "000.png, sofa,36,007,1,\n001.png,mug,M,,2,\n002.png,mug |sofa, ,5,3,\n"
+        "bad.png,hat,38|40,1,4,top\ntwin.png,sofa|bag,36,2,5,\n"
+    )
+    rows = read_manifest(manifest)
+    settings = indexer_settings(tmp_path)
+    build(rows, tiny, settings)
+    client = connect(settings.qdrant)
+    spec = GallerySpec.model_validate(client.get_collection(settings.qdrant.alias).config.metadata)
+    facets = {facet.name: facet for facet in spec.facets}
+    assert set(facets["category"].values) == {"sofa", "mug"}
+    assert set(facets["size"].values) == {"36", "M"}
+    assert set(facets["price"].values) == {"007", "5"}
+    assert (facets["category"].several, facets["size"].several) == (True, False)
+    for facet in spec.facets:
+        for value in facet.values:
+            wanted = qdrant_filter({facet.name: value}, spec.facets)
+            assert client.count(settings.qdrant.alias, count_filter=wanted).count
+    client.close()
+
+    for noun, refusal, sentence in (
+        (
+            "stock",
+            SchemaError,
+            "stock cannot name .*: it holds numbers; these have words: category",
+        ),
+        ("kind", GalleryError, "of the images that could be used, no image has the attribute kind"),
+    ):
+        with pytest.raises(refusal, match=sentence):
+            build(rows, tiny, settings.model_copy(update={"noun_facet": noun}))
+    assert gallery_ids(settings) == ["000.png", "001.png", "002.png"]
+
+
 def test_another_encoder_embeds_everything_anew(tmp_path: Path, tiny: ImageTextEncoder) -> None:
     save_all(tmp_path / "in", 6)
     settings = indexer_settings(tmp_path)
@@ -187,7 +230,7 @@ def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder
     )
     writer.begin(spec)
     with pytest.raises(GalleryError, match="holds 0 images where 1 were written"):
-        writer.finish(["never-written"])
+        writer.finish(["never-written"], spec)
     writer.close()
     assert len(gallery_ids(settings)) == 4
 

@@ -114,7 +114,7 @@ def build(settings: GallerySettings, count: int = 12, facets: tuple[Facet, ...] 
         writer.begin(spec(facets))
         pictures = [picture(number) for number in range(count)]
         writer.upsert(pictures, embeddings(count))
-        writer.finish([image.image_id for image in pictures])
+        writer.finish([image.image_id for image in pictures], spec(facets))
     finally:
         writer.close()
 

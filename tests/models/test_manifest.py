@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.manifest import ImageRow, ManifestError, read_folder, read_manifest, schema_of
+from models.manifest import ManifestError, read_folder, read_manifest
 
 
 def test_a_folder_is_read_in_a_stable_order_with_relative_ids(tmp_path: Path) -> None:
@@ -64,35 +64,3 @@ def test_missing_things_are_refused_with_a_sentence(tmp_path: Path) -> None:
         read_folder(tmp_path / "none")
     with pytest.raises(ManifestError, match="holds no files"):
         read_folder(tmp_path)
-
-
-def rows(*attributes: dict) -> list[ImageRow]:  # type: ignore[type-arg]
-    return [ImageRow(str(n), f"{n}.jpg", attributes=a) for n, a in enumerate(attributes)]
-
-
-def test_the_schema_is_read_from_the_rows() -> None:
-    facets, noun = schema_of(
-        rows(
-            {"category": "sofa", "colour": "red", "price": 5, "new": True, "setting": "snow"},
-            {"category": ["sofa", "mug"], "colour": "red", "price": 2.5, "new": False},
-        ),
-        ["setting"],
-        None,
-    )
-    by_name = {facet.name: facet for facet in facets}
-    assert noun == "category"
-    assert by_name["category"].values == ("sofa", "mug")
-    assert by_name["category"].several
-    assert not by_name["colour"].several
-    assert by_name["setting"].context
-    assert (by_name["price"].kind, by_name["new"].kind) == ("number", "flag")
-
-
-def test_a_facet_that_no_image_has_is_refused() -> None:
-    with pytest.raises(ManifestError, match="no image has the attribute mood"):
-        schema_of(rows({"colour": "red"}), ["mood"], None)
-
-
-def test_endless_words_are_text_not_a_facet() -> None:
-    facets, _ = schema_of(rows(*({"title": f"thing {n}"} for n in range(300))), [], None)
-    assert facets[0].values == ()

@@ -9,7 +9,8 @@ from PIL import Image
 
 from models.contracts.gallery import Facet
 from models.images import ImageLimits, InvalidImage, decode_image
-from models.manifest import ImageRow, ManifestError, read_manifest, schema_of
+from models.manifest import ImageRow, ManifestError, read_manifest
+from models.schema import schema_of
 from models.training.adapter.wishes import Labels, values_of
 
 
@@ -73,6 +74,7 @@ def read_catalogue(
     Raises:
         ManifestError: The manifest is unreadable, images of it are missing, it has no attributes
             that are words, or none that names the thing.
+        SchemaError: The noun facet is no attribute, or has no words.
     """
     rows = read_manifest(manifest)
     missing = [row for row in rows if "://" not in row.location and not Path(row.location).exists()]
@@ -81,8 +83,10 @@ def read_catalogue(
             f"{manifest}: {len(missing)} of {len(rows)} images are not there, the first is "
             f"{missing[0].location}; paths are relative to the manifest"
         )
-    there = {name for row in rows for name in row.attributes}
-    facets, noun = schema_of(rows, [name for name in context_facets if name in there], noun_facet)
+    attributes = [row.attributes for row in rows]
+    there = {name for each in attributes for name in each}
+    context = [name for name in context_facets if name in there]
+    facets, noun = schema_of(attributes, context, noun_facet)
     words = tuple(facet for facet in facets if facet.kind == "keyword" and len(facet.values) > 1)
     if len([facet for facet in words if not facet.context]) < 2:
         raise ManifestError(

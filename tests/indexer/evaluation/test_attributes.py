@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from indexer.evaluation.benchmarks.attributes import make
 from indexer.evaluation.contracts import Benchmark, BenchmarkError
-from models.manifest import ImageRow, schema_of
+from models.schema import schema_of
 
 Images = list[tuple[str, Mapping[str, object]]]
 
@@ -22,9 +22,9 @@ SOFAS: Images = [
 
 
 def made(images: Images, count: int = 300, seed: int = 0, split: str = "test") -> Benchmark:
-    rows = [ImageRow(i, i, attributes=dict(a)) for i, a in images]  # type: ignore[arg-type]
-    named = {name for row in rows for name in row.attributes}
-    facets, noun = schema_of(rows, {"place"} & named, None)
+    attributes = [dict(a) for _, a in images]
+    named = {name for each in attributes for name in each}
+    facets, noun = schema_of(attributes, {"place"} & named, None)  # type: ignore[arg-type]
     return make(images, facets, noun, count=count, seed=seed, split=split)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,182 @@
+"""What a gallery's attributes are: one kind per attribute, and the values that images have.
+
+An attribute has the same kind in every image, so what the schema says, what is stored and what a
+filter asks for are the same values. Knows nothing of files.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from models.contracts.gallery import (
+    MAX_FACET_VALUE_CHARS,
+    MAX_FACET_VALUES,
+    AttributeValue,
+    Facet,
+)
+from models.errors import InputError
+
+Kind = Literal["keyword", "number", "flag"]
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_MAX_EXACT = 2**53  # beyond, filters, which compare doubles, cannot tell neighbours apart
+
+
+class SchemaError(InputError):
+    """The attributes do not fit the settings; the message says what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One attribute of one image, before the kind of the attribute is known.
+
+    Attributes:
+        texts: Its values as they were written, stripped, none blank, none twice; one at least.
+        kind: What it would be by itself.
+    """
+
+    texts: tuple[str, ...]
+    kind: Kind
+
+    def value_as(self, kind: Kind) -> AttributeValue:
+        """The value, as one of an attribute of this kind; a cell's own, or `keyword`."""
+        if kind == "flag":
+            return self.texts[0].lower() == "true"
+        number = number_of(self.texts[0]) if kind == "number" else None
+        if number is not None:
+            return number
+        return self.texts[0] if len(self.texts) == 1 else list(self.texts)
+
+
+def number_of(text: str) -> int | float | None:
+    """The number that a text is, if it is written the way JSON writes numbers.
+
+    No number are `007`, `+5`, `1e400` and whole numbers beyond 2⁵³: they name things, and would
+    lose digits.
+    """
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    if match[2] or match[3]:
+        value = float(text)
+        return value if math.isfinite(value) else None
+    return int(text) if len(text) <= 17 and abs(int(text)) <= _MAX_EXACT else None
+
+
+def words(texts: Iterable[str]) -> Cell | None:
+    """The cell of texts that are words, whatever they look like; None: all are blank."""
+    stripped = (text.strip() for text in texts)
+    unique = tuple(dict.fromkeys(text for text in stripped if text))
+    return Cell(unique, "keyword") if unique else None
+
+
+def guessed(text: str) -> Cell | None:
+    """The cell of a text whose kind nobody says: `a|b` is two words; None: it is blank."""
+    cell = words(text.split("|"))
+    if cell is None or len(cell.texts) > 1:
+        return cell
+    only = cell.texts[0]
+    if only.lower() in ("true", "false"):
+        return Cell(cell.texts, "flag")
+    return Cell(cell.texts, "keyword" if number_of(only) is None else "number")
+
+
+def typed(images: Sequence[Mapping[str, Cell]]) -> list[dict[str, AttributeValue]]:
+    """The attributes of images, with one kind per attribute.
+
+    An attribute is of the kind that all its cells are, else of words, and each value the text that
+    was written.
+    """
+    kinds: dict[str, Kind] = {}
+    for cells in images:
+        for name, cell in cells.items():
+            kinds[name] = cell.kind if kinds.get(name, cell.kind) == cell.kind else "keyword"
+    return [{name: cell.value_as(kinds[name]) for name, cell in cells.items()} for cells in images]
+
+
+def schema_of(
+    images: Sequence[Mapping[str, AttributeValue]],
+    context_facets: Iterable[str],
+    noun_facet: str | None,
+) -> tuple[tuple[Facet, ...], str | None]:
+    """The attribute schema of a gallery.
+
+    Args:
+        images: The attributes of all its images; one kind per attribute, see `typed`.
+        context_facets: Names of facets that are context, see `Facet`.
+        noun_facet: The facet that names the thing; None takes `category` if there is one.
+
+    Returns:
+        The facets in order of appearance, and the noun facet (None: there is none, so no intents
+        can be read from facets).
+
+    Raises:
+        SchemaError: A named facet is not among the attributes, or the noun facet has no words.
+    """
+    context = set(context_facets)
+    names = list(dict.fromkeys(name for attributes in images for name in attributes))
+    wanted = context | ({noun_facet} if noun_facet else set())
+    if missing := sorted(wanted - set(names)):
+        raise SchemaError(
+            f"no image has the attribute {', '.join(missing)}; "
+            f"there are: {', '.join(names) or 'none'}"
+        )
+    facets = tuple(
+        _facet(name, [image[name] for image in images if name in image], name in context)
+        for name in names
+    )
+    with_words = [facet.name for facet in facets if facet.values]
+    if noun_facet is None:
+        return facets, "category" if "category" in with_words else None
+    if noun_facet not in with_words:
+        what = next(_without_words(facet) for facet in facets if facet.name == noun_facet)
+        raise SchemaError(
+            f"the attribute {noun_facet} cannot name the thing that is shown: {what}; "
+            f"these have words: {', '.join(with_words) or 'none'}"
+        )
+    return facets, noun_facet
+
+
+def _facet(name: str, values: Sequence[AttributeValue], context: bool) -> Facet:
+    (kind,) = {_kind(value) for value in values}
+    if kind != "keyword":
+        return Facet(name=name, kind=kind, context=context)
+    counts = Counter(
+        word for value in values for word in (value if isinstance(value, list) else [str(value)])
+    )
+    there_are = tuple(word for word, _ in counts.most_common())
+    return Facet(
+        name=name,
+        kind="keyword",
+        values=there_are if _are_facet_values(there_are) else (),
+        context=context,
+        several=any(isinstance(value, list) and len(value) > 1 for value in values),
+    )
+
+
+def _kind(value: AttributeValue) -> Kind:
+    if isinstance(value, bool):
+        return "flag"
+    return "number" if isinstance(value, int | float) else "keyword"
+
+
+def _are_facet_values(there_are: Sequence[str]) -> bool:
+    """Few and short enough to be a vocabulary; anything else is text about the image."""
+    return len(there_are) <= MAX_FACET_VALUES and all(
+        len(word) <= MAX_FACET_VALUE_CHARS for word in there_are
+    )
+
+
+def _without_words(facet: Facet) -> str:
+    """Why a facet has no vocabulary."""
+    if facet.kind == "number":
+        return "it holds numbers"
+    if facet.kind == "flag":
+        return "it is true or false"
+    return (
+        f"it has more than {MAX_FACET_VALUES} values, or some of more than "
+        f"{MAX_FACET_VALUE_CHARS} characters"
+    )
