@@ -13,7 +13,7 @@ from PIL import Image
 
 from models.contracts.gallery import GalleryImage
 from models.image_store import ImageStore
-from models.images import ImageLimits, InvalidImage, decode_image, to_jpeg
+from models.images import ImageLimits, InvalidImage, decode_with_size, to_jpeg
 from models.manifest import ImageRow
 
 T = TypeVar("T")
@@ -85,12 +85,13 @@ class Preparer(Generic[T]):
         if known is not None and self._store.has(content_hash):
             return Prepared(_image(row, content_hash, known.width, known.height), None, known)
         try:
-            picture = decode_image(data, self._limits, max(self._rerank_px, self._thumbnail_px))
+            target_px = max(self._rerank_px, self._thumbnail_px)
+            picture, size = decode_with_size(data, self._limits, target_px)
         except InvalidImage as error:
             return Skipped(row.image_id, row.location, error.reason, str(error))
         self._store.put(content_hash, "thumbnail", to_jpeg(picture, self._thumbnail_px))
         self._store.put(content_hash, "rerank", to_jpeg(picture, self._rerank_px))
-        image = _image(row, content_hash, picture.width, picture.height)
+        image = _image(row, content_hash, *size)
         if known is not None:
             return Prepared(image, None, known)
         return Prepared(image, self._preprocess(picture))

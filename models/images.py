@@ -4,6 +4,7 @@ Everything that can be wrong with an image file becomes an `InvalidImage` with a
 """
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MIN_SIDE_PX = 8
 MAX_ELONGATION = 100  # encoders scale the shorter side up to theirs, and the longer one with it
+
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and those that swap the sides
 
 # Pillow warns of odd metadata in sound pictures. Once for the process: `catch_warnings` around a
 # decode would change and restore the filters of all threads at once.
@@ -55,6 +58,13 @@ def decode_image(data: bytes, limits: ImageLimits, target_px: int | None = None)
         InvalidImage: Empty, too large, too small, too long for its width or height, not an image,
             or damaged.
     """
+    return decode_with_size(data, limits, target_px)[0]
+
+
+def decode_with_size(
+    data: bytes, limits: ImageLimits, target_px: int | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """As `decode_image`, with the width and height that the upright picture has in its file."""
     if not data:
         raise InvalidImage("empty", "the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
@@ -74,13 +84,18 @@ def decode_image(data: bytes, limits: ImageLimits, target_px: int | None = None)
         raise InvalidImage("damaged", f"the image is damaged: {error}") from error
 
 
-def _decode(data: bytes, limits: ImageLimits, target_px: int | None) -> Image.Image:
+def _decode(
+    data: bytes, limits: ImageLimits, target_px: int | None
+) -> tuple[Image.Image, tuple[int, int]]:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_size(*image.size, limits)
+        width, height = image.size
+        _check_size(width, height, limits)
         if target_px is not None:
             image.draft("RGB", (2 * target_px, 2 * target_px))
+        image.load()  # a TIFF turns itself upright here, and has no orientation any more
+        turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
         upright = ImageOps.exif_transpose(image)
-        return _to_rgb(upright)
+        return _to_rgb(upright), (height, width) if turned else (width, height)
 
 
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:
@@ -111,9 +126,17 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_jpeg(image: Image.Image, max_side_px: int, quality: int = 90) -> bytes:
-    """A copy whose longer side is at most `max_side_px`, as JPEG without metadata."""
+    """A copy whose longer side is at most `max_side_px`, as JPEG without metadata.
+
+    The sides keep their ratio, except where the shorter one would be less than `decode_image`
+    accepts.
+    """
     copy = image.copy()
     copy.thumbnail((max_side_px, max_side_px), Image.Resampling.BICUBIC)
+    least = max(MIN_SIDE_PX, math.ceil(max(copy.size) / MAX_ELONGATION))
+    if min(copy.size) < least:
+        size = (max(copy.width, least), max(copy.height, least))
+        copy = image.resize(size, Image.Resampling.BICUBIC)
     out = io.BytesIO()
     copy.save(out, "JPEG", quality=quality)
     return out.getvalue()

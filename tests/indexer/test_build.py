@@ -112,15 +112,15 @@ def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextE
     folder.mkdir()
     exif = Image.Exif()
     exif[0x0112] = 6
-    noise(5, (1000, 500)).save(folder / "phone.jpg", exif=exif)
+    noise(5, (2400, 1800)).save(folder / "phone.jpg", exif=exif)  # decoded at half its size
     settings = indexer_settings(tmp_path)
     build(read_folder(folder), tiny, settings)
     client = connect(settings.qdrant)
     (point,), _ = client.scroll(settings.qdrant.alias)
     client.close()
-    assert (point.payload["width"], point.payload["height"]) == (500, 1000)
+    assert (point.payload["width"], point.payload["height"]) == (1800, 2400)
     store = ImageStore(settings.image_store)
-    for copy, size in (("thumbnail", (128, 256)), ("rerank", (224, 448))):
+    for copy, size in (("thumbnail", (192, 256)), ("rerank", (336, 448))):
         with Image.open(store.path_of(point.payload["content_hash"], copy)) as image:  # type: ignore[arg-type]
             assert image.size == size
 

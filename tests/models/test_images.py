@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.images import ImageLimits, InvalidImage, decode_image, to_jpeg
+from models.images import ImageLimits, InvalidImage, decode_image, decode_with_size, to_jpeg
 
 LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000)
 
@@ -158,3 +158,27 @@ def test_copies_keep_their_shape_and_lose_their_metadata() -> None:
     with Image.open(io.BytesIO(to_jpeg(picture, 100))) as copy:
         assert copy.size == (100, 50)
         assert not copy.getexif()
+
+
+@given(st.integers(8, 30), st.floats(1, 100), st.integers(16, 1200), st.booleans())
+def test_every_copy_of_a_picture_that_is_accepted_is_accepted(
+    short: int, elongation: float, max_side_px: int, upright: bool
+) -> None:
+    size = (short, int(short * elongation))
+    picture = decode_image(encoded(Image.new("RGB", size if upright else size[::-1])), LIMITS)
+    copy = decode_image(to_jpeg(picture, max_side_px), LIMITS)
+    assert max(copy.size) <= max_side_px
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize(("kind", "fraction"), [("JPEG", 4), ("PNG", 1), ("TIFF", 1)])
+def test_the_size_of_a_picture_is_told_upright_and_whole_however_it_is_decoded(
+    kind: str, fraction: int, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.new("RGB", (1200, 800)), kind, exif=exif)
+    picture, size = decode_with_size(data, ImageLimits(), target_px=100)
+    across, down = (800, 1200) if orientation == 6 else (1200, 800)
+    assert size == (across, down)
+    assert picture.size == (across // fraction, down // fraction)
