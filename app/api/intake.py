@@ -5,20 +5,19 @@ Decoding runs on threads: a large photograph must not hold up everybody else's a
 """
 
 import asyncio
-import base64
-import binascii
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 
 from app.api.schemas import ReferenceImage, SearchRequest
 from app.api.stages import ComposedQuery, Upload
+from app.client_text import parse_base64, parse_json
 from app.errors import InvalidReference, InvalidRequest
 from models.images import ImageLimits, InvalidImage, decode_image
 
@@ -48,9 +47,9 @@ async def read_query(request: Request) -> ReceivedQuery:
         InvalidReference: The form's reference image is no file.
         InvalidRequest: Neither JSON nor a form.
     """
-    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    content_type = _content_type(request)
     if content_type == "application/json":
-        return ReceivedQuery(await _read_json(request), None)
+        return ReceivedQuery(_validated(parse_json(await request.body(), "the body")), None)
     if content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
         async with request.form(max_files=1, max_fields=_MAX_FORM_FIELDS) as form:
             return ReceivedQuery(*await _read_form(form))
@@ -70,17 +69,22 @@ async def decode_query(received: ReceivedQuery, limits: ImageLimits) -> Composed
     if data is None and reference.image_id is not None:
         return ComposedQuery(reference.image_id, fields.modification_text, fields)
     if data is None:
-        data = _from_base64(reference.base64 or "")
+        data = parse_base64(reference.base64 or "", "reference_image.base64")
     upload = await asyncio.to_thread(_decode, data, limits)
     return ComposedQuery(upload, fields.modification_text, fields)
 
 
-async def _read_json(request: Request) -> SearchRequest:
-    try:
-        body = await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the body is not JSON: {error}") from None
-    return _validated(body)
+def _content_type(request: Request) -> str:
+    """The body's type in lower case; the charset of a form can only be UTF-8.
+
+    Python knows codecs by names like `undefined` and `unicode_escape`, and a form's parser takes
+    whichever it is told.
+    """
+    content_type, parameters = parse_options_header(request.headers.get("content-type"))
+    charset = parameters.get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise InvalidRequest(f"the body's charset can only be UTF-8, found {charset[:40]!r}")
+    return content_type.decode("latin-1").lower()
 
 
 async def _read_form(form: FormData) -> tuple[SearchRequest, bytes | None]:
@@ -100,10 +104,7 @@ async def _read_form(form: FormData) -> tuple[SearchRequest, bytes | None]:
         raise InvalidReference("the form field reference_image must be a file, found text")
     for name in _JSON_FIELDS:
         if isinstance(fields.get(name), str):
-            try:
-                fields[name] = json.loads(fields[name])
-            except json.JSONDecodeError as error:
-                raise InvalidRequest(f"the form field `{name}` is not JSON: {error}") from None
+            fields[name] = parse_json(fields[name], f"the form field `{name}`")
     if file is None:
         return _validated({**fields, "reference_image": {"image_id": image_id}}), None
     data = await file.read()
@@ -117,14 +118,6 @@ def _validated(body: Any) -> SearchRequest:
         return SearchRequest.model_validate(body)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False)) from None
-
-
-def _from_base64(text: str) -> bytes:
-    payload = text.partition(",")[2] if text.startswith("data:") else text
-    try:
-        return base64.b64decode(payload, validate=True)
-    except binascii.Error as error:
-        raise InvalidReference(f"reference_image.base64 is not base64: {error}") from None
 
 
 def _decode(data: bytes, limits: ImageLimits) -> Upload:

@@ -26,6 +26,7 @@ from app.api.schemas import (
     GallerySample,
     Readiness,
 )
+from app.client_text import parse_json
 from app.errors import GalleryUnavailable, UnknownImage
 from models.image_store import Copy, ImageStore
 
@@ -153,7 +154,7 @@ def _filter(text: str | None) -> Filter | None:
     if text is None:
         return None
     try:
-        return _FILTER.validate_json(text)
+        return _FILTER.validate_python(parse_json(text, "the filter"))
     except ValidationError as error:
         raise RequestValidationError(
             [

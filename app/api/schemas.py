@@ -1,10 +1,12 @@
 """The public bodies of the HTTP interface."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -14,18 +16,34 @@ from pydantic import (
 )
 
 from models.composition.vector import CompositionMode, CompositionWeights
-from models.contracts.gallery import AttributeValue, Facet
+from models.contracts.gallery import MAX_QUERY_LIMIT, AttributeValue, Facet
 from models.contracts.intent import ComposedIntent, Roles
+from models.contracts.rerank import MAX_CANDIDATES
 
 MAX_TEXT_CHARS = 500
 MAX_CONDITIONS, MAX_LIST_VALUES, MAX_FILTER_VALUES = 32, 256, 512
 MAX_VALUE_CHARS = 512
+MAX_RERANK_WEIGHT = 1000  # from there on the retrieval score says nothing any more
 
 ModificationText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS)
 ]
 ImageId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-Scalar = Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARS)] | bool | int | float
+
+
+def _countable(value: object) -> object:
+    """Numbers that no column can hold would match nothing, or stop an engine."""
+    whole = isinstance(value, int) and not -(2**63) <= value < 2**63
+    if whole or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("a number must be finite, and a whole one within 64 bit")
+    return value
+
+
+Scalar = Annotated[
+    Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARS)] | bool | int | float,
+    BeforeValidator(_countable),
+]
+Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class NumberRange(BaseModel):
@@ -33,10 +51,10 @@ class NumberRange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    gte: float | None = Field(None, description="at least")
-    gt: float | None = Field(None, description="more than")
-    lte: float | None = Field(None, description="at most")
-    lt: float | None = Field(None, description="less than")
+    gte: Bound | None = Field(None, description="at least")
+    gt: Bound | None = Field(None, description="more than")
+    lte: Bound | None = Field(None, description="at most")
+    lt: Bound | None = Field(None, description="less than")
 
     @model_validator(mode="after")
     def _some_bound(self) -> "NumberRange":
@@ -95,7 +113,10 @@ class SearchOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     top_k: int | None = Field(
-        None, ge=1, description="how many results; default: 10, or as many as the service allows"
+        None,
+        ge=1,
+        le=MAX_QUERY_LIMIT,
+        description="how many results; default: 10, or as many as the service allows",
     )
     composition: CompositionMode = Field(
         "intersection",
@@ -106,12 +127,14 @@ class SearchOptions(BaseModel):
     retrieval_depth: int | None = Field(
         None,
         ge=1,
+        le=MAX_QUERY_LIMIT,
         description="how many candidates the coarse stage gives, but no fewer than "
         "`top_k`; default: 100, or as many as the service allows, and no fewer than are re-ranked",
     )
     rerank_depth: int | None = Field(
         None,
         ge=0,
+        le=MAX_CANDIDATES,
         description="how many candidates to re-rank, no more than `retrieval_depth`; "
         "0 turns the second stage off; default: as the service is set up",
     )
@@ -136,7 +159,7 @@ class SearchOptions(BaseModel):
         None, description="weights of the roles; what is left out is as in the preset"
     )
     rerank_weight: float | None = Field(
-        None, ge=0, allow_inf_nan=False,
+        None, ge=0, le=MAX_RERANK_WEIGHT, allow_inf_nan=False,
         description="w in retrieval score + w · rerank score; default: as the service is set up",
     )  # fmt: skip
 

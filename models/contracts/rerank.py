@@ -13,6 +13,7 @@ from models.contracts.intent import ComposedIntent
 
 MAX_TEXT_CHARS = 1000
 MAX_CANDIDATES = 1000
+MAX_DEADLINE_MS = 86_400_000  # a day
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
 
@@ -27,7 +28,9 @@ class ComposeRequest(_Contract):
     query_id: str = Field(min_length=1, max_length=100, description="the API's request id")
     reference_image: Base64Bytes = Field(description="the reference at re-rank size, as JPEG")
     modification_text: Text
-    deadline_ms: int = Field(ge=1, description="answer within, counted from arrival")
+    deadline_ms: int = Field(
+        ge=1, le=MAX_DEADLINE_MS, description="answer within, counted from arrival"
+    )
 
 
 class ComposeResponse(_Contract):

@@ -310,6 +310,10 @@ def test_what_cannot_be_used_is_refused(client: httpx.Client) -> None:
     assert_problem(client.post("/v1/compose", json=not_an_image), 422, "invalid-reference-image")
     assert_problem(client.post("/v1/compose", json={}), 422, "invalid-request")
     assert_problem(client.post("/v1/rerank", json=compose_body()), 422, "invalid-request")
+    for never in (10**30, 10**400):
+        for path, body in (("/v1/compose", compose_body()), ("/v1/rerank", rerank_body())):
+            answer = client.post(path, json=body | {"deadline_ms": never})
+            assert_problem(answer, 422, "invalid-request")
     assert_problem(client.get("/nowhere"), 404, "not-found")
 
 
