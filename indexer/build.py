@@ -124,6 +124,7 @@ def build_gallery(
         thumbnail_px=settings.thumbnail_px,
         rerank_px=settings.effective_preset().rerank_px,
         known=writer.known,
+        read_timeout_s=settings.read_timeout_s,
     )
     report.seconds["start"] = time.monotonic() - began
     image_ids = _run(rows, preparer, encoder, writer, settings, report)

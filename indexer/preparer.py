@@ -5,6 +5,7 @@ is wrong with a file becomes a `Skipped` with a sentence, never an exception.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -17,6 +18,8 @@ from models.images import ImageLimits, InvalidImage, decode_with_size, to_jpeg
 from models.manifest import ImageRow
 
 T = TypeVar("T")
+
+_MAX_TIMEOUTS = 5  # in a row; a host that went silent is not waited for again, image by image
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Preparer(Generic[T]):
         thumbnail_px: int,
         rerank_px: int,
         known: Callable[[str, str], KnownImage | None],
+        read_timeout_s: float,
     ) -> None:
         """Say where copies go and how they are made.
 
@@ -70,14 +74,17 @@ class Preparer(Generic[T]):
             thumbnail_px: Longer side of thumbnails.
             rerank_px: Longer side of the copies for re-ranking.
             known: Image id and content hash → the picture, if it need not be embedded again.
+            read_timeout_s: Longest wait for an image at a URL.
         """
+        self._read_timeout_s = read_timeout_s
+        self._timeouts: Counter[str | None] = Counter()  # host → in a row
         self._store, self._limits, self._preprocess = store, limits, preprocess
         self._thumbnail_px, self._rerank_px, self._known = thumbnail_px, rerank_px, known
 
     def prepare(self, row: ImageRow) -> Prepared[T] | Skipped:
         """Read, check and decode one file, and write its copies into the image store."""
         try:
-            data = row.read_bytes()
+            data = self._read(row)
         except OSError as error:
             return Skipped(row.image_id, row.location, "unreadable", str(error))
         content_hash = hashlib.sha256(data).hexdigest()
@@ -95,6 +102,24 @@ class Preparer(Generic[T]):
         if known is not None:
             return Prepared(image, None, known)
         return Prepared(image, self._preprocess(picture))
+
+    def _read(self, row: ImageRow) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            OSError: It cannot be read, or its host has been silent for too long.
+        """
+        if self._timeouts[row.host] >= _MAX_TIMEOUTS:
+            raise OSError(
+                f"{row.host} did not answer {_MAX_TIMEOUTS} times in a row and was not asked again"
+            )
+        try:
+            data = row.read_bytes(self._read_timeout_s)
+        except TimeoutError:
+            self._timeouts[row.host] += row.host is not None
+            raise
+        self._timeouts.pop(row.host, None)
+        return data
 
 
 def _image(row: ImageRow, content_hash: str, width: int, height: int) -> GalleryImage:

@@ -67,6 +67,9 @@ class IndexerSettings(BaseSettings):
         None, description="the attribute that names the thing; default `category` if there is one"
     )
     decode_workers: int = Field(4, ge=1, le=64, description="threads that read and decode")
+    read_timeout_s: float = Field(
+        60, gt=0, le=3600, description="longest wait for one image at a URL"
+    )
     thumbnail_px: int = Field(256, ge=16, description="longer side of thumbnails")
     rerank_px: int | None = Field(
         None, ge=16, description="longer side of the copies for re-ranking; default: of the preset"

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem, sync
 
 from models.contracts.gallery import AttributeValue
 from models.manifest_files import (
@@ -27,6 +29,7 @@ IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif",
 }  # fmt: skip
 
+_READ_TIMEOUT_S = 60.0
 AsAttributes = tuple[str, ...] | Literal["all"]
 
 
@@ -48,17 +51,48 @@ class ImageRow:
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     payload: dict[str, Any] = field(default_factory=dict)
 
-    def read_bytes(self) -> bytes:
+    @property
+    def host(self) -> str | None:
+        """Who is asked for the file; None: it is on disk."""
+        return urlsplit(self.location).netloc if "://" in self.location else None
+
+    def read_bytes(self, timeout_s: float = _READ_TIMEOUT_S) -> bytes:
         """The file's bytes, from disk or wherever its URL points.
 
+        Args:
+            timeout_s: Longest wait for all of what a URL points to.
+
         Raises:
+            TimeoutError: That took longer; an `OSError` too.
             OSError: It cannot be read.
         """
-        if "://" in self.location:
-            with fsspec.open(self.location, "rb") as file:
-                data: bytes = file.read()
-                return data
-        return Path(self.location).read_bytes()
+        if self.host is None:
+            return _from_disk(self.location)
+        try:
+            return _from_url(self.location, timeout_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"no answer from {self.host} within {timeout_s:g} s") from error
+        except OSError:
+            raise
+        except Exception as error:  # every driver has errors of its own, or is not installed
+            raise OSError(str(error) or type(error).__name__) from error
+
+
+def _from_disk(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except ValueError as error:  # characters that no path has
+        raise OSError(f"{path!r} is no path: {error}") from error
+
+
+def _from_url(url: str, timeout_s: float) -> bytes:
+    filesystem, path = fsspec.url_to_fs(url)
+    data: bytes
+    if isinstance(filesystem, AsyncFileSystem):  # what is on a network; else drivers have their own
+        data = sync(filesystem.loop, filesystem._cat_file, path, timeout=timeout_s)
+    else:
+        data = filesystem.cat_file(path)
+    return data
 
 
 def read_folder(folder: Path) -> list[ImageRow]:

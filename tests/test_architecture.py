@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def test_a_process_imports_nothing_that_its_extra_does_not_install(
         for imported in imported_by(name):
             found = {canonicalize_name(owner) for owner in owners.get(imported, [])}
             assert imported in OURS or not found or found & installed, f"{name}: {imported}"
+
+
+@pytest.mark.parametrize("extra", ["indexer", "train"])
+def test_images_at_https_can_be_read_with_what_an_extra_installs(extra: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = map(Requirement, project["optional-dependencies"][extra])
+    assert any("http" in each.extras for each in needed if each.name == "fsspec")
 
 
 def imported_by(module: str) -> set[str]:

@@ -5,9 +5,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +109,74 @@ def test_odd_files_are_used_or_reported_and_never_fatal(
     assert report.rows == report.indexed + len(report.skipped)
     sentence = next(s.sentence for s in report.skipped if s.reason == "duplicate")
     assert sentence == "the same bytes as good.png"
+
+
+class Files(BaseHTTPRequestHandler):
+    """Pictures by number; `refused` and `cut` are what servers do, everything else is not there."""
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/")
+        if name == "refused":
+            self.send_error(403)
+        elif name == "cut" or name.isdecimal():
+            picture = io.BytesIO()
+            noise(int(name) if name.isdecimal() else 0).save(picture, "PNG")
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(picture.getvalue())))
+            self.end_headers()
+            self.wfile.write(picture.getvalue()[: 100 if name == "cut" else None])
+        else:
+            self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_what_cannot_be_read_is_skipped_with_its_reason(
+    tmp_path: Path, tiny: ImageTextEncoder
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{nobody.getsockname()[1]}/1"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    at = f"http://127.0.0.1:{server.server_port}/"
+    urls = [f"{at}1", f"{at}2", f"{at}none", f"{at}refused", f"{at}cut", closed]
+    urls += ["tape://1", "s3://bucket/1.png", "https://", str(tmp_path / "a\0b.png")]
+    settings = indexer_settings(tmp_path, max_failed_share=1)
+    try:
+        report = build([ImageRow(url, url) for url in urls], tiny, settings)
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+    assert gallery_ids(settings) == urls[:2]
+    assert {skip.reason for skip in report.skipped} == {"unreadable"}
+    said = {skip.image_id: skip.sentence for skip in report.skipped}
+    assert list(said) == urls[2:]
+    assert all(said.values())
+    assert "403" in said[f"{at}refused"]
+    assert said["tape://1"] == "Protocol not known: tape"
+    assert "Install s3fs" in said["s3://bucket/1.png"]
+
+
+def test_a_host_that_hangs_is_left_alone_after_a_while(
+    tmp_path: Path, tiny: ImageTextEncoder
+) -> None:
+    save_all(tmp_path / "in", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, says nothing
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        rows = [ImageRow(f"{n}", f"http://{host}/{n}") for n in range(40)]
+        rows += read_folder(tmp_path / "in")
+        settings = indexer_settings(
+            tmp_path, read_timeout_s=0.2, max_failed_share=1, decode_workers=2
+        )
+        report = build(rows, tiny, settings)
+    assert report.indexed == 2
+    sentences = Counter(skip.sentence for skip in report.skipped)
+    assert sentences[f"{host} did not answer 5 times in a row and was not asked again"] >= 34
+    assert sentences[f"no answer from {host} within 0.2 s"] >= 5
 
 
 def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextEncoder) -> None:
