@@ -40,7 +40,8 @@ class ProblemDetail(BaseModel):
 
 
 def install(app: FastAPI, more: Mapping[type[errors.ServiceError], int] | None = None) -> None:
-    """Answer every error of an app with a problem document.
+    """Answer errors of an app with problem documents; what nobody expects, the outermost
+    middleware of `request_context` answers with `unexpected`.
 
     Args:
         app: The app.
@@ -56,7 +57,6 @@ def install(app: FastAPI, more: Mapping[type[errors.ServiceError], int] | None =
     app.add_exception_handler(errors.ServiceError, service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def problem(
@@ -70,6 +70,12 @@ def problem(
     headers = None if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     body = _document(status, type_, detail, fields)
     return JSONResponse(body, status, headers, "application/problem+json")
+
+
+def unexpected(error: Exception) -> JSONResponse:
+    """The answer to an error that is a mistake of ours; the log gets its details."""
+    _log.error("unexpected error", exc_info=error)
+    return problem(500, "internal", _UNEXPECTED)
 
 
 def problem_of(error: Exception) -> dict[str, Any]:
@@ -112,8 +118,3 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kinds = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
     return problem(error.status_code, kinds.get(error.status_code, "http-error"), error.detail)
-
-
-async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    _log.error("unexpected error", exc_info=error)
-    return problem(500, "internal", _UNEXPECTED)

@@ -13,7 +13,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.observability import request_id_var
-from app.problems import problem
+from app.problems import problem, unexpected
 
 
 def install(app: FastAPI, *, max_upload_bytes: int, overhead_bytes: int) -> None:
@@ -46,13 +46,14 @@ class RequestContext:
         request_id = given if given.isprintable() and 0 < len(given) <= 128 else uuid.uuid4().hex
         request_id_var.set(request_id)
         scope.setdefault("state", {})["arrived_at"] = time.monotonic()
-        replaced = False
+        begun = replaced = False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal replaced
+            nonlocal begun, replaced
             if replaced:
                 return
             if message["type"] == "http.response.start":
+                begun = True
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
                 if message["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                     replaced = True  # the body limit answers in plain text
@@ -62,4 +63,9 @@ class RequestContext:
                     return
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            if begun:  # all that can be done is to break it off
+                raise
+            await unexpected(error)(scope, receive, send_with_id)

@@ -16,7 +16,7 @@ from app.api.rerank import Judging, SecondStage
 from app.api.schemas import SearchOptions
 from app.api.stages import CoarseFound, ComposedQuery, IntentFound, Judged, SearchOutcome, Stage
 from app.api.understanding import INTENT_FALLBACK, Understanding, Understood
-from app.errors import DeadlineExceeded, InvalidRequest, Overloaded, ServiceError
+from app.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from app.observability import IN_FLIGHT, REASONS, SEARCHES, StageTimer
 from models.composition.vector import CompositionMode
 from models.contracts.intent import ComposedIntent
@@ -174,7 +174,7 @@ class SearchService:
             raise DeadlineExceeded(
                 f"no candidates within {timeout_ms} ms; allow more with timeout_ms"
             ) from None
-        except ServiceError:
+        except Exception:
             ending = "failed"
             raise
         finally:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from prometheus_client import REGISTRY
 
 from app.api.schemas import SearchOptions
 from app.api.search import SearchLimits, SearchService
@@ -162,6 +163,33 @@ def test_beyond_its_limit_it_refuses_at_the_door_and_recovers() -> None:
     refused = [result for result in crowd_results if isinstance(result, Overloaded)]
     assert len(refused) == 3
     assert isinstance(later, SearchOutcome)
+
+
+class BrokenGallery(FakeGallery):
+    """Fails in a way that nobody thought of."""
+
+    async def retrieve(self, *_: Any) -> Any:
+        raise RuntimeError("a mistake of ours")
+
+
+def counted(outcome: str) -> float:
+    return REGISTRY.get_sample_value("cir_searches_total", {"outcome": outcome}) or 0.0
+
+
+def test_a_search_that_broke_is_counted_as_failed_and_not_as_its_clients_leaving() -> None:
+    before = {outcome: counted(outcome) for outcome in ("failed", "abandoned")}
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        search(query(), BrokenGallery(IMAGES))
+    assert counted("failed") == before["failed"] + 1
+
+    async def leave() -> None:
+        service = SearchService(FakeQueryEmbedder(), FakeGallery(IMAGES), LIMITS)
+        stages = service.stages(query(), StageTimer())
+        await anext(stages)
+        await stages.aclose()
+
+    asyncio.run(leave())
+    assert counted("abandoned") == before["abandoned"] + 1
 
 
 def test_stages_are_timed() -> None:
