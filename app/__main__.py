@@ -17,11 +17,13 @@ from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
 
 import uvicorn
-from pydantic import ValidationError
 
-from app.api.settings import ApiSettings
+from app.api.settings import ApiSettings, settings_from_environment
 from app.doctor.command import main as doctor
+from app.startup import BAD_SETTINGS
+from app.worker.settings import settings_from_environment as worker_settings
 from models.presets import load_preset
+from models.settings import without_password
 
 _FIRST_RESTART_S, _LAST_RESTART_S = 1.0, 60.0
 _RAN_WELL_S = 60.0  # a worker that ran this long did not die of its start
@@ -95,19 +97,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] == ["doctor"]:
         return doctor(given[1:])
     options = _options(given)
-    # takes seconds, and packages that the doctor may have to say are missing
-    from app.api.main import create_app, settings_from_environment  # noqa: PLC0415
-
+    beside: AbstractContextManager[object] = nullcontext()
     try:
         settings = settings_from_environment()
         reason = _why_no_worker(options.no_worker, settings)
-        beside: AbstractContextManager[object] = nullcontext()
         if reason is None:
             settings, beside = _with_worker(settings)
-        app = create_app(settings)
-    except (ValidationError, ValueError) as error:
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return BAD_SETTINGS
+    # takes seconds, and packages that the doctor may have to say are missing
+    from app.api.main import create_app  # noqa: PLC0415
+
+    app = create_app(settings)
     _say("starting a worker beside the API" if reason is None else f"no worker started: {reason}")
     _say(f"serving on http://{options.host}:{options.port}/ (stop with Ctrl-C)")
     config = uvicorn.Config(
@@ -142,9 +144,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
     """A sentence, or None if a worker is to be started."""
     if settings.worker.urls:
-        return f"CIR_API__WORKER__URLS names {', '.join(settings.worker.urls)}"
+        named = ", ".join(without_password(url) for url in settings.worker.urls)
+        return f"CIR_API__WORKER__URLS names {named}"
     if settings.external_judge.url is not None:
-        return f"CIR_API__EXTERNAL_JUDGE__URL names {settings.external_judge.url}"
+        return f"CIR_API__EXTERNAL_JUDGE__URL names {without_password(settings.external_judge.url)}"
     if unwanted:
         return "--no-worker was given"
     if load_preset(settings.preset).judge is None and not _names_judge(os.environ):
@@ -162,7 +165,11 @@ def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:
     """The API's settings with a worker on a free port, and that worker, not started yet.
 
     Preset and image store are the API's, unless the environment gives the worker others.
+
+    Raises:
+        ValueError: The worker's settings are bad: it would end at once, every time.
     """
+    worker_settings(settings.preset)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

@@ -1,10 +1,13 @@
-"""A start that fails ends with a sentence in the log instead of a stack trace.
+"""A start that fails ends with a sentence instead of a stack trace.
 
-Plain ASGI, because a failed start is a lifespan message. Whoever runs the app exits non-zero.
+Bad settings end the process before there is an app. What fails later is a lifespan message, hence
+plain ASGI; whoever runs the app exits non-zero.
 """
 
 import logging
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +18,24 @@ _log = logging.getLogger(__name__)
 
 # what we raise ourselves for missing models, wrong names and galleries that do not fit
 _SENTENCES = (RuntimeError, ValueError, OSError, ServiceError)
+
+
+BAD_SETTINGS = 2  # the exit code
+
+_T = TypeVar("_T")
+
+
+def settings_or_exit(read: Callable[[], _T]) -> _T:
+    """Settings for an app that uvicorn makes, which would print their errors as stack traces.
+
+    Raises:
+        SystemExit: They are bad; the sentence is on stderr.
+    """
+    try:
+        return read()
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(BAD_SETTINGS) from None
 
 
 def install(app: FastAPI) -> None:

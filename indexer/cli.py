@@ -3,19 +3,16 @@
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from indexer.demo.catalogue import write_catalogue
 from indexer.demo.scene import SPLITS
 from indexer.evaluation import command
 from indexer.settings import IndexerSettings
 from models.manifest import ManifestError, read_folder, read_manifest
-from models.settings import check_no_unknown
+from models.settings import read_settings
 
 _OK, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 _EPILOG = "exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 130 interrupted"
@@ -28,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
         return code
-    except (ManifestError, ValidationError, ValueError) as error:
+    except (ManifestError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _USAGE
     except (RuntimeError, OSError) as error:
@@ -108,8 +105,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    check_no_unknown(os.environ, "CIR_INDEXER__", IndexerSettings)
-    settings = IndexerSettings()
+    settings = read_settings(IndexerSettings)
     rows = read_folder(options.images) if options.images else read_manifest(options.manifest)
     # torch and open_clip take seconds to import: not before the input is known to be sound
     from indexer.build import build_gallery  # noqa: PLC0415

@@ -3,34 +3,42 @@
 from pathlib import Path
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from models.presets import Preset, load_preset, overridden
-from models.settings import EncoderSettings, QdrantSettings
+from models.settings import EncoderSettings, ProcessSettings, QdrantSettings
 
 
 class GallerySettings(QdrantSettings):
     """Where the gallery is, and how a server spreads it over its nodes."""
 
-    timeout_s: int = Field(60, ge=1, description="longest wait for one answer of the server")
+    timeout_s: int = Field(
+        60, ge=1, le=3600, description="longest wait for one answer of the server"
+    )
     shard_number: int | None = Field(
-        None, ge=1, description="pieces of the gallery; default: the server's, one per node"
+        None,
+        ge=1,
+        le=1024,
+        description="pieces of the gallery; default: the server's, one per node",
     )
     replication_factor: int | None = Field(
         None,
         ge=1,
+        le=64,
         description="nodes that hold each piece; with 2, one may fail without notice; "
         "default: the server's",
     )
     write_consistency_factor: int | None = Field(
         None,
         ge=1,
+        le=64,
         description="replicas that must have stored a batch before the build goes on; "
         "default: the server's",
     )
     swap_grace_s: float = Field(
         5,
         ge=0,
+        le=3600,
         description="how long the replaced gallery stays for searches that still read it; servers",
     )
 
@@ -45,12 +53,10 @@ class GallerySettings(QdrantSettings):
         return self
 
 
-class IndexerSettings(BaseSettings):
+class IndexerSettings(ProcessSettings):
     """What a build needs besides the images; command-line flags override it."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CIR_INDEXER__", env_nested_delimiter="__", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="CIR_INDEXER__")
 
     preset: str = Field(
         "demo", description="encoder and weights that belong together; a name or a .json file"
@@ -70,12 +76,19 @@ class IndexerSettings(BaseSettings):
     read_timeout_s: float = Field(
         60, gt=0, le=3600, description="longest wait for one image at a URL"
     )
-    thumbnail_px: int = Field(256, ge=16, description="longer side of thumbnails")
+    thumbnail_px: int = Field(256, ge=16, le=4096, description="longer side of thumbnails")
     rerank_px: int | None = Field(
-        None, ge=16, description="longer side of the copies for re-ranking; default: of the preset"
+        None,
+        ge=16,
+        le=4096,
+        description="longer side of the copies for re-ranking; default: of the preset",
     )
-    max_bytes: int = Field(100_000_000, ge=1, description="larger files are refused")
-    max_pixels: int = Field(200_000_000, ge=1, description="larger pictures are refused")
+    max_bytes: int = Field(
+        100_000_000, ge=1, le=10_000_000_000, description="larger files are refused"
+    )
+    max_pixels: int = Field(
+        200_000_000, ge=1, le=10_000_000_000, description="larger pictures are refused"
+    )
     max_failed_share: float = Field(
         0.5, ge=0, le=1, description="a build with more unreadable images than this is refused"
     )

@@ -87,7 +87,9 @@ def _open_folder(settings: QdrantSettings) -> QdrantClient:
 def _server_client(settings: QdrantSettings) -> QdrantClient:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if key and str(settings.url).startswith("http://"):
-        _log.warning("the key of %s is sent unencrypted; https:// would protect it", settings.url)
+        _log.warning(
+            "the key of %s is sent unencrypted; https:// would protect it", settings.printed_url
+        )
     # for good: threads connect, and `catch_warnings` restores the filters of all of them
     warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
     return QdrantClient(
@@ -111,8 +113,8 @@ def _check_version(settings: QdrantSettings, server: str) -> None:
     if (major, minor) < _OLDEST_SERVER:
         oldest = ".".join(map(str, _OLDEST_SERVER))
         raise QdrantUnavailable(
-            f"the Qdrant server at {settings.url} has version {server}, which cannot store what a "
-            f"gallery says of itself; use {oldest} or newer"
+            f"the Qdrant server at {settings.printed_url} has version {server}, which cannot store "
+            f"what a gallery says of itself; use {oldest} or newer"
         )
     client = importlib.metadata.version("qdrant-client")
     if not is_compatible(client, server):
@@ -127,7 +129,7 @@ def _check_version(settings: QdrantSettings, server: str) -> None:
 def _sentence(settings: QdrantSettings, error: grpc.RpcError) -> str:
     """What a gRPC error means for whoever runs this."""
     code, details = error.code(), error.details() or "no details"
-    server = f"the Qdrant server at {settings.url} (gRPC port {settings.grpc_port})"
+    server = f"the Qdrant server at {settings.printed_url} (gRPC port {settings.grpc_port})"
     match code:
         case grpc.StatusCode.UNAVAILABLE:
             return f"{server} cannot be reached; is it running, and both ports open? ({details})"

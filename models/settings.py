@@ -1,21 +1,79 @@
-"""Setting groups that more than one process needs. Each process nests them under its own prefix."""
+"""How settings are read from the environment, and the groups that more than one process needs.
 
-from collections.abc import Mapping
+Each process nests the groups under its own prefix. Settings hold keys, and addresses may hold
+passwords: what is said of them names the variable, never its value.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as NotJson
 
 from models.contracts.gallery import ALIAS
 
 PRESETS = Path(__file__).parent / "presets"
 
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    BeforeValidator(lambda level: level.lower() if isinstance(level, str) else level),
+]
 
-class EncoderSettings(BaseModel):
+_USER_AND_PASSWORD = re.compile(r"^(\w[\w+.-]*://)?.*@", re.DOTALL)
+_Settings = TypeVar("_Settings", bound="ProcessSettings")
+
+
+class SettingsError(ValueError):
+    """The environment holds unknown or bad settings.
+
+    Attributes:
+        problems: One sentence for each, which begins with the variable.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class SettingsGroup(BaseModel):
+    """Settings below one name; keys stay out of errors, and nothing is infinite."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+class ProcessSettings(BaseSettings):
+    """All settings of a process; their variables begin with the `env_prefix` of its config."""
+
+    model_config = SettingsConfigDict(
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+class EncoderSettings(SettingsGroup):
     """Which open_clip model embeds images and texts, and where it runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
     model: str = Field(
         "demo",
@@ -41,10 +99,8 @@ class EncoderSettings(BaseModel):
         return f"local-dir:{PRESETS / 'demo' / 'encoder'}" if self.model == "demo" else self.model
 
 
-class JudgeSettings(BaseModel):
+class JudgeSettings(SettingsGroup):
     """A base model, an adapter on it, and how much of a picture they see."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: str = Field(
         "demo", description="`demo` (shipped), a hub name such as `Qwen/Qwen3-VL-2B-Instruct`, or "
@@ -81,10 +137,8 @@ class JudgeSettings(BaseModel):
         return self.adapter
 
 
-class QdrantSettings(BaseModel):
+class QdrantSettings(SettingsGroup):
     """Where the gallery is: a Qdrant server if `url` is set, else an embedded folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path = Field(
         Path("data/qdrant"), description="folder of the embedded engine; one process at a time"
@@ -92,7 +146,9 @@ class QdrantSettings(BaseModel):
     url: str | None = Field(None, description="a Qdrant server, e.g. `http://qdrant:6333`")
     grpc_port: int = Field(6334, ge=1, le=65535, description="the server's port for gRPC")
     api_key: SecretStr | None = Field(None, description="the server's key")
-    timeout_s: int = Field(10, ge=1, description="longest wait for one answer of the server")
+    timeout_s: int = Field(
+        10, ge=1, le=3600, description="longest wait for one answer of the server"
+    )
     alias: str = Field(
         ALIAS,
         pattern=r"^[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*$",  # `__` ends it in the names of collections
@@ -106,17 +162,73 @@ class QdrantSettings(BaseModel):
         if url is not None:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-                raise ValueError(
-                    f"{url!r} is no address of a Qdrant server, like `http://qdrant:6333`"
-                )
+                raise ValueError("this is no address of a Qdrant server, like `http://qdrant:6333`")
         return url
+
+    @property
+    def printed_url(self) -> str:
+        """The server's address as it may be printed."""
+        return without_password(self.url or "")
+
+
+def without_password(url: str) -> str:
+    """An address as it may be printed, also if it is none: no user, no password, no query."""
+    return re.split("[?#]", _USER_AND_PASSWORD.sub(r"\1", url))[0]
+
+
+def read_settings(kind: type[_Settings], **instead: Any) -> _Settings:
+    """The settings of a process from the environment.
+
+    Args:
+        kind: What the process knows; its variables begin with the `env_prefix` of its config.
+        instead: Values that count instead of the environment's.
+
+    Raises:
+        SettingsError: Some are unknown or bad.
+    """
+    prefix = kind.model_config["env_prefix"]
+    check_no_unknown(os.environ, prefix, kind)
+    try:
+        return kind(**instead)
+    except ValidationError as error:
+        raise SettingsError(list(sentences(error, lambda at: _variable(prefix, at)))) from None
+    except NotJson as error:
+        raise SettingsError(list(_not_json(error, prefix))) from None
+
+
+def sentences(error: ValidationError, name: Callable[[Sequence[int | str]], str]) -> Iterator[str]:
+    """What a validation found, one sentence each, without the values.
+
+    Args:
+        error: What pydantic says.
+        name: Where something is, as its fields and positions → what the reader calls it.
+    """
+    for problem in error.errors(include_url=False, include_input=False):
+        if problem["type"] == "extra_forbidden":
+            said = "there is no such setting"
+        else:
+            said = problem["msg"].removeprefix("Value error, ")
+        called = name(problem["loc"])
+        yield f"{called}: {said}" if called else said
+
+
+def _variable(prefix: str, at: Sequence[int | str]) -> str:
+    return prefix + "__".join(str(part).upper() for part in at) if at else ""
+
+
+def _not_json(error: NotJson, prefix: str) -> Iterator[str]:
+    """The decoder knows the text, not the variable: it is the one that holds this text."""
+    text = error.__cause__.doc if isinstance(error.__cause__, json.JSONDecodeError) else None
+    names = [n for n, v in os.environ.items() if n.upper().startswith(prefix) and v == text]
+    for name in names or [f"a variable that begins with {prefix}"]:
+        yield f"{name}: no JSON, which lists and groups of settings are written in"
 
 
 def check_no_unknown(environ: Mapping[str, str], prefix: str, known: type[BaseModel]) -> None:
     """Refuse variables with our prefix that mean nothing: a typo must not be silence.
 
     Raises:
-        ValueError: Names every such variable and what there is.
+        SettingsError: Names every such variable and what there is.
     """
     names = {name.upper() for name in known.model_fields}
     unknown = [
@@ -126,4 +238,5 @@ def check_no_unknown(environ: Mapping[str, str], prefix: str, known: type[BaseMo
     ]
     if unknown:
         there_are = ", ".join(f"{prefix}{name}" for name in sorted(names))
-        raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}; there are: {there_are}")
+        said = f"unknown settings: {', '.join(sorted(unknown))}; there are: {there_are}"
+        raise SettingsError([said])

@@ -137,7 +137,7 @@ class ExternalJudge:
 
     def _leave_out(self, error: JudgeError) -> None:
         if str(error) != str(self._out):  # say it once, not at every try
-            _log.error("external judge %s is left out: %s", self._settings.url, error)
+            _log.error("external judge %s is left out: %s", self._client.address, error)
         self._out = error
 
     async def _probed(self, probe: Probe) -> list[float]:

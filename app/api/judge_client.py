@@ -119,12 +119,12 @@ class HttpJudge:
                 yield answer
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             self._pool.failed(worker, f"{type(error).__name__} {error}".strip())
-            raise JudgeUnavailable(f"{worker.url} cannot be reached") from error
+            raise JudgeUnavailable(f"{worker} cannot be reached") from error
         except httpx.TransportError as error:
             self._pool.suspect(worker)
-            raise JudgeUnavailable(f"{worker.url} was lost: {type(error).__name__}") from error
+            raise JudgeUnavailable(f"{worker} was lost: {type(error).__name__}") from error
         except httpx.HTTPError as error:
-            raise JudgeFailed(f"{worker.url} does not speak HTTP as we do: {error}") from error
+            raise JudgeFailed(f"{worker} does not speak HTTP as we do: {error}") from error
         except asyncio.CancelledError:  # time was up, or the client left
             self._pool.suspect(worker)
             raise

@@ -5,7 +5,6 @@ uvicorn app.api.main:create_app --factory
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -22,14 +21,13 @@ from app.api.routes import router
 from app.api.search import SearchLimits, SearchService
 from app.api.search_routes import router as search_router
 from app.api.second_stage import second_stage
-from app.api.settings import ApiSettings
+from app.api.settings import ApiSettings, settings_from_environment
 from app.errors import GalleryUnavailable
 from app.observability import configure_logging
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
 from models.presets import Preset
-from models.settings import check_no_unknown
 
 _log = logging.getLogger(__name__)
 
@@ -37,26 +35,13 @@ _FORM_OVERHEAD_BYTES = 1_000_000
 _RETRY_GALLERY_S = 2.0
 
 
-def settings_from_environment() -> ApiSettings:
-    """What the environment sets.
-
-    Raises:
-        ValueError: It holds unknown or bad settings.
-    """
-    check_no_unknown(os.environ, "CIR_API__", ApiSettings)
-    return ApiSettings()
-
-
 def create_app(settings: ApiSettings | None = None) -> FastAPI:
     """Put the API together.
 
     Args:
-        settings: Default: from the environment.
-
-    Raises:
-        ValueError: The environment holds unknown or bad settings.
+        settings: Default: from the environment; bad ones end the process with a sentence.
     """
-    settings = settings or settings_from_environment()
+    settings = settings or startup.settings_or_exit(settings_from_environment)
     configure_logging(settings.log_level)
     app = FastAPI(
         title="Composed image retrieval",

@@ -9,16 +9,22 @@ import httpx
 from app.api.scoring_protocol import PATHS, read_scores, request_body
 from app.api.settings import ExternalJudgeSettings
 from app.errors import CandidatesFailed, JudgeFailed, JudgeOverloaded, JudgeUnavailable
+from models.settings import without_password
 
 _MAX_REASON_CHARS = 300
 
 
 class ScoringClient:
-    """Asks one engine; remembers nothing."""
+    """Asks one engine; remembers nothing.
+
+    Attributes:
+        address: Where it asks, as it may be printed.
+    """
 
     def __init__(self, http: httpx.AsyncClient, settings: ExternalJudgeSettings) -> None:
         self._http, self._settings = http, settings
         self._url = f"{settings.url}{PATHS[settings.format]}"
+        self.address = without_password(self._url)
         self._headers = {"content-type": "application/json"}
         if settings.api_key is not None:
             self._headers["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
@@ -39,10 +45,10 @@ class ScoringClient:
             answer = await self._http.post(self._url, content=content, headers=self._headers)
         except httpx.TransportError as error:
             raise JudgeUnavailable(
-                f"{self._url} cannot be reached: {type(error).__name__} {error}".strip()
+                f"{self.address} cannot be reached: {type(error).__name__} {error}".strip()
             ) from error
         except httpx.HTTPError as error:
-            raise JudgeFailed(f"{self._url} does not speak HTTP as we do: {error}") from error
+            raise JudgeFailed(f"{self.address} does not speak HTTP as we do: {error}") from error
         _check_status(answer)
         return read_scores(self._settings.format, answer.content, len(candidate_jpegs))
 

@@ -1,36 +1,44 @@
 """The API's settings: environment variables with the prefix `CIR_API__`."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from app.api.scoring_protocol import ScoringFormat
 from models.composition.vector import CompositionMode, CompositionWeights
 from models.contracts.gallery import MAX_QUERY_LIMIT
-from models.contracts.rerank import MAX_CANDIDATES
-from models.presets import Preset, load_preset, overridden
-from models.settings import EncoderSettings, QdrantSettings
+from models.contracts.rerank import MAX_CANDIDATES, MAX_DEADLINE_MS
+from models.presets import MAX_RERANK_WEIGHT, Preset, load_preset, overridden
+from models.settings import (
+    EncoderSettings,
+    LogLevel,
+    ProcessSettings,
+    QdrantSettings,
+    SettingsGroup,
+    read_settings,
+    without_password,
+)
 
 
-class WorkerSettings(BaseModel):
+class WorkerSettings(SettingsGroup):
     """Where the judge's workers are, and how long to do without one that failed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     urls: tuple[str, ...] = Field((), description="workers (JSON list); none: no second stage")
     expand_names: bool = Field(
         False, description="each name in `urls` stands for all workers behind its addresses, which "
         "may come and go; false: an address is one worker",
     )  # fmt: skip
-    connect_timeout_s: float = Field(0.5, gt=0, description="longest wait for a connection")
+    connect_timeout_s: float = Field(0.5, gt=0, le=600, description="longest wait for a connection")
     retry_after_s: float = Field(
-        0.5, gt=0, description="a worker that failed is left out this long, then twice as long, …"
+        0.5,
+        gt=0,
+        le=3600,
+        description="a worker that failed is left out this long, then twice as long, …",
     )
-    max_retry_after_s: float = Field(10, gt=0, description="… but never longer than this")
+    max_retry_after_s: float = Field(10, gt=0, le=3600, description="… but never longer than this")
 
     @field_validator("urls")
     @classmethod
@@ -43,16 +51,15 @@ class WorkerSettings(BaseModel):
         secured = [url for url in self.urls if url.startswith("https://")]
         if self.expand_names and secured:
             raise ValueError(
-                f"expand_names asks workers by address, which the certificate of {secured[0]!r} "
+                "expand_names asks workers by address, which the certificate of "
+                f"{without_password(secured[0])!r} "
                 "does not name; use http://, or list the workers and leave expand_names off"
             )
         return self
 
 
-class ExternalJudgeSettings(BaseModel):
+class ExternalJudgeSettings(SettingsGroup):
     """A reranker that speaks vLLM's `/v1/rerank` or `/v1/score`, instead of workers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = Field(None, description="its address, like `http://vllm:8000`")
     model: str = Field("", description="the name it serves the model under")
@@ -61,13 +68,20 @@ class ExternalJudgeSettings(BaseModel):
     )
     api_key: SecretStr | None = Field(None, description="sent as a bearer token")
     chunk_size: int = Field(8, ge=1, le=256, description="candidates per request")
-    max_concurrent_requests: int = Field(16, ge=1, description="requests at once, of all searches")
-    connect_timeout_s: float = Field(0.5, gt=0, description="longest wait for a connection")
-    self_test_timeout_s: float = Field(60, gt=0, description="longest wait for its self-test")
-    retry_after_s: float = Field(
-        1, gt=0, description="one that failed is tested again after this, then twice as long, …"
+    max_concurrent_requests: int = Field(
+        16, ge=1, le=4096, description="requests at once, of all searches"
     )
-    max_retry_after_s: float = Field(60, gt=0, description="… but never longer than this")
+    connect_timeout_s: float = Field(0.5, gt=0, le=600, description="longest wait for a connection")
+    self_test_timeout_s: float = Field(
+        60, gt=0, le=3600, description="longest wait for its self-test"
+    )
+    retry_after_s: float = Field(
+        1,
+        gt=0,
+        le=3600,
+        description="one that failed is tested again after this, then twice as long, …",
+    )
+    max_retry_after_s: float = Field(60, gt=0, le=3600, description="… but never longer than this")
 
     @field_validator("url")
     @classmethod
@@ -84,12 +98,10 @@ class ExternalJudgeSettings(BaseModel):
         return self
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(ProcessSettings):
     """Everything that can be set; frozen, built once in the composition root."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CIR_API__", env_nested_delimiter="__", frozen=True, protected_namespaces=()
-    )
+    model_config = SettingsConfigDict(env_prefix="CIR_API__")
 
     preset: str = Field(
         "demo",
@@ -112,6 +124,7 @@ class ApiSettings(BaseSettings):
     compose_timeout_ms: int = Field(
         800,
         ge=1,
+        le=MAX_DEADLINE_MS,
         description="longest wait for the judge to compose an intent, and never more than half of "
         "what is left",
     )
@@ -125,26 +138,41 @@ class ApiSettings(BaseSettings):
         200, ge=0, le=MAX_CANDIDATES, description="most candidates re-ranked per search"
     )
     rerank_weight: float | None = Field(
-        None, ge=0, description="w in retrieval score + w · rerank score; default: of the preset"
+        None,
+        ge=0,
+        le=MAX_RERANK_WEIGHT,
+        description="w in retrieval score + w · rerank score; default: of the preset",
     )
     rerank_px: int | None = Field(
         None,
         ge=16,
+        le=4096,
         description="longer side of an uploaded reference for the judge; the indexer's; default: "
         "of the preset",
     )
     answer_reserve_ms: int = Field(
-        30, ge=0, description="re-ranking stops this long before the deadline, to answer in time"
+        30,
+        ge=0,
+        le=60_000,
+        description="re-ranking stops this long before the deadline, to answer in time",
     )
-    max_upload_bytes: int = Field(10_000_000, ge=1, description="largest reference image")
-    max_pixels: int = Field(50_000_000, ge=1, description="largest reference image, width × height")
-    max_top_k: int = Field(100, ge=1, description="most results per search")
+    max_upload_bytes: int = Field(
+        10_000_000, ge=1, le=1_000_000_000, description="largest reference image"
+    )
+    max_pixels: int = Field(
+        50_000_000, ge=1, le=1_000_000_000, description="largest reference image, width × height"
+    )
+    max_top_k: int = Field(100, ge=1, lt=MAX_QUERY_LIMIT, description="most results per search")
     max_retrieval_depth: int = Field(
         1000, ge=1, lt=MAX_QUERY_LIMIT, description="most candidates per search"
     )
-    timeout_ms: int = Field(2000, ge=1, description="deadline of a search that names none")
-    max_concurrent_searches: int = Field(32, ge=1, description="beyond this: 429, Retry-After")
-    log_level: str = Field("info", description="debug, info, warning or error")
+    timeout_ms: int = Field(
+        2000, ge=1, le=MAX_DEADLINE_MS, description="deadline of a search that names none"
+    )
+    max_concurrent_searches: int = Field(
+        32, ge=1, le=10_000, description="beyond this: 429, Retry-After"
+    )
+    log_level: LogLevel = Field("info", description="debug, info, warning or error")
 
     @model_validator(mode="after")
     def _has_one_judge(self) -> "ApiSettings":
@@ -177,16 +205,26 @@ class ApiSettings(BaseSettings):
         )
 
 
+def settings_from_environment() -> ApiSettings:
+    """What the environment sets.
+
+    Raises:
+        ValueError: It holds unknown or bad settings, or the preset cannot be read.
+    """
+    settings = read_settings(ApiSettings)
+    settings.effective_preset()
+    return settings
+
+
 def _address(url: str, whose: str) -> str:
     """The address of a server, without a slash at its end.
 
     Raises:
-        ValueError: It is none; the sentence says why, without what stands before an `@`.
+        ValueError: It is none; the sentence says why.
     """
     wrong = _wrong_with(url)
     if wrong is not None:
-        shown = re.sub("//.*@", "//", url)
-        raise ValueError(f"{shown!r} is no address of {whose}: {wrong}")
+        raise ValueError(f"{without_password(url)!r} is no address of {whose}: {wrong}")
     return url.rstrip("/")
 
 

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from app.api.settings import WorkerSettings
 from app.api.worker_addresses import addresses_of
 from models.contracts.rerank import WorkerInfo
+from models.settings import without_password
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ class Worker:
     failures: int = 0
     look_at: float | None = 0.0
     judge: str | None = None
+
+    def __str__(self) -> str:
+        """Its address as it may be printed."""
+        return without_password(self.url)
 
 
 class WorkerPool:
@@ -79,7 +84,7 @@ class WorkerPool:
     def failed(self, worker: Worker, why: str) -> None:
         """It is gone: leave it out until it says that it is ready."""
         if worker.live:
-            _log.warning("worker %s is left out: %s", worker.url, why)
+            _log.warning("worker %s is left out: %s", worker, why)
         wait_s = min(
             self._settings.retry_after_s * 2 ** min(worker.failures, 30),
             self._settings.max_retry_after_s,
@@ -108,7 +113,7 @@ class WorkerPool:
                     unknown.discard(url)
                 except OSError as error:  # those known stay: not to be found is not to be gone
                     if url not in unknown:
-                        _log.warning("%s leads to no address: %s", url, error)
+                        _log.warning("%s leads to no address: %s", without_password(url), error)
                     unknown.add(url)
             self._take_in([address for behind in self._behind.values() for address in behind])
             await asyncio.sleep(_RESOLVE_EVERY_S)
@@ -140,7 +145,7 @@ class WorkerPool:
         except ValidationError:
             return self.failed(worker, "its /v1/info is not what a worker says")
         if not worker.live or worker.judge is None:
-            _log.info("worker %s is in service: judge %s", worker.url, info.judge)
+            _log.info("worker %s is in service: judge %s", worker, info.judge)
         return self.answered(worker, info.judge)
 
 

@@ -16,7 +16,7 @@ from app.doctor.packages import check_packages, installed_roles
 from app.doctor.report import Finding, Report
 from app.worker.settings import WorkerSettings
 from models.presets import ModelNeeds, Preset, load_preset
-from models.settings import check_no_unknown
+from models.settings import SettingsError, read_settings, without_password
 
 _CAN_RUN, _CANNOT_RUN = 0, 1
 _SHIPPED = "demo"
@@ -30,8 +30,9 @@ def main(arguments: Sequence[str]) -> int:
         load_preset(worker.preset)
         preset = api.effective_preset()
     except ValueError as error:
-        wrong = Finding("settings", "error", str(error))
-        return _print(Report(options.preset or "?", (wrong,)), options.json)
+        problems = error.problems if isinstance(error, SettingsError) else (str(error),)
+        wrong = tuple(Finding("settings", "error", problem) for problem in problems)
+        return _print(Report(options.preset or "?", wrong), options.json)
     report = Report(api.preset, tuple(_findings(api, worker, preset, options)))
     return _print(report, options.json)
 
@@ -55,12 +56,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _settings(preset: str | None) -> tuple[ApiSettings, WorkerSettings]:
     """Of API and worker; as in `python -m app`, the worker's preset is the API's by default."""
-    for prefix, settings in (("CIR_API__", ApiSettings), ("CIR_WORKER__", WorkerSettings)):
-        check_no_unknown(os.environ, prefix, settings)
-    api = ApiSettings(preset=preset) if preset else ApiSettings()
-    if preset or "preset" not in WorkerSettings().model_fields_set:
-        return api, WorkerSettings(preset=api.preset)
-    return api, WorkerSettings()
+    instead = {"preset": preset} if preset else {}
+    api, worker = read_settings(ApiSettings, **instead), read_settings(WorkerSettings, **instead)
+    if "preset" not in worker.model_fields_set:
+        worker = read_settings(WorkerSettings, preset=api.preset)
+    return api, worker
 
 
 def _findings(
@@ -73,7 +73,7 @@ def _findings(
     if "api" in roles or "indexer" in roles:
         yield from models.check_encoder(preset.encoder, _needs(api, "encoder", preset.encoder))
     if api.worker.urls:
-        yield Finding("judge", "ok", f"runs elsewhere: {', '.join(api.worker.urls)}")
+        yield Finding("judge", "ok", f"runs elsewhere: {_named(api.worker.urls)}")
     elif "worker" in roles:
         yield from _judge(worker)
     if "api" in roles:
@@ -111,6 +111,10 @@ def _services(api: ApiSettings, preset: Preset, options: argparse.Namespace) -> 
     yield from asyncio.run(check_gallery(api.qdrant, api.image_store, preset.encoder, load))
     yield from check_workers(api)
     yield check_port(options.host, options.port)
+
+
+def _named(urls: Sequence[str]) -> str:
+    return ", ".join(without_password(url) for url in urls)
 
 
 def _needs(

@@ -27,7 +27,7 @@ async def check_gallery(
         encoder: The one the API would run.
         load: Whether the encoder may be loaded for its fingerprint; else names are compared.
     """
-    where = settings.url or f"the folder {settings.path}"
+    where = settings.printed_url or f"the folder {settings.path}"
     if settings.url is None and not (settings.path / "meta.json").exists():  # opening would make it
         return [Finding("gallery", "warn", f"there is none in {where} yet", _BUILD)]
     gallery = QdrantGallery(settings)

@@ -9,6 +9,7 @@ from app.api.settings import ApiSettings
 from app.doctor import machine
 from app.doctor.report import Finding
 from models.contracts.rerank import WorkerInfo
+from models.settings import without_password
 
 _TIMEOUT_S = 5.0
 
@@ -33,12 +34,13 @@ def check_workers(settings: ApiSettings) -> Iterator[Finding]:
                 _get(http, f"{url}/readyz")
             except (httpx.HTTPError, ValidationError) as error:
                 yield Finding(
-                    "worker", "warn", f"{url} is not ready: {_first_line(error)}",
+                    "worker", "warn", f"{without_password(url)} is not ready: {_why(error)}",
                     "start it, or mend CIR_API__WORKER__URLS; searches are not re-ranked meanwhile",
                 )  # fmt: skip
             else:
                 judges.add(info.judge)
-                yield Finding("worker", "ok", f"{url}: judge {info.judge} on {info.device}")
+                said = f"{without_password(url)}: judge {info.judge} on {info.device}"
+                yield Finding("worker", "ok", said)
     if len(judges) > 1:
         yield Finding(
             "worker", "warn", f"the workers have different judges: {', '.join(sorted(judges))}",
@@ -50,5 +52,10 @@ def _get(http: httpx.Client, url: str) -> bytes:
     return http.get(url).raise_for_status().content
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+def _why(error: httpx.HTTPError | ValidationError) -> str:
+    """In words without the address, which may hold a password."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answers {error.response.status_code}"
+    if isinstance(error, ValidationError):
+        return "its /v1/info is not what a worker says"
+    return f"{type(error).__name__} {error}".strip()

@@ -5,7 +5,6 @@ uvicorn app.worker.main:app
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -21,8 +20,7 @@ from app.worker.endings import follow
 from app.worker.lifecycle import Worker
 from app.worker.ports import Judge
 from app.worker.routes import router
-from app.worker.settings import WorkerSettings
-from models.settings import check_no_unknown
+from app.worker.settings import WorkerSettings, settings_from_environment
 
 _log = logging.getLogger(__name__)
 
@@ -41,15 +39,10 @@ def create_app(settings: WorkerSettings | None = None, judge: Judge | None = Non
     """Put the worker together.
 
     Args:
-        settings: Default: from the environment.
+        settings: Default: from the environment; bad ones end the process with a sentence.
         judge: Default: loaded as the settings say, on the thread that owns the device.
-
-    Raises:
-        ValueError: The environment holds unknown or bad settings.
     """
-    if settings is None:
-        check_no_unknown(os.environ, "CIR_WORKER__", WorkerSettings)
-        settings = WorkerSettings()
+    settings = settings or startup.settings_or_exit(settings_from_environment)
     configure_logging(settings.log_level)
     app = FastAPI(
         title="Composed image retrieval: worker",

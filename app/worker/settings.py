@@ -3,18 +3,16 @@
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from models.presets import load_preset, overridden
-from models.settings import JudgeSettings
+from models.settings import JudgeSettings, LogLevel, ProcessSettings, read_settings
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(ProcessSettings):
     """Everything that can be set; frozen, built once in the composition root."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CIR_WORKER__", env_nested_delimiter="__", frozen=True, protected_namespaces=()
-    )
+    model_config = SettingsConfigDict(env_prefix="CIR_WORKER__")
 
     preset: str = Field(
         "demo",
@@ -25,25 +23,42 @@ class WorkerSettings(BaseSettings):
         True, description="serve only with a judge that passes its self-test; false: warn"
     )
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
-    chunk_size: int = Field(8, ge=1, description="most candidates judged together")
+    chunk_size: int = Field(8, ge=1, le=256, description="most candidates judged together")
     max_queued_visual_tokens: int = Field(
-        65_536, ge=1, description="beyond this: 429, Retry-After; one larger query is taken alone"
+        65_536,
+        ge=1,
+        le=1_000_000_000,
+        description="beyond this: 429, Retry-After; one larger query is taken alone",
     )
-    prefix_cache: int = Field(16, ge=0, description="queries whose prefix is kept on the device")
-    prefix_ttl_s: float = Field(30, gt=0, description="a prefix not used for this long is let go")
+    prefix_cache: int = Field(
+        16, ge=0, le=10_000, description="queries whose prefix is kept on the device"
+    )
+    prefix_ttl_s: float = Field(
+        30, gt=0, le=86_400, description="a prefix not used for this long is let go"
+    )
     feature_cache_mb: int = Field(
-        512, ge=0, description="device memory for visual features of recent candidates"
+        512,
+        ge=0,
+        le=1_000_000,
+        description="device memory for visual features of recent candidates",
     )
-    decode_threads: int = Field(4, ge=1, description="threads that decode candidates")
-    max_upload_bytes: int = Field(10_000_000, ge=1, description="largest reference image")
-    max_pixels: int = Field(50_000_000, ge=1, description="largest reference image, width × height")
+    decode_threads: int = Field(4, ge=1, le=64, description="threads that decode candidates")
+    max_upload_bytes: int = Field(
+        10_000_000, ge=1, le=1_000_000_000, description="largest reference image"
+    )
+    max_pixels: int = Field(
+        50_000_000, ge=1, le=1_000_000_000, description="largest reference image, width × height"
+    )
     shutdown_grace_s: float = Field(
-        10, ge=0, description="on SIGTERM, finish queued work for this long; hand back the rest"
+        10,
+        ge=0,
+        le=3600,
+        description="on SIGTERM, finish queued work for this long; hand back the rest",
     )
     parent: int | None = Field(
-        None, ge=1, description="process id; the worker ends when it is gone"
+        None, ge=1, le=2**31 - 1, description="process id; the worker ends when it is gone"
     )
-    log_level: str = Field("info", description="debug, info, warning or error")
+    log_level: LogLevel = Field("info", description="debug, info, warning or error")
 
     def effective_judge(self) -> JudgeSettings:
         """The preset's judge with everything that is set otherwise.
@@ -60,3 +75,19 @@ class WorkerSettings(BaseSettings):
                 "a judge with CIR_WORKER__JUDGE__BASE"
             )
         return self.judge
+
+
+def settings_from_environment(preset: str | None = None) -> WorkerSettings:
+    """What the environment sets.
+
+    Args:
+        preset: Where the environment names none.
+
+    Raises:
+        ValueError: It holds unknown or bad settings, or they lead to no judge.
+    """
+    settings = read_settings(WorkerSettings)
+    if preset is not None and "preset" not in settings.model_fields_set:
+        settings = read_settings(WorkerSettings, preset=preset)
+    settings.effective_judge()
+    return settings

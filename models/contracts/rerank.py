@@ -13,7 +13,7 @@ from models.contracts.intent import ComposedIntent
 
 MAX_TEXT_CHARS = 1000
 MAX_CANDIDATES = 1000
-MAX_DEADLINE_MS = 86_400_000  # a day
+MAX_DEADLINE_MS = 600_000
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
 

@@ -10,7 +10,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.composition.vector import CompositionMode, CompositionWeights
-from models.settings import EncoderSettings, JudgeSettings
+from models.contracts.rerank import MAX_CANDIDATES
+from models.settings import EncoderSettings, JudgeSettings, sentences
+
+MAX_RERANK_WEIGHT = 100
 
 _FOLDER = Path(__file__).parent
 _BELONGS_TO = {
@@ -23,15 +26,19 @@ _Part = TypeVar("_Part", bound=BaseModel)
 
 
 class _Contract(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SecondStage(_Contract):
     """What the judge is trusted with; measured on validation queries, like all weights here."""
 
     judge_composes: bool = Field(True, description="whether the judge is asked for intents")
-    rerank_depth: int = Field(50, ge=0, description="re-ranked in a search that does not say")
-    rerank_weight: float = Field(1.0, ge=0, description="w in retrieval score + w · rerank score")
+    rerank_depth: int = Field(
+        50, ge=0, le=MAX_CANDIDATES, description="re-ranked in a search that does not say"
+    )
+    rerank_weight: float = Field(
+        1.0, ge=0, le=MAX_RERANK_WEIGHT, description="w in retrieval score + w · rerank score"
+    )
 
 
 class ModelNeeds(_Contract):
@@ -68,7 +75,7 @@ class Preset(_Contract):
     )
     composition: CompositionWeights
     second_stage: SecondStage = SecondStage()
-    rerank_px: int = Field(448, ge=16, description="longer side of pictures for the judge")
+    rerank_px: int = Field(448, ge=16, le=4096, description="longer side of pictures for the judge")
     needs: Needs | None = None
     licences: tuple[WeightsLicence, ...] = ()
 
@@ -116,4 +123,7 @@ def _read(path: Path) -> Preset:
     except FileNotFoundError:
         raise ValueError(f"there is no preset file at {path}") from None
     except ValidationError as error:
-        raise ValueError(f"{path} is no preset: {error}") from None
+        wrong = "; ".join(sentences(error, lambda at: ".".join(str(part) for part in at)))
+        raise ValueError(f"{path} is no preset: {wrong}") from None
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None

@@ -24,10 +24,14 @@ def test_uvicorn_finds_an_app_made_from_the_environment(monkeypatch: pytest.Monk
         vars(main).pop("app")  # the next one to ask reads its own environment
 
 
-def test_a_setting_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_means_nothing_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("CIR_WORKER__CHUNK", "3")
-    with pytest.raises(ValueError, match="CIR_WORKER__CHUNK"):
+    with pytest.raises(SystemExit) as ended:
         main.create_app()
+    assert ended.value.code == 2
+    assert "unknown settings: CIR_WORKER__CHUNK;" in capsys.readouterr().err
 
 
 def test_a_judge_that_cannot_be_loaded_fails_the_start() -> None:

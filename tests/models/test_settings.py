@@ -1,0 +1,76 @@
+"""Reading settings: what is wrong is said by the variable's name; every number has its bounds."""
+
+import traceback
+from collections.abc import Iterator
+
+import pytest
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from app.api.settings import ApiSettings
+from app.worker.settings import WorkerSettings
+from indexer.settings import IndexerSettings
+from models.settings import SettingsError, read_settings, without_password
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CIR_API__QDRANT__KEY", "hunter2", "CIR_API__QDRANT__KEY: there is no such setting"),
+        ("CIR_API__WORKER__URLS", "hunter2", "CIR_API__WORKER__URLS: no JSON"),
+        ("CIR_API__EXTERNAL_JUDGE", '{"api_key": "hunter2"', "CIR_API__EXTERNAL_JUDGE: no JSON"),
+        ("CIR_API__EXTERNAL_JUDGE", "hunter2", "CIR_API__EXTERNAL_JUDGE: no JSON"),
+        ("CIR_API__WORKER__URLS", '["a:hunter2@b"]', "CIR_API__WORKER__URLS: 'b' is no address of"),
+        ("cir_api__timeout_ms", "hunter2", "CIR_API__TIMEOUT_MS: Input should be a valid integer"),
+        ("CIR_API__PASSWORD", "hunter2", "unknown settings: CIR_API__PASSWORD; there are: "),
+    ],
+)
+def test_a_bad_setting_is_named_and_its_value_is_not(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as error:
+        read_settings(ApiSettings)
+    (problem,) = error.value.problems
+    assert problem.startswith(said)
+    assert "hunter2" not in "".join(traceback.format_exception(error.value))
+
+
+@pytest.mark.parametrize(
+    ("url", "printed"),
+    [
+        ("http://qdrant:6333", "http://qdrant:6333"),
+        ("https://key@there/path", "https://there/path"),
+        ("http://user:pass@word@there:1", "http://there:1"),
+        ("http://user:pa/ss#wo?rd@there", "http://there"),
+        ("user:password@there", "there"),
+        ("http://there/path?key=password", "http://there/path"),
+    ],
+)
+def test_an_address_is_printed_without_user_and_password(url: str, printed: str) -> None:
+    assert without_password(url) == printed
+
+
+@pytest.mark.parametrize("process", [ApiSettings, WorkerSettings, IndexerSettings])
+def test_every_number_has_a_lowest_and_a_highest_value(process: type[BaseModel]) -> None:
+    numbers = list(numeric(process))
+    assert len(numbers) > 5
+    for name, field in numbers:
+        low = [m for m in field.metadata if isinstance(m, Ge | Gt)]
+        high = [m for m in field.metadata if isinstance(m, Le | Lt)]
+        assert low, name
+        assert high, name
+    assert process.model_config["allow_inf_nan"] is False
+    assert process.model_config["hide_input_in_errors"] is True
+
+
+def numeric(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The fields that hold numbers, also those of nested groups."""
+    for name, field in model.model_fields.items():
+        kinds = getattr(field.annotation, "__args__", (field.annotation,))
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from numeric(kind, f"{prefix}{name}.")
+            elif kind in (int, float):
+                yield f"{prefix}{name}", field
