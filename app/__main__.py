@@ -6,7 +6,6 @@
 import argparse
 import importlib.util
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,12 +13,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import FrameType, TracebackType
-
-import uvicorn
+from types import TracebackType
 
 from app.api.settings import ApiSettings, settings_from_environment
 from app.doctor.command import main as doctor
+from app.server import http_server, serve
 from app.startup import BAD_SETTINGS
 from app.worker.settings import settings_from_environment as worker_settings
 from models.presets import load_preset
@@ -107,30 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_SETTINGS
     # takes seconds, and packages that the doctor may have to say are missing
-    from app.api.main import create_app  # noqa: PLC0415
+    from app.api.main import GRACE_S, create_app  # noqa: PLC0415
 
     app = create_app(settings)
     _say("starting a worker beside the API" if reason is None else f"no worker started: {reason}")
     _say(f"serving on http://{options.host}:{options.port}/ (stop with Ctrl-C)")
-    config = uvicorn.Config(
-        app, host=options.host, port=options.port, log_config=None, access_log=False
-    )
-    return _serve(uvicorn.Server(config), beside)
-
-
-def _serve(server: uvicorn.Server, beside: AbstractContextManager[object]) -> int:
-    """Serve until SIGINT or SIGTERM; 0 if it ever served."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    # uvicorn takes the signals while it serves and raises them again afterwards, which must not
-    # end us before the worker has been stopped
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    server = http_server(app, options.host, options.port, GRACE_S)
     with beside:
-        server.run()
-    return 0 if server.started else 1
+        return serve(server)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -173,8 +155,7 @@ def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "app.worker.main:app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
+    command = [sys.executable, "-m", "app.worker", "--host", "127.0.0.1", "--port", str(port)]
     environ = {
         "CIR_WORKER__PRESET": settings.preset,
         "CIR_WORKER__IMAGE_STORE": str(settings.image_store),

@@ -1,6 +1,6 @@
-"""The API's composition root: settings → models, gallery, service, HTTP. Run it with uvicorn:
+"""The API's composition root: settings → models, gallery, service, HTTP.
 
-uvicorn app.api.main:create_app --factory
+`python -m app.api` runs it.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _FORM_OVERHEAD_BYTES = 1_000_000
 _RETRY_GALLERY_S = 2.0
+GRACE_S = 5  # for answers under way when the process is told to stop
 
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:

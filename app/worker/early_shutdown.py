@@ -33,7 +33,7 @@ def early_shutdown(begin: Callable[[], object], grace_s: float) -> Iterator[None
             # a client who neither reads nor leaves must not keep the process either
             if server.config.timeout_graceful_shutdown is None:
                 server.config.timeout_graceful_shutdown = math.ceil(grace_s) + 1
-            if which == signal.SIGTERM:
+            if which == signal.SIGTERM and not server.should_exit:
                 server.should_exit = True
                 return
         if callable(previous):

@@ -1,6 +1,6 @@
-"""The worker's composition root: settings → judge, batcher, service, HTTP. Run it with uvicorn:
+"""The worker's composition root: settings → judge, batcher, service, HTTP.
 
-uvicorn app.worker.main:app
+`python -m app.worker` runs it.
 """
 
 import asyncio

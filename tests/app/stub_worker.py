@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from app.server import http_server
 from models.contracts.intent import ComposedIntent
 from models.contracts.rerank import (
     ComposeRequest,
@@ -146,10 +146,7 @@ def free_port() -> int:
 def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
     """A real server on a thread; gives its address, and is gone afterwards."""
     port = port or free_port()
-    config = uvicorn.Config(
-        app, port=port, log_config=None, ws="none", timeout_graceful_shutdown=1, access_log=False
-    )
-    server = uvicorn.Server(config)
+    server = http_server(app, "127.0.0.1", port, grace_s=1)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

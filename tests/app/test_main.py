@@ -88,6 +88,8 @@ def test_it_serves_until_told_to_stop_and_needs_no_worker(tmp_path: Path) -> Non
     ) as running:
         try:
             wait_for(lambda: answers(f"http://127.0.0.1:{port}/healthz") or running.poll())
+            refused = httpx.get(f"http://127.0.0.1:{port}/", headers={"X-Long": "a" * 1_000_000})
+            assert refused.status_code == 431
             running.send_signal(signal.SIGTERM)
             out, _ = running.communicate(timeout=30)
         finally:

@@ -22,7 +22,7 @@ def command(process: str, folder: Path) -> list[str]:
         (folder / "pictures" / "one.png").touch()
         return [sys.executable, "-m", "indexer", "build", "--images", str(folder / "pictures")]
     if process == WORKER:
-        return [sys.executable, "-m", "uvicorn", "app.worker.main:app", "--port", str(free_port())]
+        return [sys.executable, "-m", "app.worker", "--port", str(free_port())]
     return [sys.executable, "-m", "app", "--no-worker", "--port", str(free_port())]
 
 

@@ -38,6 +38,7 @@ def test_an_image_has_its_own_extra_and_no_root(name: str) -> None:
         assert "HEALTHCHECK NONE" in stage
     else:
         assert f"http://127.0.0.1:{exposed_port(name)}/healthz" in stage
+        assert f'"-m", "app.{name}"' in stage
         assert f'"--port", "{exposed_port(name)}"' in stage.replace(" \\\n    ", "")
 
 

@@ -37,7 +37,7 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "uvicorn", "app.worker.main:app", "--port", str(self.port)]
+        command = [sys.executable, "-m", "app.worker", "--port", str(self.port)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(command, cwd=ROOT, env=self._environ, **quiet)
         self.wait_ready()
