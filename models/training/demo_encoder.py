@@ -21,6 +21,7 @@ from models.training.contrastive import (
     recall_at_1,
     two_captions,
 )
+from models.training.kept import made_of, state_path
 from models.training.loop import Loop
 from models.training.pairs import batches, jitter, load_pairs
 
@@ -60,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train, validating on the way, and write half-precision weights.
 
-    An interrupted run continues from its last checkpoint, `<out>/checkpoint.partial`.
+    An interrupted run continues from its last checkpoint, `<out>/checkpoint-….partial`; with other
+    settings or data it is another run, which begins anew.
     """
     torch.manual_seed(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -70,7 +72,15 @@ def train(options: argparse.Namespace) -> None:
     pairs = load_pairs(options.manifest, tokenize, size_px, options.limit)
     validation = load_pairs(options.validation, tokenize, size_px)
     optimizer = adamw(model, options.learning_rate)
-    loop = Loop("encoder", model, optimizer, options.out / "checkpoint.partial")
+    settings = (
+        options.steps, options.batch_size, options.learning_rate, options.group_by,
+        options.group_from, options.seed,
+    )  # fmt: skip
+    data = (options.manifest, pairs.images, options.validation, validation.images)
+    made = made_of(model.state_dict(), options.init, *data, settings)
+    loop = Loop(
+        "encoder", model, optimizer, state_path(options.out, "checkpoint", made, ".partial")
+    )
     if loop.step == 0 and options.init is not None:
         print(f"{_initialise(model, options.init)} tensors start from {options.init}")
 

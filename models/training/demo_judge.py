@@ -6,12 +6,14 @@
     adapter   yes or no for (query, candidate), with hard  → `<out>/adapter`, a peft LoRA folder
               negatives, and intents beside them
 
-Every stage continues from its checkpoint in `<out>/work`, and is skipped once its result is there.
+Every stage continues from its state in `<out>/work`, and is skipped once its result is there. A
+result that was made with other options or of other data is refused, a state not used.
 """
 
 import argparse
 import json
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from models.training.judge.mining import mine
 from models.training.judge.pictures import load_pictures
 from models.training.judge.rows import RowWriter
 from models.training.judge.vision import load_grounded, train_vision
+from models.training.kept import check_result, made_of, state_path
 
 IMAGE_PX, PATCH, MERGE, VOCABULARY = 128, 16, 2, 1024
 VISION: dict[str, Any] = {
@@ -55,6 +58,14 @@ TEXT: dict[str, Any] = {
 }  # fmt: skip
 # all linear layers of the language model; the vision tower stays as it is
 LORA_TARGETS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+
+# what the results of the stages follow from, beside the data and what came before
+_VISION_OPTIONS = ("vision_steps", "batch_size", "learning_rate", "seed")
+_BASE_OPTIONS = ("pictures", "base_steps", "rows")
+_ADAPTER_OPTIONS = (
+    "pictures", "adapter_steps", "queries", "candidates", "coarse", "mined", "learning_rate",
+    "lora_rank", "seed",
+)  # fmt: skip
 
 _MINED_DEPTH = 30  # whatever is wrong among so many first ranks is a hard negative
 
@@ -89,21 +100,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Run the stages whose results are not there yet."""
+    """Run the stages whose results are not there yet.
+
+    Raises:
+        OtherRun: A result is there, but of other options or data.
+    """
     work = options.out / "work"
     work.mkdir(parents=True, exist_ok=True)
-    if not (options.out / "base" / "config.json").exists():
-        _train_base(options, work)
-    if not (options.out / "adapter" / "adapter_config.json").exists():
-        _train_adapter(options, work)
+    data = made_of(options.catalogue, options.validation)
+    base = {"data": data} | _chosen(options, _VISION_OPTIONS + _BASE_OPTIONS)
+    if not check_result(options.out / "base" / "config.json", work / "base.json", base):
+        _train_base(options, work, base)
+        (work / "base.json").write_text(json.dumps(base), encoding="utf-8")
+    learned_before = {"data": data, "base": content_hash(options.out / "base")}
+    adapter = learned_before | _chosen(options, _ADAPTER_OPTIONS)
+    done = options.out / "adapter" / "adapter_config.json"
+    if not check_result(done, work / "adapter.json", adapter):
+        _train_adapter(options, work, adapter)
+        (work / "adapter.json").write_text(json.dumps(adapter), encoding="utf-8")
 
 
-def _train_base(options: argparse.Namespace, work: Path) -> None:
+def _chosen(options: argparse.Namespace, names: Sequence[str]) -> dict[str, object]:
+    return {name: getattr(options, name) for name in names}
+
+
+def _train_base(options: argparse.Namespace, work: Path, ingredients: Mapping[str, object]) -> None:
     lessons = read_lessons(options.catalogue, options.pictures)
     exam = read_lessons(options.validation)
     processor = scratch.create_processor(lessons.texts(), VOCABULARY, IMAGE_PX, PATCH, MERGE)
     model = scratch.create_model(processor, IMAGE_PX, vision=VISION, text=TEXT, seed=options.seed)
-    tower = _tower(options, model.model.visual.config, work)
+    vision = [ingredients[name] for name in ("data", *_VISION_OPTIONS)]
+    tower = _tower(options, model.model.visual.config, work, made_of(vision))
     model.model.visual.load_state_dict(tower.state_dict())
     model.model.visual.requires_grad_(False)
     seen, seen_exam = _see_all(options, tower, lessons, exam, work)
@@ -114,7 +141,7 @@ def _train_base(options: argparse.Namespace, work: Path) -> None:
         model,
         base_batches(lessons, writer, options.rows, rng),
         seen,
-        work / "base.pt",
+        state_path(work, "base", made_of(ingredients)),
         steps=options.base_steps,
         learning_rate=options.learning_rate,
         validate=examiner(model, exam, writer, seen_exam),
@@ -123,7 +150,9 @@ def _train_base(options: argparse.Namespace, work: Path) -> None:
     scratch.save(model, processor, options.out / "base")
 
 
-def _train_adapter(options: argparse.Namespace, work: Path) -> None:
+def _train_adapter(
+    options: argparse.Namespace, work: Path, ingredients: Mapping[str, object]
+) -> None:
     torch.manual_seed(options.seed)
     base = Qwen3VLForConditionalGeneration.from_pretrained(
         options.out / "base", dtype=torch.float32
@@ -146,7 +175,7 @@ def _train_adapter(options: argparse.Namespace, work: Path) -> None:
         wrapped.get_base_model(),
         adapter_batches(lessons, mined, writer, options.queries, options.candidates, rng),
         seen,
-        work / "adapter.pt",
+        state_path(work, "adapter", made_of(ingredients)),
         steps=options.adapter_steps,
         learning_rate=options.learning_rate,
         validate=examiner(wrapped.get_base_model(), exam, writer, seen_exam),
@@ -165,15 +194,15 @@ def _train_adapter(options: argparse.Namespace, work: Path) -> None:
 
 
 def _tower(
-    options: argparse.Namespace, config: Qwen3VLVisionConfig, work: Path
+    options: argparse.Namespace, config: Qwen3VLVisionConfig, work: Path, made: str
 ) -> Qwen3VLVisionModel:
-    done = work / "tower.safetensors"
+    done = state_path(work, "tower", made, ".safetensors")
     if not done.exists():
         tower = train_vision(
             load_grounded(options.catalogue / "manifest.jsonl", config, IMAGE_PX),
             load_grounded(options.validation / "manifest.jsonl", config, IMAGE_PX),
             config,
-            work / "vision.pt",
+            state_path(work, "vision", made),
             steps=options.vision_steps,
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
@@ -189,15 +218,19 @@ def _tower(
 def _see_all(
     options: argparse.Namespace, tower: Any, lessons: Lessons, exam: Lessons, work: Path
 ) -> tuple[SeenPictures, SeenPictures]:
-    """Visual tokens of both catalogues, computed once and kept in `work`."""
-    kept = work / "seen.pt"
+    """Visual tokens of both catalogues, computed once by each tower and kept in `work`."""
+    catalogues = [
+        sorted((folder / "images").iterdir())[: len(captions)]
+        for folder, captions in (
+            (options.catalogue, lessons.captions), (options.validation, exam.captions),
+        )
+    ]  # fmt: skip
+    # a base is saved in half precision, so its tower is known by its weights in half
+    weights = {name: value.half() for name, value in tower.state_dict().items()}
+    kept = state_path(work, "seen", made_of(weights, *catalogues[0], *catalogues[1]))
     if not kept.exists():
         seen = []
-        for folder, count in (
-            (options.catalogue, len(lessons.captions)),
-            (options.validation, len(exam.captions)),
-        ):
-            images = sorted((folder / "images").iterdir())[:count]
+        for images in catalogues:
             made = see(tower, load_pictures(images, IMAGE_PX))
             seen.append((made.tokens, made.deepstack))
         torch.save(seen, kept)
@@ -215,10 +248,12 @@ def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
 
 def _mined(options: argparse.Namespace, lessons: Lessons, work: Path) -> dict[Query, list[int]]:
     """Hard negatives per query, searched for once and kept in `work`."""
-    kept = work / "mined.json"
+    images = sorted((options.catalogue / "images").iterdir())[: len(lessons.captions)]
+    preset = load_preset(options.coarse)
+    queries = options.catalogue / "queries.jsonl"
+    counted = (preset.model_dump(mode="json"), options.mined, options.seed)
+    kept = state_path(work, "mined", made_of(queries, *images, counted), ".json")
     if not kept.exists():
-        images = sorted((options.catalogue / "images").iterdir())[: len(lessons.captions)]
-        preset = load_preset(options.coarse)
         mined = mine(lessons, images, preset, options.mined, _MINED_DEPTH, options.seed)
         kept.write_text(json.dumps(mined), encoding="utf-8")
     found = json.loads(kept.read_text(encoding="utf-8"))

@@ -25,6 +25,7 @@ from models.training.contrastive import (
     two_captions,
 )
 from models.training.curves import plot_loss
+from models.training.kept import made_of, state_path
 from models.training.loop import Loop
 from models.training.pairs import Pairs, Tokenize, jitter, load_pairs
 
@@ -81,7 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Fine-tune, measure before and after, and write weights, card and figures.
 
-    An interrupted run continues from `<out>/work/encoder.pt`.
+    An interrupted run continues from its state in `<out>/work`; with other settings, data or base
+    it is another run, which begins anew.
 
     Raises:
         ManifestError: A manifest or a picture cannot be read, a caption is missing, or there are
@@ -107,7 +109,8 @@ def run(options: argparse.Namespace) -> None:
         return contrastive_loss(model, images, two_captions(pairs, rows).to(mean.device))
 
     before = measure()
-    loop = Loop("encoder", model, adamw(model, options.learning_rate), work / "encoder.pt")
+    state = state_path(work, "encoder", _made_of(options, model, pairs, validation))
+    loop = Loop("encoder", model, adamw(model, options.learning_rate), state)
     loop.run(
         loss_of,
         steps=options.steps,
@@ -136,6 +139,15 @@ def _read_pairs(
         else load_pairs(options.validation, tokenize, size_px)
     )
     return pairs, validation
+
+
+def _made_of(
+    options: argparse.Namespace, model: torch.nn.Module, pairs: Pairs, validation: Pairs
+) -> str:
+    """Names what the trained weights, and what is measured on the way, follow from."""
+    settings = (options.steps, options.batch_size, options.learning_rate, options.seed)
+    data = (options.manifest, pairs.images, options.validation, validation.images)
+    return made_of(model.state_dict(), *data, settings)
 
 
 def _is_held_out(image_id: str, share: float) -> bool:

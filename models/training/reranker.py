@@ -9,7 +9,6 @@
 """
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ from models.training.adapter.lora import adapt, load_base
 from models.training.adapter.phrasings import Part
 from models.training.adapter.tuning import TuningSettings, Tutor, row_writer
 from models.training.adapter.wording import TEMPLATE
+from models.training.kept import made_of, state_path
 from models.training.loop import Loop
 from models.training.synthesize import (
     QUERIES,
@@ -110,6 +110,9 @@ class _Material:
 def run(options: argparse.Namespace) -> None:
     """Go through the stages; those whose results are in `<out>/work` are not repeated.
 
+    A state of training is used by the run that made it: other settings, queries or another judge
+    to begin with make another run, which begins anew.
+
     Raises:
         ManifestError: No queries can be made of a manifest, or a picture cannot be read.
         JudgeUnavailable: Base or adapter cannot be loaded.
@@ -126,12 +129,13 @@ def run(options: argparse.Namespace) -> None:
     tower = f"{content_hash(base)}/{options.visual_tokens}"
     seen = see(served.judge, _pictures(lessons, catalogues), work, tower)
     material = _Material(start, base, catalogues, lessons, seen)
-    run_id = _run_id(served.judge.version, options.lora_rank, work / QUERIES)
-    before = _kept_scores(work / f"before-{run_id}.json", material, served)
+    asked = made_of(served.judge.version, work / QUERIES)
+    before = _kept_scores(work / f"before-{asked}.json", material, served)
     del served  # its memory is the adapter's now
 
     started = time.monotonic()
-    loop = _train(options, material, work / f"adapter-{run_id}.pt")
+    made = made_of(asked, _what_counts(_tuning_settings(options)))
+    loop = _train(options, material, state_path(work, "adapter", made))
     seconds = time.monotonic() - started
     _write_judge_json(options, base)
     _measure(options, material, before, loop, seconds)
@@ -227,10 +231,10 @@ def _kept_scores(path: Path, material: _Material, served: Served) -> dict[str, l
     return scores
 
 
-def _run_id(judge_version: str, rank: int, queries: Path) -> str:
-    """Names what a checkpoint is good for: the judge it began with, its size, and its queries."""
-    digest = hashlib.sha256(f"{judge_version}/{rank}/".encode() + queries.read_bytes())
-    return digest.hexdigest()[:10]
+def _what_counts(settings: TuningSettings) -> dict[str, float]:
+    """The settings that the weights follow from."""
+    others = ("gradient_checkpointing", "validate_every")
+    return {name: value for name, value in asdict(settings).items() if name not in others}
 
 
 def _write_judge_json(options: argparse.Namespace, base: Path) -> None:

@@ -231,6 +231,11 @@ def test_one_command_trains_measures_and_writes_what_a_worker_serves(
     assert asked == pytest.approx(measured, abs=5e-3)
     assert measured != [candidate["before, target named"] for candidate in row["candidates"]]
 
+    weights = (out / "adapter_model.safetensors").read_bytes()
+    assert main([*command, "--learning-rate", "0.01"]) == 0  # another run, not this one again
+    assert (out / "adapter_model.safetensors").read_bytes() != weights
+    assert "continuing" not in capsys.readouterr().out
+
 
 def test_errors_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.jsonl").write_text('{"image": "gone.jpg"}\n')

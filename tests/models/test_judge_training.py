@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from transformers import Qwen3VLForConditionalGeneration
 
 from indexer.demo.catalogue import write_catalogue
 from models.presets import load_preset
@@ -19,6 +20,7 @@ from models.training.judge.language import answer_loss, see
 from models.training.judge.lessons import TEMPLATE, Lessons, Negatives, read_lessons
 from models.training.judge.mining import mine
 from models.training.judge.pictures import grid, load_pictures, to_patches
+from models.training.kept import OtherRun
 from models.training.rows import IGNORED, collate
 
 SMALL_VISION = {**demo_judge.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
@@ -172,6 +174,20 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
     demo_judge.train(options)  # the base is there and stays; the adapter comes from its checkpoint
     assert (tmp_path / "base" / "model.safetensors").read_bytes() == before
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
+
+    demo_judge.train(options)
+    options.lora_rank = 4
+    with pytest.raises(OtherRun, match=r"adapter is there already, made with lora_rank 32, not 4"):
+        demo_judge.train(options)
+    options.vision_steps = 3
+    with pytest.raises(OtherRun, match=r"base is there already, made with vision_steps 2, not 3"):
+        demo_judge.train(options)
+    other = read_lessons(catalogue, 100)
+    tower = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path / "base").model.visual
+    seen, _ = demo_judge._see_all(options, tower, other, other, tmp_path / "work")
+    assert len(seen.tokens) == 100, (
+        "what was seen of more pictures, or by another tower, is another"
+    )
 
 
 def test_loss_falls_on_a_lesson_repeated(judge: Judge, lessons: Lessons, catalogue: Path) -> None:

@@ -1,10 +1,9 @@
 """Training: it runs, learns something, goes on after an interruption, and the result loads."""
 
 import argparse
+import io
 import json
-import subprocess
-import sys
-import time
+from contextlib import redirect_stdout
 from itertools import combinations, islice
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from models.training import demo_encoder as training
 from models.training.__main__ import main
 from models.training.pairs import batches, load_pairs
 from tests.models.test_encoder import TINY, tiny_model
-
-ROOT = Path(__file__).parents[2]
 
 
 def options(manifest: Path, out: Path, *more: str) -> argparse.Namespace:
@@ -41,12 +38,26 @@ def test_training_writes_weights_that_load(catalogue: Path, untrained: Path) -> 
     assert encoder.embedding_dim == 16
 
 
-def test_an_interrupted_run_goes_on(
+def test_a_state_is_good_for_the_run_that_made_it_and_no_other(
     catalogue: Path, untrained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training.train(options(catalogue, untrained, "--steps", "2"))
-    training.train(options(catalogue, untrained, "--steps", "4"))
-    assert "continuing after step 2" in capsys.readouterr().out
+    def trained(*more: str) -> tuple[bytes, str]:
+        training.train(options(catalogue, untrained, "--steps", "2", *more))
+        return (untrained / "open_clip_model.safetensors").read_bytes(), capsys.readouterr().out
+
+    weights, said = trained()
+    assert "continuing" not in said
+    assert "continuing after step 2" in trained()[1]
+    for change in (
+        ("--steps", "3"),
+        ("--learning-rate", "0.01"),
+        ("--seed", "1"),
+        ("--limit", "40"),
+    ):
+        others, said = trained(*change)
+        assert "continuing" not in said
+        assert "begins anew" in said
+        assert others != weights, change
 
 
 def fine_tuning(manifest: Path, base: str, out: Path, *more: str) -> list[str]:
@@ -88,24 +99,48 @@ def test_fine_tuning_learns(captioned: Path, tmp_path: Path) -> None:
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
 
 
-def test_fine_tuning_that_was_killed_goes_on(captioned: Path, tmp_path: Path) -> None:
+class CutOff(io.StringIO):
+    """A terminal whose user interrupts once a line tells of the validation after step 4."""
+
+    def write(self, text: str) -> int:
+        if "encoder 4: validation" in text:
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+def losses_of(out: Path) -> list[float]:
+    losses: list[float] = json.loads((out / "report" / "metrics.json").read_text())["losses"]
+    return losses
+
+
+def test_fine_tuning_that_was_cut_off_ends_where_it_would_have(
+    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     base = tiny_model(tmp_path / "base").model
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert main(fine_tuning(captioned, base, whole, "--steps", "4")) == 0
-    command = [sys.executable, "-m", "models.training", *fine_tuning(captioned, base, cut)]
-    run = subprocess.Popen([*command, "--steps", "4000"], cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not (cut / "work" / "encoder.pt").exists():
-        assert run.poll() is None
-        time.sleep(0.05)
-    run.kill()
-    run.wait()
-    # a schedule to 4,000 steps is another one than to 4: only that it goes on can be seen here
-    done = torch.load(cut / "work" / "encoder.pt", weights_only=True)["step"]
-    assert main(fine_tuning(captioned, base, cut, "--steps", str(done + 2))) == 0
-    assert torch.load(cut / "work" / "encoder.pt", weights_only=True)["step"] == done + 2
-    metrics = [json.loads((out / "report" / "metrics.json").read_text()) for out in (whole, cut)]
-    assert [len(one["losses"]) for one in metrics] == [4, done + 2]
-    assert metrics[0]["losses"][0] == pytest.approx(metrics[1]["losses"][0], abs=1e-5)
+    assert main(fine_tuning(captioned, base, whole, "--steps", "6")) == 0
+    with redirect_stdout(CutOff()):
+        assert main(fine_tuning(captioned, base, cut, "--steps", "6")) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert main(fine_tuning(captioned, base, cut, "--steps", "6")) == 0
+    assert "continuing after step 2" in capsys.readouterr().out
+    assert losses_of(cut) == pytest.approx(losses_of(whole), abs=1e-5)
+
+
+def test_fine_tuning_repeated_with_other_settings_is_another_run(
+    captioned: Path, tmp_path: Path
+) -> None:
+    base, out = tiny_model(tmp_path / "base").model, tmp_path / "mine"
+    command = fine_tuning(captioned, base, out, "--steps", "2")
+    assert main(command) == 0
+    first = losses_of(out)
+    for change in (("--learning-rate", "1e-2"), ("--seed", "1"), ("--batch-size", "12")):
+        assert main([*command, *change]) == 0
+        assert losses_of(out) != first, change
+    assert main([*command, "--steps", "1"]) == 0
+    assert len(losses_of(out)) == 1
+    assert main(command) == 0
+    assert losses_of(out) == first
 
 
 def test_grouped_batches_are_made_of_pictures_that_share_values(catalogue: Path) -> None:
