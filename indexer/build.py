@@ -25,6 +25,7 @@ from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
 from models.manifest import ImageRow
+from models.presets import preset_name
 from models.schema import SchemaError, schema_of
 
 _BATCHES_AHEAD = 3  # prepared before the encoder asks, and waiting for Qdrant at most
@@ -121,8 +122,7 @@ def build_gallery(
         store=ImageStore(settings.image_store),
         limits=ImageLimits(settings.max_bytes, settings.max_pixels),
         preprocess=encoder.preprocess,
-        thumbnail_px=settings.thumbnail_px,
-        rerank_px=settings.effective_preset().rerank_px,
+        sides_px={spec.thumbnail_px, spec.rerank_px},
         known=writer.known,
         read_timeout_s=settings.read_timeout_s,
     )
@@ -162,6 +162,9 @@ def _spec(
         embedding_dim=encoder.embedding_dim,
         facets=facets,
         noun_facet=noun,
+        preset=preset_name(settings.preset),
+        rerank_px=settings.effective_preset().rerank_px,
+        thumbnail_px=settings.thumbnail_px,
         built_at=built_at,
     )
 

@@ -6,7 +6,7 @@ is wrong with a file becomes a `Skipped` with a sentence, never an exception.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -60,8 +60,7 @@ class Preparer(Generic[T]):
         store: ImageStore,
         limits: ImageLimits,
         preprocess: Callable[[Image.Image], T],
-        thumbnail_px: int,
-        rerank_px: int,
+        sides_px: Collection[int],
         known: Callable[[str, str], KnownImage | None],
         read_timeout_s: float,
     ) -> None:
@@ -71,15 +70,14 @@ class Preparer(Generic[T]):
             store: Where copies are written.
             limits: What is refused.
             preprocess: RGB picture → the encoder's input.
-            thumbnail_px: Longer side of thumbnails.
-            rerank_px: Longer side of the copies for re-ranking.
+            sides_px: Longer sides of the copies.
             known: Image id and content hash → the picture, if it need not be embedded again.
             read_timeout_s: Longest wait for an image at a URL.
         """
         self._read_timeout_s = read_timeout_s
         self._timeouts: Counter[str | None] = Counter()  # host → in a row
         self._store, self._limits, self._preprocess = store, limits, preprocess
-        self._thumbnail_px, self._rerank_px, self._known = thumbnail_px, rerank_px, known
+        self._sides_px, self._known = sides_px, known
 
     def prepare(self, row: ImageRow) -> Prepared[T] | Skipped:
         """Read, check and decode one file, and write its copies into the image store."""
@@ -89,15 +87,14 @@ class Preparer(Generic[T]):
             return Skipped(row.image_id, row.location, "unreadable", str(error))
         content_hash = hashlib.sha256(data).hexdigest()
         known = self._known(row.image_id, content_hash)
-        if known is not None and self._store.has(content_hash):
+        if known is not None and self._store.has(content_hash, self._sides_px):
             return Prepared(_image(row, content_hash, known.width, known.height), None, known)
         try:
-            target_px = max(self._rerank_px, self._thumbnail_px)
-            picture, size = decode_with_size(data, self._limits, target_px)
+            picture, size = decode_with_size(data, self._limits, max(self._sides_px))
         except InvalidImage as error:
             return Skipped(row.image_id, row.location, error.reason, str(error))
-        self._store.put(content_hash, "thumbnail", to_jpeg(picture, self._thumbnail_px))
-        self._store.put(content_hash, "rerank", to_jpeg(picture, self._rerank_px))
+        for side_px in self._sides_px:
+            self._store.put(content_hash, side_px, to_jpeg(picture, side_px))
         image = _image(row, content_hash, *size)
         if known is not None:
             return Prepared(image, None, known)

@@ -1,15 +1,14 @@
 """The folder of prepared copies that indexer (writes), API and worker (read) share.
 
-Addressed by the source file's content hash: a copy never changes, may be cached for ever, and two
-builds can write at once. It knows paths and bytes, not what images are.
+A copy is named by the source file's content hash and by its own longer side: it never changes, may
+be cached for ever, and two builds can write at once, also at different sizes. Which sizes a gallery
+has, its metadata says. It knows paths and bytes, not what images are.
 """
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
-
-Copy = Literal["thumbnail", "rerank"]
 
 
 class ImageStore:
@@ -18,23 +17,27 @@ class ImageStore:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def path_of(self, content_hash: str, copy: Copy) -> Path:
+    def path_of(self, content_hash: str, side_px: int) -> Path:
         """Where a copy lies, or would lie.
+
+        Args:
+            content_hash: Of the source file.
+            side_px: What the copy's longer side is, at most.
 
         Raises:
             ValueError: `content_hash` is not a hash; nothing outside the root can be named.
         """
         if not (content_hash.isalnum() and content_hash.isascii()):
             raise ValueError(f"not a content hash: {content_hash!r}")
-        return self._root / content_hash[:2] / f"{content_hash}.{copy}.jpg"
+        return self._root / content_hash[:2] / f"{content_hash}.{side_px}.jpg"
 
-    def has(self, content_hash: str) -> bool:
-        """Whether both copies are there."""
-        return all(self.path_of(content_hash, copy).exists() for copy in ("thumbnail", "rerank"))
+    def has(self, content_hash: str, sides_px: Iterable[int]) -> bool:
+        """Whether the copies of these sizes are all there."""
+        return all(self.path_of(content_hash, side_px).exists() for side_px in sides_px)
 
-    def put(self, content_hash: str, copy: Copy, data: bytes) -> None:
+    def put(self, content_hash: str, side_px: int, data: bytes) -> None:
         """Write a copy atomically: readers see all of it or nothing."""
-        path = self.path_of(content_hash, copy)
+        path = self.path_of(content_hash, side_px)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
         with os.fdopen(descriptor, "wb") as file:

@@ -17,7 +17,14 @@ from app.errors import CandidatesFailed, GalleryUnavailable, JudgeError, Unknown
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, IntentSource, Roles
 
-SPEC = GallerySpec(encoder_fingerprint="fake-1", embedding_dim=4, built_at="2026-01-01T00:00:00Z")
+SPEC = GallerySpec(
+    encoder_fingerprint="fake-1",
+    embedding_dim=4,
+    preset="demo",
+    rerank_px=448,
+    thumbnail_px=256,
+    built_at="2026-01-01T00:00:00Z",
+)
 
 
 def gallery_image(image_id: str, content_hash: str = "a" * 64) -> GalleryImage:
@@ -93,10 +100,10 @@ class FakeReferenceCopies:
     def __init__(self, missing: bool = False) -> None:
         self.missing = missing
 
-    async def of_upload(self, picture: object) -> bytes:
+    async def of_upload(self, picture: object, side_px: int) -> bytes:
         return b"uploaded"
 
-    async def of_gallery(self, content_hash: str) -> bytes:
+    async def of_gallery(self, content_hash: str, side_px: int) -> bytes:
         if self.missing:
             raise CandidatesFailed("no copy")
         return b"stored"

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class Explanations:
         self._locates_kinds = locates_kinds
         self._turn = asyncio.Semaphore(1)
         self._waiting = 0
-        self._read: OrderedDict[str, Patches] = OrderedDict()  # by content hash
+        self._read: OrderedDict[Path, Patches] = OrderedDict()  # by the copy that was read
 
     @property
     def supported(self) -> bool:
@@ -83,31 +84,23 @@ class Explanations:
         spec = await self._gallery.spec()
         against = rivals(phrase, spec.facets, spec.noun_facet)
         async with self._my_turn():
-            patches = await self._patches(image)
+            patches = await self._patches(image, spec.rerank_px)
             texts = await self._embedder.encode_texts([phrase, *against.phrases])
         relevance = relevance_map(patches, texts[0], texts[1:], self._embedder.logit_scale)
         of_a_kind = against.facet == spec.noun_facet  # also where neither is known
         reliable = self._locates_kinds or not of_a_kind
         return Explanation(relevance, patches.box, against.phrases, reliable)
 
-    async def _patches(self, image: GalleryImage) -> Patches:
-        patches = self._read.pop(image.content_hash, None)
+    async def _patches(self, image: GalleryImage, side_px: int) -> Patches:
+        path = self._store.path_of(image.content_hash, side_px)
+        patches = self._read.pop(path, None)
         if patches is None:
-            picture = await asyncio.to_thread(self._picture, image)
+            picture = await asyncio.to_thread(_picture, path, image.image_id)
             patches = await self._embedder.encode_patches(picture)
-        self._read[image.content_hash] = patches
+        self._read[path] = patches
         if len(self._read) > _REMEMBERED_PICTURES:
             self._read.popitem(last=False)
         return patches
-
-    def _picture(self, image: GalleryImage) -> Image.Image:
-        path = self._store.path_of(image.content_hash, "rerank")
-        try:
-            return decode_image(path.read_bytes(), _LIMITS)
-        except (OSError, InvalidImage):
-            raise UnknownImage(
-                f"the image store has no readable copy of {image.image_id!r}; build it again"
-            ) from None
 
     @asynccontextmanager
     async def _my_turn(self) -> AsyncIterator[None]:
@@ -119,3 +112,12 @@ class Explanations:
                 yield
         finally:
             self._waiting -= 1
+
+
+def _picture(path: Path, image_id: str) -> Image.Image:
+    try:
+        return decode_image(path.read_bytes(), _LIMITS)
+    except (OSError, InvalidImage):
+        raise UnknownImage(
+            f"the image store has no readable copy of {image_id!r}; build it again"
+        ) from None

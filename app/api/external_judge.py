@@ -72,9 +72,7 @@ class ExternalJudge:
         size = self._settings.chunk_size
         wish = query.modification_text + (f" (wanted: {target})" if target else "")
         chunks = [
-            asyncio.create_task(
-                self._judge(query.reference_jpeg, wish, candidates[start : start + size])
-            )
+            asyncio.create_task(self._judge(query, wish, candidates[start : start + size]))
             for start in range(0, len(candidates), size)
         ]
         judged, failure = 0, None
@@ -146,17 +144,19 @@ class ExternalJudge:
         return await self._client.scores(reference, wish, shown)
 
     async def _judge(
-        self, reference_jpeg: bytes, wish: str, chunk: Sequence[GalleryImage]
+        self, query: JudgeQuery, wish: str, chunk: Sequence[GalleryImage]
     ) -> list[RerankScore]:
         """The scores of one chunk; candidates without a copy are left out."""
         async with self._requests:
             if self._out is not None:
                 raise type(self._out)(str(self._out))
-            copies = await asyncio.to_thread(self._copies, chunk)
+            copies = await asyncio.to_thread(self._copies, chunk, query.rerank_px)
             if not copies:
                 return []
             try:
-                scores = await self._client.scores(reference_jpeg, wish, list(copies.values()))
+                scores = await self._client.scores(
+                    query.reference_jpeg, wish, list(copies.values())
+                )
             except JudgeUnavailable as error:
                 self._leave_out(error)
                 self._to_test.set()
@@ -166,12 +166,12 @@ class ExternalJudge:
                 raise
         return [RerankScore(name, score) for name, score in zip(copies, scores, strict=True)]
 
-    def _copies(self, chunk: Sequence[GalleryImage]) -> dict[str, bytes]:
+    def _copies(self, chunk: Sequence[GalleryImage], side_px: int) -> dict[str, bytes]:
         """Image id → its stored copy, where there is one."""
         copies = {}
         for image in chunk:
             try:
-                path = self._store.path_of(image.content_hash, "rerank")
+                path = self._store.path_of(image.content_hash, side_px)
                 copies[image.image_id] = path.read_bytes()
             except OSError as error:
                 _log.warning("%s cannot be judged: %s", image.image_id, error)

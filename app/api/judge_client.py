@@ -78,7 +78,7 @@ class HttpJudge:
         what was told as done.
         """
         until = asyncio.get_running_loop().time() + timeout_s
-        sheet = _ScoreSheet(candidates)
+        sheet = _ScoreSheet(candidates, query.rerank_px)
         failure: JudgeError = JudgeUnavailable("no worker can be reached")
         for worker in self._pool.order(_key(query)):
             body = RerankRequest(
@@ -136,8 +136,13 @@ class _ScoreSheet:
     Refuses answers nobody asked for, and scores of a second version.
     """
 
-    def __init__(self, candidates: Sequence[GalleryImage]) -> None:
-        self._open = {image.image_id: image for image in candidates}
+    def __init__(self, candidates: Sequence[GalleryImage], rerank_px: int) -> None:
+        self._open = {
+            image.image_id: Candidate(
+                image_id=image.image_id, content_hash=image.content_hash, rerank_px=rerank_px
+            )
+            for image in candidates
+        }
         self._failed = 0
         self._judge: str | None = None
 
@@ -147,10 +152,7 @@ class _ScoreSheet:
         return not self._open
 
     def unanswered(self) -> list[Candidate]:
-        return [
-            Candidate(image_id=image.image_id, content_hash=image.content_hash)
-            for image in self._open.values()
-        ]
+        return list(self._open.values())
 
     def enter(self, chunk: RerankChunk) -> RerankScores | None:
         """Take a chunk; None for one without scores.

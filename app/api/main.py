@@ -24,10 +24,11 @@ from app.api.second_stage import second_stage
 from app.api.settings import ApiSettings, settings_from_environment
 from app.errors import GalleryUnavailable
 from app.observability import configure_logging
+from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
-from models.presets import Preset
+from models.presets import Preset, preset_name
 
 _log = logging.getLogger(__name__)
 
@@ -90,10 +91,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             embedder,
             gallery,
             _limits(settings, preset),
-            StoredReferenceCopies(app.state.image_store, preset.rerank_px),
+            StoredReferenceCopies(app.state.image_store),
             second,
         )
-        open_.callback(asyncio.create_task(_open_gallery(gallery, embedder)).cancel)
+        open_.callback(asyncio.create_task(_open_gallery(gallery, embedder, settings)).cancel)
         yield
 
 
@@ -123,7 +124,21 @@ async def _refuse_other_encoder(gallery: QdrantGallery, embedder: ClipQueryEmbed
     embedder.check_encoder(spec)
 
 
-async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> None:
+def _warn_of_other_preset(spec: GallerySpec, settings: ApiSettings) -> None:
+    """Its encoder is ours, or it would not be open; the rest of its preset may not be."""
+    ours = preset_name(settings.preset)
+    if spec.preset != ours:
+        _log.warning(
+            "the gallery was built with the preset %s, but this service runs %s, so queries are "
+            "composed and judged with weights that were tuned for something else; set "
+            "CIR_API__PRESET to %s, or build the gallery again with CIR_INDEXER__PRESET=%s",
+            spec.preset, ours, spec.preset, ours,
+        )  # fmt: skip
+
+
+async def _open_gallery(
+    gallery: QdrantGallery, embedder: ClipQueryEmbedder, settings: ApiSettings
+) -> None:
     """Follow the alias: learn the schema of the gallery in service, now and after every swap."""
     learned, told = None, ""
     while True:
@@ -133,6 +148,7 @@ async def _open_gallery(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> 
                 await embedder.learn(spec)
                 learned = spec
                 _log.info("gallery of %s in service", spec.built_at)
+                _warn_of_other_preset(spec, settings)
         except GalleryUnavailable as error:
             if str(error) != told:  # say it once, not every two seconds
                 _log.warning("not ready: %s", error)

@@ -114,11 +114,13 @@ class JudgeQuery:
         query_id: The request's id.
         reference_jpeg: The reference at re-rank size.
         modification_text: What should be different.
+        rerank_px: Longer side of the gallery's re-rank copies: what candidates are judged at.
     """
 
     query_id: str
     reference_jpeg: bytes
     modification_text: str
+    rerank_px: int
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,8 @@ class Judge(Protocol):
 class ReferenceCopies(Protocol):
     """Reference images as the judge wants them."""
 
-    async def of_upload(self, picture: Image.Image) -> bytes:
-        """An uploaded picture at re-rank size, as JPEG."""
+    async def of_upload(self, picture: Image.Image, side_px: int) -> bytes:
+        """An uploaded picture as JPEG, its longer side at most `side_px`."""
 
-    async def of_gallery(self, content_hash: str) -> bytes:
+    async def of_gallery(self, content_hash: str, side_px: int) -> bytes:
         """A gallery image's stored copy; raises `CandidatesFailed` if there is none."""

@@ -12,16 +12,16 @@ from models.images import to_jpeg
 class StoredReferenceCopies:
     """Makes copies of uploads, and reads those the indexer made."""
 
-    def __init__(self, store: ImageStore, rerank_px: int) -> None:
-        self._store, self._rerank_px = store, rerank_px
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
 
-    async def of_upload(self, picture: Image.Image) -> bytes:
-        """An uploaded picture at re-rank size; see the port."""
-        return await asyncio.to_thread(to_jpeg, picture, self._rerank_px)
+    async def of_upload(self, picture: Image.Image, side_px: int) -> bytes:
+        """A copy of an uploaded picture; see the port."""
+        return await asyncio.to_thread(to_jpeg, picture, side_px)
 
-    async def of_gallery(self, content_hash: str) -> bytes:
+    async def of_gallery(self, content_hash: str, side_px: int) -> bytes:
         """A gallery image's stored copy; see the port."""
-        path = self._store.path_of(content_hash, "rerank")
+        path = self._store.path_of(content_hash, side_px)
         try:
             return await asyncio.to_thread(path.read_bytes)
         except OSError as error:

@@ -28,7 +28,7 @@ from app.api.schemas import (
 )
 from app.client_text import parse_json
 from app.errors import GalleryUnavailable, UnknownImage
-from models.image_store import Copy, ImageStore
+from models.image_store import ImageStore
 
 router = APIRouter()
 
@@ -103,7 +103,7 @@ async def thumbnail(
     request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
 ) -> Response:
     """A gallery image, small."""
-    return await _copy(request, image_id, "thumbnail", gallery, store)
+    return await _copy(request, image_id, (await gallery.spec()).thumbnail_px, gallery, store)
 
 
 @router.get("/images/{image_id:path}", tags=["gallery"], response_class=FileResponse)
@@ -111,7 +111,7 @@ async def image(
     request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
 ) -> Response:
     """A gallery image, at the size that is re-ranked."""
-    return await _copy(request, image_id, "rerank", gallery, store)
+    return await _copy(request, image_id, (await gallery.spec()).rerank_px, gallery, store)
 
 
 @router.get("/healthz", tags=["service"], response_class=PlainTextResponse)
@@ -137,15 +137,17 @@ async def metrics() -> PlainTextResponse:
 
 
 async def _copy(
-    request: Request, image_id: str, copy: Copy, gallery: GalleryDep, store: ImageStore
+    request: Request, image_id: str, side_px: int, gallery: GalleryDep, store: ImageStore
 ) -> Response:
     found, _ = await gallery.get(image_id)
-    headers = {"ETag": quoted(found.content_hash, copy), "Cache-Control": _A_DAY}
+    headers = {"ETag": quoted(found.content_hash, str(side_px)), "Cache-Control": _A_DAY}
     if (same := not_modified(request, headers)) is not None:
         return same
-    path = store.path_of(found.content_hash, copy)
+    path = store.path_of(found.content_hash, side_px)
     if not path.exists():
-        raise UnknownImage(f"the image store has no {copy} copy of {image_id!r}; build it again")
+        raise UnknownImage(
+            f"the image store has no copy of {image_id!r} at {side_px} px; build it again"
+        )
     return FileResponse(path, media_type="image/jpeg", headers=headers)
 
 

@@ -143,13 +143,6 @@ class ApiSettings(ProcessSettings):
         le=MAX_RERANK_WEIGHT,
         description="w in retrieval score + w · rerank score; default: of the preset",
     )
-    rerank_px: int | None = Field(
-        None,
-        ge=16,
-        le=4096,
-        description="longer side of an uploaded reference for the judge; the indexer's; default: "
-        "of the preset",
-    )
     answer_reserve_ms: int = Field(
         30,
         ge=0,
@@ -194,13 +187,12 @@ class ApiSettings(ProcessSettings):
             "rerank_depth": self.default_rerank_depth,
             "rerank_weight": self.rerank_weight,
         }
-        whole = {"composition_mode": self.composition_mode, "rerank_px": self.rerank_px}
         return preset.model_copy(
             update={
                 "encoder": overridden(preset.encoder, self.encoder),
                 "composition": overridden(preset.composition, self.composition),
                 "second_stage": preset.second_stage.model_copy(update=_given(second_stage)),
-                **_given(whole),
+                **_given({"composition_mode": self.composition_mode}),
             }
         )
 

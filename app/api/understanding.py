@@ -116,15 +116,18 @@ class Understanding:
         compose = roles_wanted and by_judge
         if not (compose or rerank):
             return None, None
+        rerank_px = (await self._gallery.spec()).rerank_px
         try:
             if isinstance(query.reference, str):
-                jpeg = await self._copies.of_gallery(content_hash)
+                jpeg = await self._copies.of_gallery(content_hash, rerank_px)
             else:
-                jpeg = await self._copies.of_upload(query.reference.picture)
+                jpeg = await self._copies.of_upload(query.reference.picture, rerank_px)
         except CandidatesFailed as error:
             judging.note(error.reason)
             return None, None
-        judge_query = JudgeQuery(request_id_var.get() or "search", jpeg, query.modification_text)
+        judge_query = JudgeQuery(
+            request_id_var.get() or "search", jpeg, query.modification_text, rerank_px
+        )
         if not compose:
             return judge_query, None
         with timer.stage("intent"):

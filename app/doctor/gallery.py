@@ -49,7 +49,7 @@ async def check_gallery(
     finally:
         gallery.close()
     there = Finding("gallery", "ok", f"{count:,} images in {where}, built {spec.built_at}")
-    return [there, *_fingerprint(spec, encoder, load), *_copies(sample, image_store)]
+    return [there, *_fingerprint(spec, encoder, load), *_copies(sample, spec, image_store)]
 
 
 def _fingerprint(spec: GallerySpec, encoder: EncoderSettings, load: bool) -> Iterator[Finding]:
@@ -75,9 +75,9 @@ def _fingerprint(spec: GallerySpec, encoder: EncoderSettings, load: bool) -> Ite
         yield Finding("gallery", "ok", f"built with {built_with}; compare weights with --load")
 
 
-def _copies(sample: list[GalleryImage], image_store: Path) -> Iterator[Finding]:
-    store = ImageStore(image_store)
-    without = [image.image_id for image in sample if not store.has(image.content_hash)]
+def _copies(sample: list[GalleryImage], spec: GallerySpec, image_store: Path) -> Iterator[Finding]:
+    store, sides_px = ImageStore(image_store), (spec.thumbnail_px, spec.rerank_px)
+    without = [image.image_id for image in sample if not store.has(image.content_hash, sides_px)]
     if not without:
         yield Finding("images", "ok", f"{image_store} has the copies of the images looked at")
         return

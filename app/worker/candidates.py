@@ -42,7 +42,7 @@ class CandidateImages:
 
     def fetch(self, candidate: Candidate) -> "Future[Picture]":
         """Begin to read a candidate. The future raises `UnusableCandidate`, or nothing."""
-        known = self._features.get(candidate.content_hash)
+        known = self._features.get(candidate.copy_key)
         if known is None:
             return self._pool.submit(self._read, candidate)
         ready: Future[Picture] = Future()
@@ -55,7 +55,7 @@ class CandidateImages:
 
     def _read(self, candidate: Candidate) -> Picture:
         try:
-            data = self._store.path_of(candidate.content_hash, "rerank").read_bytes()
+            data = self._store.path_of(*candidate.copy_key).read_bytes()
             # copies are our own indexer's: small, so the decoder's default limits do
             picture = decode_image(data, ImageLimits())
             return Picture(candidate, prepared=self._judge.prepare(picture))

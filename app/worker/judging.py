@@ -113,7 +113,7 @@ class Judging:
             features = picture.features
             if features is None:
                 features = next(seen)
-                self._features.put(picture.candidate.content_hash, features)
+                self._features.put(picture.candidate.copy_key, features)
             found.append(features)
         return found
 

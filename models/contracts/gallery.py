@@ -22,7 +22,7 @@ class GalleryImage(BaseModel):
 
     Attributes:
         image_id: The catalogue's own name for the image, unique in the gallery.
-        content_hash: SHA-256 of the file's bytes, hex; the image store is addressed by it.
+        content_hash: SHA-256 of the file's bytes, hex; names its copies in the image store.
         width: Of the upright image, in pixels.
         height: Of the upright image, in pixels.
         caption: The catalogue's caption, if it has one.
@@ -73,6 +73,10 @@ class GallerySpec(BaseModel):
         embedding_dim: D.
         facets: The attribute schema, in the order adjectives are put in a phrase.
         noun_facet: The facet that names the thing ("category"); the others describe it.
+        preset: The one it was built with, by `models.presets.preset_name`; queries should be
+            composed and judged as that was tuned.
+        rerank_px: Longer side of its copies for re-ranking; so it is of an upload's.
+        thumbnail_px: Longer side of its thumbnails.
         built_at: When the build began, ISO 8601, UTC.
     """
 
@@ -83,6 +87,9 @@ class GallerySpec(BaseModel):
     embedding_dim: int
     facets: tuple[Facet, ...] = ()
     noun_facet: str | None = None
+    preset: str
+    rerank_px: int = Field(ge=1)
+    thumbnail_px: int = Field(ge=1)
     built_at: str
 
 

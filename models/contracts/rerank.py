@@ -45,6 +45,12 @@ class Candidate(_Contract):
 
     image_id: str = Field(min_length=1)
     content_hash: str = Field(min_length=1, pattern=r"^[0-9A-Za-z]+$")
+    rerank_px: int = Field(ge=1, le=65_535, description="longer side of that copy")
+
+    @property
+    def copy_key(self) -> tuple[str, int]:
+        """What names its copy, in the image store and in every cache."""
+        return self.content_hash, self.rerank_px
 
 
 class RerankRequest(ComposeRequest):

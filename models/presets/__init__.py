@@ -101,6 +101,11 @@ def load_preset(name: str) -> Preset:
     return _read(_FOLDER / name / "preset.json")
 
 
+def preset_name(setting: str) -> str:
+    """What a preset is called wherever it is: a file's name without its folder."""
+    return Path(setting).name
+
+
 def overridden(of_preset: _Part, setting: _Part | None) -> _Part:
     """A part of a preset with what a setting sets instead; what it leaves out stays.
 

@@ -44,7 +44,7 @@ class FakePatchEmbedder:
 def store(tmp_path: Path) -> ImageStore:
     store = ImageStore(tmp_path)
     for letter in "ab":
-        store.put(letter * 64, "rerank", to_jpeg(Image.new("RGB", (20, 20)), 20))
+        store.put(letter * 64, SPEC.rerank_px, to_jpeg(Image.new("RGB", (20, 20)), 20))
     return store
 
 

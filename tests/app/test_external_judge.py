@@ -38,7 +38,7 @@ def solid(blue: int) -> bytes:
     return to_jpeg(Image.new("RGB", (32, 32), (255 - blue, 0, blue)), 32)
 
 
-QUERY = JudgeQuery("query-1", solid(0), "the same but blue")
+QUERY = JudgeQuery("query-1", solid(0), "the same but blue", rerank_px=448)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> ImageStore:
     """Every image of `IMAGES`, bluer and bluer."""
     store = ImageStore(tmp_path / "images")
     for rank, image in enumerate(IMAGES):
-        store.put(image.content_hash, "rerank", solid(25 * rank))
+        store.put(image.content_hash, 448, solid(25 * rank))
     return store
 
 
@@ -208,7 +208,7 @@ def test_pictures_the_engine_refuses_are_said_and_the_others_judged(
 def test_a_candidate_without_a_copy_is_left_out(
     stub: tuple[StubReranker, str], store: ImageStore
 ) -> None:
-    store.path_of(IMAGES[4].content_hash, "rerank").unlink()
+    store.path_of(IMAGES[4].content_hash, 448).unlink()
     scores, reason = run(stub[1], store, rerank)
     assert set(scores) == set(NAMES) - {"e"}
     assert reason == "candidates_failed"

@@ -43,7 +43,7 @@ from tests.fakes import gallery_image
 T = TypeVar("T")
 
 IMAGES = [gallery_image(name) for name in "abcd"]
-QUERY = JudgeQuery("query-1", b"\xff\xd8 a picture", "the same but blue")
+QUERY = JudgeQuery("query-1", b"\xff\xd8 a picture", "the same but blue", rerank_px=448)
 ALL = {name: score_of(rank) for rank, name in enumerate("abcd")}
 TWO = {name: score_of(rank) for rank, name in enumerate("ab")}
 
@@ -107,7 +107,7 @@ def test_an_intent_is_composed_and_whose_it_is_told(stub: tuple[StubWorker, str]
 
 
 def test_a_long_request_id_is_cut_to_what_the_contract_takes(stub: tuple[StubWorker, str]) -> None:
-    query = JudgeQuery("x" * 128, QUERY.reference_jpeg, "blue")
+    query = JudgeQuery("x" * 128, QUERY.reference_jpeg, "blue", rerank_px=448)
     assert run([stub[1]], lambda judge: rerank(judge, query)) == (ALL, "")
 
 
@@ -222,7 +222,7 @@ def two() -> Iterator[list[tuple[StubWorker, str]]]:
 
 
 def queries(count: int = 8) -> list[JudgeQuery]:
-    return [JudgeQuery("q", b"picture", f"text {number}") for number in range(count)]
+    return [JudgeQuery("q", b"picture", f"text {number}", 448) for number in range(count)]
 
 
 def test_a_query_keeps_its_worker_and_queries_are_spread(

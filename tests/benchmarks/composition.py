@@ -49,7 +49,8 @@ class Bench:
         facets, noun = schema_of([row.attributes for row in rows], ["setting"], None)
         self.spec = GallerySpec(
             encoder_fingerprint=encoder.fingerprint, embedding_dim=encoder.embedding_dim,
-            facets=facets, noun_facet=noun, built_at="in memory",
+            facets=facets, noun_facet=noun, preset="in memory", rerank_px=448, thumbnail_px=256,
+            built_at="in memory",
         )  # fmt: skip
         self.encoder, self.queries = encoder, queries
         self.gallery = self._embed(rows)

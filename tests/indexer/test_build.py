@@ -192,9 +192,34 @@ def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextE
     client.close()
     assert (point.payload["width"], point.payload["height"]) == (1800, 2400)
     store = ImageStore(settings.image_store)
-    for copy, size in (("thumbnail", (192, 256)), ("rerank", (336, 448))):
-        with Image.open(store.path_of(point.payload["content_hash"], copy)) as image:  # type: ignore[arg-type]
+    for side_px, size in ((256, (192, 256)), (448, (336, 448))):
+        with Image.open(store.path_of(point.payload["content_hash"], side_px)) as image:  # type: ignore[arg-type]
             assert image.size == size
+
+
+def test_a_build_at_another_size_makes_its_copies_beside_those_in_service(
+    tmp_path: Path, tiny: ImageTextEncoder
+) -> None:
+    """Until the swap, whoever serves the old gallery finds its copies as they were."""
+    save_all(tmp_path / "in", 3)
+    rows = read_folder(tmp_path / "in")
+    small = indexer_settings(tmp_path, rerank_px=32, thumbnail_px=16)
+    build(rows, tiny, small)
+    before = {path: path.read_bytes() for path in small.image_store.rglob("*.jpg")}
+    assert len(before) == 6
+    large = small.model_copy(update={"rerank_px": 40, "thumbnail_px": 20, "preset": "fast"})
+    assert build(rows, tiny, large).embedded == 0
+    client = connect(large.qdrant)
+    spec = GallerySpec.model_validate(client.get_collection(large.qdrant.alias).config.metadata)
+    points, _ = client.scroll(large.qdrant.alias)
+    client.close()
+    assert (spec.preset, spec.rerank_px, spec.thumbnail_px) == ("fast", 40, 20)
+    store = ImageStore(large.image_store)
+    for point in points:
+        for side_px in (40, 20):
+            with Image.open(store.path_of(point.payload["content_hash"], side_px)) as image:  # type: ignore[index]
+                assert image.size == (side_px, side_px)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_repeated_build_embeds_nothing_again(tmp_path: Path, tiny: ImageTextEncoder) -> None:
@@ -298,7 +323,12 @@ def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder
     build(read_folder(tmp_path / "in"), tiny, settings)
     writer = GalleryWriter(settings.qdrant)
     spec = GallerySpec(
-        encoder_fingerprint=tiny.fingerprint, embedding_dim=16, built_at="2026-01-01T00:00:00"
+        encoder_fingerprint=tiny.fingerprint,
+        embedding_dim=16,
+        preset="demo",
+        rerank_px=448,
+        thumbnail_px=256,
+        built_at="2026-01-01T00:00:00",
     )
     writer.begin(spec)
     with pytest.raises(GalleryError, match="holds 0 images where 1 were written"):
@@ -377,7 +407,7 @@ def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        killed_with.append(len(list(settings.image_store.rglob("*.rerank.jpg"))))
+        killed_with.append(len(list(settings.image_store.rglob("*.448.jpg"))))
         assert not report.exists(), "the build ended before it could be killed"
     assert killed_with[0] < total
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -72,6 +72,9 @@ def spec_of(encoder: ImageTextEncoder) -> GallerySpec:
     return GallerySpec(
         encoder_fingerprint=encoder.fingerprint,
         embedding_dim=encoder.embedding_dim,
+        preset="demo",
+        rerank_px=448,
+        thumbnail_px=256,
         built_at="2026-01-01T00:00:00Z",
     )
 

@@ -84,6 +84,9 @@ def spec(facets: tuple[Facet, ...] = FACETS) -> GallerySpec:
         encoder_fingerprint="wire-1",
         embedding_dim=DIM,
         facets=facets,
+        preset="demo",
+        rerank_px=448,
+        thumbnail_px=256,
         built_at="2026-01-01T00:00:00Z",
     )
 

@@ -40,7 +40,7 @@ def word_pairs(texts: list[str]) -> np.ndarray:
 def composer(facets: tuple[Facet, ...] = FACETS, noun: str | None = "category") -> Composer:
     spec = GallerySpec(
         encoder_fingerprint="pairs", embedding_dim=DIM, facets=facets, noun_facet=noun,
-        built_at="now",
+        preset="pairs", rerank_px=448, thumbnail_px=256, built_at="now",
     )  # fmt: skip
     return Composer(spec, word_pairs, CompositionWeights())
 

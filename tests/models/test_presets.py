@@ -39,7 +39,7 @@ OTHERWISE = {
     "second_stage.judge_composes": ("CIR_API__JUDGE_COMPOSES", True),
     "second_stage.rerank_depth": ("CIR_API__DEFAULT_RERANK_DEPTH", 13),
     "second_stage.rerank_weight": ("CIR_API__RERANK_WEIGHT", 0.77),
-    "rerank_px": ("CIR_API__RERANK_PX", 321),
+    "rerank_px": ("CIR_INDEXER__RERANK_PX", 321),
 }
 ABOUT_IT = {"description", "needs", "licences"}  # says things, sets nothing
 GOES_WITH = {
@@ -62,7 +62,12 @@ def flat(part: BaseModel, prefix: str = "") -> dict[str, Any]:
 def effective(preset: str) -> dict[str, Any]:
     """All values as the processes would have them."""
     judge = WorkerSettings(preset=preset).effective_judge()
-    return flat(ApiSettings(preset=preset).effective_preset().model_copy(update={"judge": judge}))
+    rerank_px = IndexerSettings(preset=preset).effective_preset().rerank_px
+    return flat(
+        ApiSettings(preset=preset)
+        .effective_preset()
+        .model_copy(update={"judge": judge, "rerank_px": rerank_px})
+    )
 
 
 def test_there_are_four() -> None:

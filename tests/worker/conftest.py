@@ -21,6 +21,7 @@ from app.worker.settings import WorkerSettings
 from models.image_store import ImageStore
 from tests.worker.fake_judge import WAIT_S, FakeJudge
 
+RERANK_PX = 448
 REDS = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
 
 
@@ -30,8 +31,10 @@ def jpeg(red: int) -> bytes:
     return out.getvalue()
 
 
-def candidate(red: int) -> dict[str, str]:
-    return {"image_id": f"red-{red}", "content_hash": f"{red:04d}"}
+def candidate(red: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "image_id": f"red-{red}", "content_hash": f"{red:04d}", "rerank_px": RERANK_PX, **changes,
+    }  # fmt: skip
 
 
 def compose_body(text: str = "redder", **changes: Any) -> dict[str, Any]:
@@ -76,8 +79,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Re-rank copies of ten pictures; the hash says how red each is."""
     root = tmp_path_factory.mktemp("store")
     for red in REDS:
-        ImageStore(root).put(f"{red:04d}", "rerank", jpeg(red))
-    ImageStore(root).put("damaged", "rerank", jpeg(0)[:200])
+        ImageStore(root).put(f"{red:04d}", RERANK_PX, jpeg(red))
+    ImageStore(root).put("damaged", RERANK_PX, jpeg(0)[:200])
     return root
 
 

@@ -40,7 +40,9 @@ class Decoding:
 
 def rerank(deadline: float = 100.0, images: str = "abc") -> tuple[RerankJob, Decoding]:
     """An opened query, hungry since second 0, of which nothing is decoded yet."""
-    candidates = [Candidate(image_id=image_id, content_hash=image_id) for image_id in images]
+    candidates = [
+        Candidate(image_id=image_id, content_hash=image_id, rerank_px=448) for image_id in images
+    ]
     job = RerankJob(query(deadline=deadline), "target", candidates, "fake-1", lambda _: None)
     job.prefix, job.hungry_since = FakePrefix("redder"), 0.0
     return job, Decoding(job)

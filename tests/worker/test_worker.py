@@ -9,11 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+from models.image_store import ImageStore
 from tests.worker.conftest import (
     REDS,
     candidate,
     compose_body,
     eventually,
+    jpeg,
     lines,
     metric,
     rerank_body,
@@ -184,8 +186,8 @@ def test_a_bad_picture_fails_alone(client: httpx.Client, judge: FakeJudge, kind:
 def test_a_missing_or_damaged_copy_fails_alone(client: httpx.Client) -> None:
     candidates = [
         candidate(10),
-        {"image_id": "missing", "content_hash": "nowhere"},
-        {"image_id": "damaged", "content_hash": "damaged"},
+        candidate(0, image_id="missing", content_hash="nowhere"),
+        candidate(0, image_id="damaged", content_hash="damaged"),
         candidate(20),
     ]
     read = lines(client.post("/v1/rerank", json=rerank_body(candidates=candidates)))
@@ -193,6 +195,16 @@ def test_a_missing_or_damaged_copy_fails_alone(client: httpx.Client) -> None:
     reasons = {failed["image_id"]: failed["reason"] for failed in read[-1]["failed"]}
     assert "no re-rank copy" in reasons["missing"]
     assert "cannot be used" in reasons["damaged"]
+
+
+def test_the_copy_that_is_judged_is_of_the_size_that_is_asked_for(
+    client: httpx.Client, store: Path
+) -> None:
+    """A gallery built again at another size: neither file nor features of the old one will do."""
+    ImageStore(store).put("0010", 224, jpeg(90))
+    for rerank_px, red in ((448, 10), (224, 90), (448, 10)):
+        body = rerank_body(candidates=[candidate(10, rerank_px=rerank_px)])
+        assert scores(lines(client.post("/v1/rerank", json=body))) == {"red-10": red / 255}
 
 
 @pytest.mark.parametrize("target", ["a red thing", None])

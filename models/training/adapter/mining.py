@@ -30,6 +30,9 @@ class CoarseStage:
         spec = GallerySpec(
             encoder_fingerprint=encoder.fingerprint,
             embedding_dim=encoder.embedding_dim,
+            preset="for training",
+            rerank_px=preset.rerank_px,
+            thumbnail_px=preset.rerank_px,
             built_at="for training",
         )
         self._encoder, self._gallery = encoder, gallery

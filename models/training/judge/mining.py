@@ -41,6 +41,9 @@ def mine(
     spec = GallerySpec(
         encoder_fingerprint=encoder.fingerprint,
         embedding_dim=encoder.embedding_dim,
+        preset="for training",
+        rerank_px=preset.rerank_px,
+        thumbnail_px=preset.rerank_px,
         built_at="for training",
     )
     composer = Composer(spec, encoder.encode_texts, preset.composition)
