@@ -9,17 +9,19 @@ is found again within seconds of its return, without a new client.
 
 import importlib.metadata
 import logging
+import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
+from pydantic import ValidationError
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.common.version_check import is_compatible
 from qdrant_client.http.exceptions import ApiException
 
-from models.settings import QdrantSettings
+from models.settings import QdrantSettings, sentences
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +45,17 @@ class FolderLocked(QdrantUnavailable):
     """Another process holds the embedded folder."""
 
 
+class FolderDamaged(QdrantUnavailable):
+    """What is in the embedded folder cannot be read."""
+
+
 def connect(settings: QdrantSettings) -> QdrantClient:
     """Open the embedded folder, or connect to the server and see that it is one we can use.
 
     Raises:
-        QdrantUnavailable: Another process holds the folder (`FolderLocked`); nobody answers at
-            the address; the key is wrong; the server is too old.
+        QdrantUnavailable: Another process holds the folder (`FolderLocked`), or it is damaged
+            (`FolderDamaged`); nobody answers at the address; the key is wrong; the server is too
+            old.
     """
     if settings.url is None:
         return _open_folder(settings)
@@ -69,6 +76,15 @@ def explained(settings: QdrantSettings) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise QdrantUnavailable(_sentence(settings, error)) from error
+    except ValidationError as error:
+        raise QdrantUnavailable(
+            "the gallery holds what this version does not store "
+            f"({next(sentences(error, _dotted))}); build it again"
+        ) from error
+    except sqlite3.Error as error:
+        raise QdrantUnavailable(
+            f"the embedded gallery in {settings.path} cannot be read or written: {error}"
+        ) from error
     except (ApiException, QdrantException, OSError) as error:
         raise QdrantUnavailable(f"Qdrant failed: {error}") from error
 
@@ -76,12 +92,33 @@ def explained(settings: QdrantSettings) -> Iterator[None]:
 def _open_folder(settings: QdrantSettings) -> QdrantClient:
     warnings.filterwarnings("ignore", message="Local mode is not recommended")
     try:
-        return QdrantClient(path=str(settings.path))
-    except RuntimeError as error:
-        raise FolderLocked(
-            f"another process is using the embedded gallery in {settings.path}; stop it, or run a "
-            "Qdrant server and set …__QDRANT__URL for the API and the indexer"
-        ) from error
+        client = QdrantClient(path=str(settings.path))
+    except OSError as error:
+        raise QdrantUnavailable(f"the embedded gallery cannot be opened: {error}") from error
+    except Exception as error:  # it unpickles what SQLite gives: damaged files raise anything
+        if type(error) is RuntimeError:  # its own; others are kinds of it
+            raise FolderLocked(
+                f"another process is using the embedded gallery in {settings.path}; stop it, or "
+                "run a Qdrant server and set …__QDRANT__URL for the API and the indexer"
+            ) from error
+        raise _damaged(settings, f"{type(error).__name__}: {error}") from error
+    there = {collection.name for collection in client.get_collections().collections}
+    for alias in client.get_aliases().aliases:
+        if alias.collection_name not in there:
+            client.close()
+            raise _damaged(settings, f"its collection {alias.collection_name!r} is not there")
+    return client
+
+
+def _dotted(at: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in at)
+
+
+def _damaged(settings: QdrantSettings, why: str) -> FolderDamaged:
+    return FolderDamaged(
+        f"the embedded gallery in {settings.path} is damaged ({why}); move that folder away and "
+        "build it again"
+    )
 
 
 def _server_client(settings: QdrantSettings) -> QdrantClient:

@@ -205,7 +205,7 @@ def sentences(error: ValidationError, name: Callable[[Sequence[int | str]], str]
     """
     for problem in error.errors(include_url=False, include_input=False):
         if problem["type"] == "extra_forbidden":
-            said = "there is no such setting"
+            said = "there is no such name"
         else:
             said = problem["msg"].removeprefix("Value error, ")
         called = name(problem["loc"])

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-from pydantic import ValidationError
 from qdrant_client import QdrantClient, models
 
 from app.api.filters import qdrant_filter
@@ -118,12 +117,7 @@ class QdrantGallery:
         if all(alias.alias_name != self._settings.alias for alias in aliases):
             raise NoGallery("there is no gallery yet; build one with `python -m indexer build`")
         metadata = self._client.get_collection(self._settings.alias).config.metadata
-        try:
-            return GallerySpec.model_validate(metadata)
-        except ValidationError as error:
-            raise GalleryUnavailable(
-                f"the gallery was built by another version of the indexer; build it again ({error})"
-            ) from None
+        return GallerySpec.model_validate(metadata)
 
     def _retrieve(
         self,

@@ -28,7 +28,7 @@ async def check_gallery(
         load: Whether the encoder may be loaded for its fingerprint; else names are compared.
     """
     where = settings.printed_url or f"the folder {settings.path}"
-    if settings.url is None and not (settings.path / "meta.json").exists():  # opening would make it
+    if settings.url is None and _is_empty(settings.path):  # opening would make it
         return [Finding("gallery", "warn", f"there is none in {where} yet", _BUILD)]
     gallery = QdrantGallery(settings)
     try:
@@ -40,16 +40,22 @@ async def check_gallery(
     except NoGallery:
         return [Finding("gallery", "warn", f"there is none in {where} yet", _BUILD)]
     except GalleryUnavailable as error:
-        return [
-            Finding(
-                "gallery", "error", str(error),
-                "start Qdrant, or mend CIR_API__QDRANT__URL and CIR_API__QDRANT__API_KEY",
-            )
-        ]  # fmt: skip
+        of_servers = "start Qdrant, or mend CIR_API__QDRANT__URL and CIR_API__QDRANT__API_KEY"
+        way_out = None if settings.url is None else of_servers
+        return [Finding("gallery", "error", str(error), way_out)]
     finally:
         gallery.close()
+    if count == 0:
+        return [Finding("gallery", "error", f"the one in {where} has lost its images", _BUILD)]
     there = Finding("gallery", "ok", f"{count:,} images in {where}, built {spec.built_at}")
     return [there, *_fingerprint(spec, encoder, load), *_copies(sample, spec, image_store)]
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not folder.exists() or (folder.is_dir() and not (folder / "meta.json").exists())
+    except OSError:  # it may not be looked into; opening it says why
+        return False
 
 
 def _fingerprint(spec: GallerySpec, encoder: EncoderSettings, load: bool) -> Iterator[Finding]:

@@ -8,12 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.__main__ import main
+from app.api.main import create_app
 from app.doctor.report import Finding, Report, in_bytes
+from indexer.cli import main as index
 from models.presets import load_preset
 from tests.app.stub_worker import free_port
 from tests.conftest import BuiltGallery
+from tests.damage import database, rewrite_metadata, truncate
 from tests.models.test_encoder import tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +80,41 @@ def test_a_locked_gallery_is_said_to_be_in_use(doctor, copied_gallery: Path) -> 
         holder.close()
     assert code == 0
     assert "another process is using the embedded gallery" in about(findings, "gallery")
+
+
+def test_a_damaged_gallery_is_said_by_all_who_open_it(  # type: ignore[no-untyped-def]
+    doctor, copied_gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    truncate(copied_gallery / "meta.json")
+    where = f"the embedded gallery in {copied_gallery} is damaged (JSONDecodeError"
+    code, findings = doctor(CIR_API__QDRANT__PATH=str(copied_gallery))
+    assert code == 1
+    assert where in errors(findings)
+    with TestClient(create_app()) as api:
+        refused = api.get("/readyz")
+        assert refused.status_code == 503
+        assert where in refused.json()["reasons"][0]
+    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(copied_gallery))
+    Image.new("RGB", (32, 32)).save(tmp_path / "one.png")
+    assert index(["build", "--images", str(tmp_path)]) == 1
+    assert f"error: {where}" in capsys.readouterr().err
+
+
+def test_a_gallery_of_another_version_or_without_images(  # type: ignore[no-untyped-def]
+    doctor, copied_gallery: Path
+) -> None:
+    rewrite_metadata(copied_gallery, schema_version=99)
+    code, findings = doctor(CIR_API__QDRANT__PATH=str(copied_gallery))
+    assert code == 1
+    assert "what this version does not store (schema_version: Input should be 1)" in errors(
+        findings
+    )
+    rewrite_metadata(copied_gallery, schema_version=1)
+    database(copied_gallery).unlink()  # the engine makes a new one
+    code, findings = doctor(CIR_API__QDRANT__PATH=str(copied_gallery))
+    assert code == 1
+    assert f"the one in the folder {copied_gallery} has lost its images" in errors(findings)
 
 
 @pytest.mark.parametrize("name", ["base", "large", "fast"])

@@ -17,7 +17,7 @@ from models.settings import SettingsError, read_settings, without_password
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("CIR_API__QDRANT__KEY", "hunter2", "CIR_API__QDRANT__KEY: there is no such setting"),
+        ("CIR_API__QDRANT__KEY", "hunter2", "CIR_API__QDRANT__KEY: there is no such name"),
         ("CIR_API__WORKER__URLS", "hunter2", "CIR_API__WORKER__URLS: no JSON"),
         ("CIR_API__EXTERNAL_JUDGE", '{"api_key": "hunter2"', "CIR_API__EXTERNAL_JUDGE: no JSON"),
         ("CIR_API__EXTERNAL_JUDGE", "hunter2", "CIR_API__EXTERNAL_JUDGE: no JSON"),
