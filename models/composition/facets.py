@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from models.composition.subjects import EncodeTexts, Subject, SubjectReader
 from models.composition.vector import Embedding
-from models.composition.words import Mention, find_mentions, has_word, place_phrase
+from models.composition.words import Mention, find_mentions, has_word, kept_alone, place_phrase
 from models.contracts.gallery import Facet
 from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent
 
@@ -38,17 +38,16 @@ class FacetIntents:
         """
         mentions = find_mentions(text, self._facets)
         nouns = [m for m in mentions if m.facet == self._noun]
+        places = [m for m in mentions if m.facet in self._context]
         there = [m.value for m in nouns if m.definite or m.use == "unwanted"]
         subjects = self._reader.read(reference, there)
         edit = _Edit(subjects, self._noun)
         if not mentions:  # none of the gallery's words: the text is what is wanted, as it stands
             edit.desired.append(text)
-        for mention in mentions:
-            if mention.facet in self._context:
-                edit.place(place_phrase(text, mention), mention)
+        for mention in places:
+            edit.place(place_phrase(text, mention), mention)
         edit.apply([m for m in mentions if m.facet not in self._context])
-        if has_word(text, "only", "just") and there:
-            edit.keep_only(there[-1])
+        edit.keep_only(kept_alone(text, [m for m in nouns if m.definite], places))
         return edit.intent(text)
 
 
@@ -95,9 +94,10 @@ class _Edit:
         for mention in adjectives:  # "with a striped pattern on the table" adds no thing
             self._set(mention)
 
-    def keep_only(self, noun: str) -> None:
-        for subject in [s for s in self.subjects if s.noun != noun]:
-            if any(s.noun == noun for s in self.subjects):
+    def keep_only(self, nouns: set[str]) -> None:
+        """Remove all others, if any of these is there."""
+        if any(subject.noun in nouns for subject in self.subjects):
+            for subject in [s for s in self.subjects if s.noun not in nouns]:
                 self._remove(subject.noun)
 
     def intent(self, text: str) -> ComposedIntent:

@@ -64,6 +64,16 @@ _CUES: tuple[tuple[tuple[str, ...], Use], ...] = (
 _PREPOSITIONS = {"in", "on", "at", "under", "by", "inside", "near", "against", "over"}
 _DEFINITE = {"the", "this", "that", "its", "their", "these", "those"}
 _REPLACING = {("replace",), ("swap",), ("exchange",)}
+_EXCLUSIVE = {"only", "just"}
+# what may stand beside "only the sofa" and ask for no change: "I only want to see the sofa please"
+_CHANGES_NOTHING = {
+    "only", "just", "keep", "leave", "show", "see", "have", "give", "want", "need", "like", "would",
+    "i", "d", "me", "us", "we", "you", "can", "could", "to", "please", "a", "an", "the", "photo",
+    "picture", "image", "with", "of", "in", "and", "nothing", "else",
+}  # fmt: skip
+_NEW_CLAUSE = re.compile(
+    rf"[.,;:!?]|(?=\bbut\b)|(?=\band\b(?! (?:{'|'.join(sorted(_DEFINITE))})\b))"
+)
 
 
 @dataclass(frozen=True)
@@ -126,10 +136,46 @@ def _uses(words: list[str]) -> list[Use]:
 def place_phrase(text: str, mention: Mention) -> str:
     """The words around a context value as the text has them: "on a city street", not "street"."""
     words = _TOKEN.findall(text.lower())
-    for start in range(mention.position, max(-1, mention.position - 5), -1):
-        if words[start] in _PREPOSITIONS:
-            return " ".join(words[start : mention.position + 1])
-    return mention.value
+    start = _place_start(words, mention)
+    return mention.value if start is None else " ".join(words[start : mention.position + 1])
+
+
+def _place_start(words: Sequence[str], mention: Mention) -> int | None:
+    """Index of the preposition that a place's phrase begins with, if there is one."""
+    before = range(mention.position, max(-1, mention.position - 5), -1)
+    return next((index for index in before if words[index] in _PREPOSITIONS), None)
+
+
+def kept_alone(text: str, things: Sequence[Mention], places: Sequence[Mention]) -> set[str]:
+    """Which things a text wants without the others: the lamp in "just the lamp, please".
+
+    "Only" and "just" say so in a clause that says nothing but what is to be there, and where. In
+    "just make the hat yellow" they go with the change, and take nothing away.
+
+    Args:
+        text: The modification text.
+        things: Mentions of things that are there, "the" directly before them.
+        places: Mentions of context values.
+    """
+    words = _TOKEN.findall(text.lower())
+    named = {index for thing in things for index in _span(thing, thing.position - 1)}
+    for place in places:
+        start = _place_start(words, place)
+        named.update(_span(place, place.position if start is None else start))
+    alone: set[str] = set()
+    end = 0
+    for clause in _NEW_CLAUSE.split(text.lower()):
+        start, end = end, end + len(_TOKEN.findall(clause))
+        said = words[start:end]
+        beside = [word for index, word in enumerate(said, start) if index not in named]
+        if not _EXCLUSIVE.isdisjoint(said) and _CHANGES_NOTHING.issuperset(beside):
+            alone.update(thing.value for thing in things if start <= thing.position < end)
+    return alone
+
+
+def _span(mention: Mention, start: int) -> range:
+    """The words of a mention's phrase, from `start` on."""
+    return range(start, mention.position + len(_stems(mention.value)))
 
 
 def has_word(text: str, *wanted: str) -> bool:

@@ -132,6 +132,53 @@ def test_targets(image: str, text: str, target: str) -> None:
     assert sorted(got.split()) == sorted(target.split())
 
 
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("just the lamp", "a blue dotted lamp"),
+        ("Only the lamp, please!", "a blue dotted lamp"),
+        ("I only want to see the lamp", "a blue dotted lamp"),
+        ("a photo with the lamp only", "a blue dotted lamp"),
+        ("just show me the lamp", "a blue dotted lamp"),
+        ("only keep the lamp", "a blue dotted lamp"),
+        ("just the lamp but in green", "a green dotted lamp"),
+        ("just the lamp and make it green", "a green dotted lamp"),
+        ("just the lamp on the beach", "a blue dotted lamp on the beach"),
+    ],
+)
+def test_only_and_just_take_away_what_is_not_named_where_they_say_nothing_else(
+    text: str, target: str
+) -> None:
+    intent = composer().intent(reference("a red striped sofa and a blue dotted lamp"), text)
+    assert sorted(intent.target.split()) == sorted(target.split())
+    assert "a red striped sofa" in intent.forbidden
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("just make the lamp green", "a green dotted lamp"),
+        ("only the lamp should be green", "a green dotted lamp"),
+        ("I only want the lamp to be green", "a green dotted lamp"),
+        ("leave the sofa, only the lamp should be green", "a green dotted lamp"),
+        ("just change the lamp to green", "a green dotted lamp"),
+        ("only make the lamp more elegant", "a blue dotted lamp"),
+        ("this lamp, just in green", "a green dotted lamp"),
+        ("the same, only the lamp a bit brighter", "a blue dotted lamp"),
+        ("just the sofa and the lamp", "a blue dotted lamp"),
+        ("just remove the lamp", None),
+    ],
+)
+def test_only_and_just_that_go_with_a_change_take_nothing_else_away(
+    text: str, changed: str | None
+) -> None:
+    intent = composer().intent(reference("a red striped sofa and a blue dotted lamp"), text)
+    assert "a red striped sofa" in intent.target
+    assert not any("sofa" in phrase for phrase in intent.forbidden)
+    assert ("lamp" in intent.target) == (changed is not None)
+    assert changed is None or changed in intent.target
+
+
 def test_a_text_of_unknown_words_is_desired_as_it_stands() -> None:
     made = composer()
     image = reference("a red striped sofa")
