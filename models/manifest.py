@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.asyn import AsyncFileSystem, sync
 
-from models.contracts.gallery import AttributeValue
+from models.contracts.gallery import (
+    ATTRIBUTE_NAME_RULE,
+    IMAGE_ID_RULE,
+    AttributeValue,
+    is_attribute_name,
+    is_image_id,
+)
 from models.manifest_files import (
     KNOWN_COLUMNS,
     ManifestError,
@@ -108,7 +114,10 @@ def read_folder(folder: Path) -> list[ImageRow]:
         raise ManifestError(
             f"{folder} holds no files ending in {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
-    return [ImageRow(path.relative_to(folder).as_posix(), str(path)) for path in paths]
+    rows = [ImageRow(path.relative_to(folder).as_posix(), str(path)) for path in paths]
+    if odd := [row.image_id for row in rows if not is_image_id(row.image_id)]:
+        raise ManifestError(f"{folder}: rename {ascii(odd[0])}: an image's id {IMAGE_ID_RULE}")
+    return rows
 
 
 def read_manifest(path: Path, as_attributes: AsAttributes = ()) -> list[ImageRow]:
@@ -188,6 +197,9 @@ def _cells(record: Record, file: ManifestFile, problems: Problems) -> dict[str, 
         return {}
     cells = {}
     for name, value in record.attributes.items():
+        if not is_attribute_name(name):
+            problems.add(record.line, f"an attribute's name {ATTRIBUTE_NAME_RULE}, found {name!r}")
+            continue
         try:
             cell = file.cell(value)
         except TypeError:
@@ -210,8 +222,8 @@ def _row(record: Record, as_attributes: AsAttributes, folder: Path, problems: Pr
         problems.add(record.line, f"`image` must be a path or URL, found {shown(image)}")
         image = ""
     image_id = image if columns.get("image_id") is None else columns["image_id"]
-    if not isinstance(image_id, str) or len(image_id) > 512 or (image and not image_id):
-        problems.add(record.line, "`image_id` must be text of 1 to 512 characters")
+    if not isinstance(image_id, str) or (image and not is_image_id(image_id)):
+        problems.add(record.line, f"`image_id` {IMAGE_ID_RULE}, found {shown(image_id)}")
         image_id = ""
     if caption is not None and not _is_text(caption):
         problems.add(record.line, f"`caption` must be text, found {shown(caption)}")

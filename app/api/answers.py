@@ -16,7 +16,7 @@ from app.api.schemas import (
 )
 from app.api.stages import SearchOutcome
 from app.observability import StageTimer, request_id_var
-from models.contracts.gallery import GalleryImage
+from models.contracts.gallery import GalleryImage, address_of
 from models.contracts.intent import ComposedIntent
 
 
@@ -68,10 +68,11 @@ def _result(request: Request, ranked: Ranked, rank: int) -> SearchResult:
 
 
 def _described(request: Request, image: GalleryImage) -> dict[str, Any]:
+    address = address_of(image.image_id)
     return {
         "image_id": image.image_id,
-        "image_url": request.app.url_path_for("image", image_id=image.image_id),
-        "thumbnail_url": request.app.url_path_for("thumbnail", image_id=image.image_id),
+        "image_url": request.app.url_path_for("image", image_id=address),
+        "thumbnail_url": request.app.url_path_for("thumbnail", image_id=address),
         "caption": image.caption,
         "attributes": image.attributes,
     }

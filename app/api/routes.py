@@ -98,7 +98,7 @@ async def gallery_random(
     return GallerySample(images=[gallery_item(request, image) for image in images])
 
 
-@router.get("/images/{image_id:path}/thumbnail", tags=["gallery"], response_class=FileResponse)
+@router.get("/thumbnails/{image_id:path}", tags=["gallery"], response_class=FileResponse)
 async def thumbnail(
     request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
 ) -> Response:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 from PIL import Image
@@ -26,7 +25,7 @@ from indexer.evaluation.contracts import (
 )
 from indexer.evaluation.report import table, write
 from indexer.evaluation.results import Results, Run
-from models.contracts.gallery import Facet
+from models.contracts.gallery import Facet, address_of
 
 _WORKER_MISSING, _WORKER_WAIT_S = "worker_unavailable", 30
 
@@ -225,7 +224,7 @@ def _digest(benchmark: Benchmark) -> str:
 
 def _thumbnail(http: httpx.Client, image_id: str) -> Image.Image | None:
     try:
-        response = http.get(f"/images/{quote(image_id)}/thumbnail")
+        response = http.get(f"/thumbnails/{address_of(image_id)}")
         if not response.is_success:
             return None
         with Image.open(io.BytesIO(response.content)) as image:

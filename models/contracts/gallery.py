@@ -1,13 +1,16 @@
 """What the indexer writes to Qdrant and the API reads: names, ids, payload, metadata."""
 
 import re
+import unicodedata
 import uuid
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
 ALIAS = "gallery"  # unless set otherwise: the only name the API reads; moved by a whole build
 VECTOR_NAME = "image"
+MAX_IMAGE_ID_CHARS = 512
 MAX_FACET_VALUES, MAX_FACET_VALUE_CHARS = 200, 40
 MAX_QUERY_LIMIT = 10_000  # most points one request may ask for; servers are told to refuse more
 
@@ -32,7 +35,7 @@ class GalleryImage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    image_id: str = Field(min_length=1, max_length=512)
+    image_id: str = Field(min_length=1, max_length=MAX_IMAGE_ID_CHARS)
     content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
     width: int = Field(ge=1)
     height: int = Field(ge=1)
@@ -108,6 +111,39 @@ def generation_of(collection: str, alias: str, encoder_fingerprint: str) -> int 
     prefix = _prefix(alias, encoder_fingerprint)
     number = collection.removeprefix(prefix)
     return int(number) if collection.startswith(prefix) and number.isdecimal() else None
+
+
+IMAGE_ID_RULE = (
+    f"must be text of 1 to {MAX_IMAGE_ID_CHARS} characters, none of them a control character, and "
+    "neither `.` nor `..`"
+)
+ATTRIBUTE_NAME_RULE = 'must not be empty, nor hold a quote ("), a backslash or a control character'
+
+
+def is_image_id(text: str) -> bool:
+    """Whether this can be an image's id: 1 to 512 characters that an address can say.
+
+    Control characters and halves of characters cannot be said, and `.` and `..` mean a folder.
+    """
+    return 1 <= len(text) <= MAX_IMAGE_ID_CHARS and text not in (".", "..") and _is_sayable(text)
+
+
+def address_of(image_id: str) -> str:
+    """An image's id as the end of an address's path.
+
+    Slashes stay as they are, which proxies like best, unless they would make a step to another
+    folder (`a/../b`), which clients take before they ask.
+    """
+    return quote(image_id, safe="" if {".", ".."} & set(image_id.split("/")) else "/")
+
+
+def is_attribute_name(text: str) -> bool:
+    """Whether this can name an attribute: a JSON path has no way to say quotes and backslashes."""
+    return bool(text) and not {'"', "\\"} & set(text) and _is_sayable(text)
+
+
+def _is_sayable(text: str) -> bool:
+    return all(unicodedata.category(character) not in ("Cc", "Cs") for character in text)
 
 
 def attribute_key(name: str) -> str:

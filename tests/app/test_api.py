@@ -339,7 +339,7 @@ def test_images_and_thumbnails(client: TestClient) -> None:
         etag = {"If-None-Match": answer.headers["etag"]}
         assert client.get(url).headers["cache-control"].startswith("public")
         assert client.get(url, headers=etag).status_code in (200, 304)
-    for url in ("/images/nobody", "/images/nobody/thumbnail", "/images/..%2f..%2fetc%2fpasswd"):
+    for url in ("/images/nobody", "/thumbnails/nobody", "/images/..%2f..%2fetc%2fpasswd"):
         assert_problem(client.get(url), 404, "unknown-image")
 
 

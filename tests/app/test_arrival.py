@@ -58,7 +58,7 @@ def service(delay_s: float = 0, **limits: Any) -> Iterator[Service]:
     app.state.search = search
     app.state.embedder = embedder
     app.state.image_limits = ImageLimits(1_000_000, 1_000_000)
-    app.add_api_route("/images/{image_id:path}/thumbnail", lambda: None, name="thumbnail")
+    app.add_api_route("/thumbnails/{image_id:path}", lambda: None, name="thumbnail")
     app.add_api_route("/images/{image_id:path}", lambda: None, name="image")
     app.include_router(router)
     problems.install(app)

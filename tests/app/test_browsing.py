@@ -64,14 +64,14 @@ def test_one_image_by_its_id(client: TestClient) -> None:
     assert_problem(client.get("/gallery/images/nobody"), 404, "unknown-image", "nobody")
 
 
-@pytest.mark.parametrize("copy", ["", "/thumbnail"])
-def test_a_copy_that_is_there_is_not_sent_again(client: TestClient, copy: str) -> None:
-    first = client.get(f"/images/{REFERENCE}{copy}")
+@pytest.mark.parametrize("copies", ["images", "thumbnails"])
+def test_a_copy_that_is_there_is_not_sent_again(client: TestClient, copies: str) -> None:
+    first = client.get(f"/{copies}/{REFERENCE}")
     for tag in (first.headers["etag"], f'"other", W/{first.headers["etag"]}'):
-        again = client.get(f"/images/{REFERENCE}{copy}", headers={"If-None-Match": tag})
+        again = client.get(f"/{copies}/{REFERENCE}", headers={"If-None-Match": tag})
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["etag"] == first.headers["etag"]
-    changed = client.get(f"/images/{REFERENCE}{copy}", headers={"If-None-Match": '"other"'})
+    changed = client.get(f"/{copies}/{REFERENCE}", headers={"If-None-Match": '"other"'})
     assert changed.content == first.content
 
 

@@ -15,6 +15,13 @@ def test_a_folder_is_read_in_a_stable_order_with_relative_ids(tmp_path: Path) ->
     assert [row.image_id for row in read_folder(tmp_path)] == ["a.png", "b.JPG", "sub/c.webp"]
 
 
+def test_a_file_whose_name_cannot_be_an_id_is_named(tmp_path: Path) -> None:
+    for name in ("a.png", "b\n.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(ManifestError, match=r"rename 'b\\n\.png': an image's id must be text"):
+        read_folder(tmp_path)
+
+
 def test_jsonl_and_csv_say_the_same(tmp_path: Path) -> None:
     row = {
         "image": "x/1.jpg", "image_id": "one", "caption": "a sofa", "sku": "77",
@@ -38,6 +45,9 @@ def test_jsonl_and_csv_say_the_same(tmp_path: Path) -> None:
         ("[1]", "line 1: expected an object"),
         ('{"picture": "a.jpg"}', "line 1: `image` must be"),
         ('{"image": "a.jpg", "image_id": ""}', "line 1: `image_id` must be"),
+        ('{"image": "a.jpg", "image_id": "a\\nb"}', "line 1: `image_id` must be"),
+        ('{"image": "a.jpg", "image_id": ".."}', "nor `..`, found '..'"),
+        ('{"image": "a.jpg", "attributes": {"3\\"": 1}}', "an attribute's name must not be empty"),
         ('{"image": "a.jpg", "caption": 3}', "line 1: `caption` must be"),
         ('{"image": "a.jpg", "attributes": [1]}', "line 1: `attributes` must be"),
         ('{"image": "a.jpg", "attributes": {"x": {"y": 1}}}', "attribute `x` must be"),

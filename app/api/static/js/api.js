@@ -31,7 +31,13 @@ export async function getJson(path, parameters = {}, signal = undefined) {
   return (await answered(await reach(given.length ? `${path}?${query}` : path, { signal }))).json();
 }
 
-export const imagePath = (id) => `/images/${id.split("/").map(encodeURIComponent).join("/")}`;
+// As the service itself makes addresses: slashes stay, unless they would be a step to another folder.
+function addressOf(id) {
+  const parts = id.split("/");
+  return parts.map(encodeURIComponent).join(parts.some((part) => part === "." || part === "..") ? "%2F" : "/");
+}
+
+export const imagePath = (id) => `/images/${addressOf(id)}`;
 export const itemPath = (id) => `/gallery${imagePath(id)}`;
 
 // A query → the form that `POST /search` takes; see `address.js` for what a query is.
