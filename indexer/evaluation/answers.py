@@ -27,29 +27,33 @@ class AnswerFile:
             BenchmarkError: The file holds the answers to something else.
         """
         self.answers: dict[str, Answer] = {}
-        whole = self._read(path, about) if path.exists() else b""
+        whole_bytes = self._read(path, about) if path.exists() else 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("wb")  # without the torn last line of a killed run
-        self._file.write(whole or _line(about))
-        self._file.flush()
+        self._file = path.open("ab")
+        self._file.truncate(whole_bytes)  # the torn last line of a killed run goes, nothing else
+        if whole_bytes == 0:
+            self._append(_line(about))
 
     def add(self, answer: Answer) -> None:
         """Keep an answer; it is on disk when this returns."""
+        self._append(_line(asdict(answer)))
         self.answers[answer.query_id] = answer
-        self._file.write(_line(asdict(answer)))
-        self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _read(self, path: Path, about: Mapping[str, Any]) -> bytes:
-        """Take over the whole lines of an earlier run; returns them."""
+    def _append(self, line: bytes) -> None:
+        self._file.write(line)
+        self._file.flush()
+
+    def _read(self, path: Path, about: Mapping[str, Any]) -> int:
+        """Take over the whole lines of an earlier run; returns how many bytes they are."""
         lines = path.read_bytes().splitlines(keepends=True)
         if lines and not lines[-1].endswith(b"\n"):
             lines.pop()
         if not lines:
-            return b""
+            return 0
         if (found := json.loads(lines[0])) != json.loads(_line(about)):
             changed = [key for key in about if found.get(key) != about[key]]
             raise BenchmarkError(
@@ -66,7 +70,7 @@ class AnswerFile:
                 judge=fields["judge"],
             )
             self.answers[answer.query_id] = answer
-        return b"".join(lines)
+        return sum(len(line) for line in lines)
 
 
 def _line(fields: Mapping[str, Any]) -> bytes:

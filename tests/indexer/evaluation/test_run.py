@@ -1,6 +1,8 @@
 """The command, against a real API over HTTP: answers, resumption, report, refusals, tuning."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from indexer.evaluation.tune import fused
 from models.contracts.gallery import GalleryImage
 from models.presets import load_preset
 
+ROOT = Path(__file__).parents[3]
 DEMO = ["--benchmark", "demo", "--compositions", "union", "facets", "--rerank", "0"]
 
 
@@ -150,6 +153,28 @@ def test_tuning_fuses_as_the_service_does(
     known = {one.image_id: one.rerank_score for one in found if one.rerank_score is not None}
     ranked = fuse(candidates, known, weight)
     assert fused(found, weight) == [one.candidate.image.image_id for one in ranked]
+
+
+def test_a_run_that_cannot_write_any_more_loses_no_answer(tmp_path: Path) -> None:
+    """Its files may not grow, as on a full disk; an answer was torn when the run before it died."""
+    path, about = tmp_path / "a.jsonl", {"gallery": 1}
+    file = AnswerFile(path, about)
+    for number in range(20):
+        file.add(Answer(f"q{number}", ("a", "b"), 1.5, (), None))
+    file.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"query_id": "q2')
+    code = f"""
+import resource
+from pathlib import Path
+from indexer.evaluation.answers import AnswerFile
+from indexer.evaluation.contracts import Answer
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+AnswerFile(Path({str(path)!r}), {about!r}).add(Answer("q21", ("a",), 1.5, (), None))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "File too large" in ended.stderr
+    assert path.read_bytes() == whole
 
 
 def test_answers_of_another_gallery_are_not_taken_over(tmp_path: Path) -> None:
