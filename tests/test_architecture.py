@@ -1,6 +1,7 @@
 """Rules that no import linter sees: what loading a module costs, what the README must say."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -104,6 +105,13 @@ def imported_by(module: str) -> set[str]:
         elif isinstance(statement, ast.ImportFrom):
             names.add(str(statement.module).split(".")[0])
     return names
+
+
+def test_commands_stand_below_the_activation_of_their_environment() -> None:
+    for page in (ROOT / "README.md", *ROOT.glob("docker/*.md"), *ROOT.glob("models/**/*.md")):
+        blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.M | re.S))
+        before, command, _ = blocks.partition("python -m ")
+        assert not command or "source .venv/bin/activate" in before, page
 
 
 @pytest.mark.parametrize(
