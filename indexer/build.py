@@ -19,14 +19,15 @@ from tqdm import tqdm
 
 from indexer.preparer import Prepared, Preparer, Skipped
 from indexer.settings import IndexerSettings
+from indexer.source import about_columns, facets_of
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
-from models.manifest import ImageRow
+from models.manifest import ImageRow, passed_through
 from models.presets import preset_name
-from models.schema import SchemaError, schema_of
+from models.schema import SchemaError
 
 _BATCHES_AHEAD = 3  # prepared before the encoder asks, and waiting for Qdrant at most
 
@@ -40,6 +41,8 @@ class BuildReport:
         indexed: Images in the gallery now.
         embedded: Of these, embedded in this run.
         reused: Of these, taken over from earlier builds with the embedding they had.
+        refused: Why the gallery was not put in service; None: it was.
+        passed_through: The manifest's columns that could be attributes and are none.
         skipped: Rows not indexed, with reasons; `duplicate` are byte-identical to an earlier row.
         seconds: Where the time of this thread went: `start` (resume, schema), `images` (waiting for
             files), `encode`, `write` (waiting for Qdrant), `finish` (verify, swap), `total`.
@@ -49,6 +52,8 @@ class BuildReport:
     indexed: int = 0
     embedded: int = 0
     reused: int = 0
+    refused: str | None = None
+    passed_through: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -64,6 +69,8 @@ class BuildReport:
             "indexed": self.indexed,
             "embedded": self.embedded,
             "reused": self.reused,
+            "refused": self.refused,
+            "passed_through": self.passed_through,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "skipped": [asdict(skip) for skip in self.skipped],
         }
@@ -82,12 +89,29 @@ class BuildReport:
             )
         shares = ("start", "images", "encode", "write", "finish")
         yield "time: " + ", ".join(f"{k} {self.seconds[k] / total:.0%}" for k in shares)
+        yield from about_columns(self.passed_through)
+        yield from self.skip_lines()
+
+    def skip_lines(self) -> Iterator[str]:
+        """What was skipped and why, in sentences."""
         for reason, count in Counter(skip.reason for skip in self.skipped).most_common():
             yield f"skipped, {reason.replace('_', ' ')}: {count}"
             for skip in islice((s for s in self.skipped if s.reason == reason), 5):
                 yield f"  {skip.image_id}: {skip.sentence}"
             if count > 5:
                 yield f"  … and {count - 5} more, see the report file"
+
+
+class BuildFailed(GalleryError):
+    """The new gallery was not put in service.
+
+    Attributes:
+        report: What was done until then, and what was skipped.
+    """
+
+    def __init__(self, report: BuildReport) -> None:
+        super().__init__(report.refused)
+        self.report = report
 
 
 def build_gallery(
@@ -110,10 +134,29 @@ def build_gallery(
     Raises:
         SchemaError: The settings name an attribute that no image has, or the noun facet has no
             words.
-        GalleryError: Too many images failed or the new gallery is not sound; the gallery in
+        BuildFailed: Too many images failed or the new gallery is not sound; the gallery in
             service, if there is one, is untouched.
     """
-    report = BuildReport(rows=len(rows))
+    report = BuildReport(rows=len(rows), passed_through=passed_through(rows))
+    began = time.monotonic()
+    try:
+        _build(rows, encoder, writer, settings, report)
+    except GalleryError as error:
+        report.refused = str(error)
+        raise BuildFailed(report) from error
+    finally:
+        report.seconds["total"] = time.monotonic() - began
+    return report
+
+
+def _build(
+    rows: Sequence[ImageRow],
+    encoder: ImageTextEncoder,
+    writer: GalleryWriter,
+    settings: IndexerSettings,
+    report: BuildReport,
+) -> None:
+    """Do it, and keep the report."""
     began = time.monotonic()
     began_at = datetime.now(UTC).isoformat(timespec="seconds")
     spec = _spec(rows, encoder, settings, began_at)
@@ -145,18 +188,13 @@ def build_gallery(
             ) from error
         writer.finish(image_ids, spec)
     report.indexed = len(image_ids)
-    report.seconds["total"] = time.monotonic() - began
-    return report
 
 
 def _spec(
     rows: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings, built_at: str
 ) -> GallerySpec:
     """What a gallery of these rows says of itself."""
-    attributes = [row.attributes for row in rows]
-    named = {name for each in attributes for name in each}
-    context = [name for name in settings.context_facets if name in named]
-    facets, noun = schema_of(attributes, context, settings.noun_facet)
+    facets, noun = facets_of(rows, settings)
     return GallerySpec(
         encoder_fingerprint=encoder.fingerprint,
         embedding_dim=encoder.embedding_dim,

@@ -6,13 +6,18 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from indexer.demo.catalogue import write_catalogue
 from indexer.demo.scene import SPLITS
 from indexer.evaluation import command
 from indexer.settings import IndexerSettings
-from models.manifest import ManifestError, read_folder, read_manifest
+from indexer.source import check, read_rows
+from models.errors import InputError, JobError
+from models.manifest import AsAttributes
 from models.settings import read_settings
+
+_log = logging.getLogger(__name__)
 
 _OK, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 _EPILOG = "exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 130 interrupted"
@@ -25,15 +30,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
         return code
-    except (ManifestError, ValueError) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return _USAGE
-    except (RuntimeError, OSError) as error:
+    except (JobError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         return _INTERRUPTED
+    except Exception:
+        _log.exception("an error that is not foreseen")
+        print(
+            "error: this is a defect of the program, not of what it was given; please report it "
+            "with the lines above",
+            file=sys.stderr,
+        )
+        return _FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,16 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     build = commands.add_parser("build", help="embed a gallery into Qdrant", epilog=_EPILOG)
-    source = build.add_mutually_exclusive_group(required=True)
-    source.add_argument("--images", type=Path, help="a folder of images")
-    source.add_argument("--manifest", type=Path, help="a JSONL or CSV manifest")
-    build.add_argument(
-        "--if-none", action="store_true", help="do nothing where there is a gallery already"
-    )
-    build.add_argument(
-        "--report", type=Path, default=Path("data/build-report.json"),
-        help="everything that was done and skipped, as JSON (default %(default)s)",
-    )  # fmt: skip
+    _add_build_arguments(build)
     build.set_defaults(run=_build)
 
     evaluate = commands.add_parser(
@@ -81,6 +85,36 @@ def _parser() -> argparse.ArgumentParser:
     command.add_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
     return parser
+
+
+def _add_build_arguments(build: argparse.ArgumentParser) -> None:
+    source = build.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", type=Path, help="a folder of images")
+    source.add_argument("--manifest", type=Path, help="a JSONL or CSV manifest")
+    build.add_argument(
+        "--attributes", type=_column_names, default=(), metavar="A,B,C",
+        help="columns of the manifest that are attributes although they are not called so; "
+        "`all`: every column that has no meaning of its own",
+    )  # fmt: skip
+    build.add_argument(
+        "--noun", metavar="NAME",
+        help="the attribute that names the thing, instead of CIR_INDEXER__NOUN_FACET",
+    )  # fmt: skip
+    build.add_argument(
+        "--check", action="store_true",
+        help="only say what is wrong with the input, and what its attributes are; writes nothing",
+    )  # fmt: skip
+    build.add_argument(
+        "--if-none", action="store_true", help="do nothing where there is a gallery already"
+    )
+    build.add_argument(
+        "--report", type=Path, default=Path("data/build-report.json"),
+        help="everything that was done and skipped, as JSON (default %(default)s)",
+    )  # fmt: skip
+
+
+def _column_names(text: str) -> AsAttributes:
+    return "all" if text == "all" else tuple(name for name in text.split(",") if name)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -105,10 +139,14 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    settings = read_settings(IndexerSettings)
-    rows = read_folder(options.images) if options.images else read_manifest(options.manifest)
+    named = {"noun_facet": options.noun} if options.noun else {}
+    settings = read_settings(IndexerSettings, **named)
+    rows = read_rows(options.images, options.manifest, options.attributes)
+    if options.check:
+        print("\n".join(check(rows, settings)))
+        return _OK
     # torch and open_clip take seconds to import: not before the input is known to be sound
-    from indexer.build import build_gallery  # noqa: PLC0415
+    from indexer.build import BuildFailed, build_gallery  # noqa: PLC0415
     from indexer.writer import GalleryWriter  # noqa: PLC0415
     from models.encoder import ImageTextEncoder  # noqa: PLC0415
 
@@ -120,9 +158,17 @@ def _build(options: argparse.Namespace) -> int:
         encoder = ImageTextEncoder(settings.effective_preset().encoder)
         print(f"{len(rows)} images; encoder {encoder.fingerprint} on {encoder.device_reason}")
         report = build_gallery(rows, encoder, writer, settings)
+    except BuildFailed as error:
+        _write_report(options.report, error.report.as_dict())
+        print("\n".join(error.report.skip_lines()))
+        raise
     finally:
         writer.close()
-    options.report.parent.mkdir(parents=True, exist_ok=True)
-    options.report.write_text(json.dumps(report.as_dict(), indent=1), encoding="utf-8")
+    _write_report(options.report, report.as_dict())
     print("\n".join(report.lines()))
     return _OK
+
+
+def _write_report(path: Path, report: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -19,6 +19,7 @@ from models.contracts.gallery import (
     GallerySpec,
     attribute_key,
 )
+from models.errors import JobError
 
 _LOOK_EVERY_S, _QUIET_LOOKS = 0.5, 2
 _STALLED_S = 1800.0
@@ -31,7 +32,7 @@ _INDEX_TYPES = {
 }
 
 
-class GalleryError(RuntimeError):
+class GalleryError(JobError):
     """The gallery cannot be opened or completed; the message says what to do."""
 
 

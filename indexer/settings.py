@@ -97,7 +97,7 @@ class IndexerSettings(ProcessSettings):
         """The preset with everything that is set otherwise.
 
         Raises:
-            ValueError: There is no such preset.
+            InputError: There is no such preset.
         """
         preset = load_preset(self.preset)
         changes: dict[str, object] = {"encoder": overridden(preset.encoder, self.encoder)}

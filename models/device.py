@@ -2,6 +2,8 @@
 
 import torch
 
+from models.errors import JobError
+
 
 def resolve_device(wanted: str) -> tuple[torch.device, str]:
     """Pick a device.
@@ -13,7 +15,7 @@ def resolve_device(wanted: str) -> tuple[torch.device, str]:
         The device, and why it was chosen.
 
     Raises:
-        RuntimeError: The wanted device is not there.
+        JobError: The wanted device is not there.
     """
     if wanted in ("auto", "cuda") and torch.cuda.is_available():
         return torch.device("cuda"), f"CUDA device {torch.cuda.get_device_name()}"
@@ -22,4 +24,4 @@ def resolve_device(wanted: str) -> tuple[torch.device, str]:
     if wanted in ("auto", "cpu"):
         why = "asked for" if wanted == "cpu" else "no GPU found"
         return torch.device("cpu"), f"CPU with {torch.get_num_threads()} threads ({why})"
-    raise RuntimeError(f"device {wanted!r} was asked for, but PyTorch finds none on this machine")
+    raise JobError(f"device {wanted!r} was asked for, but PyTorch finds none on this machine")

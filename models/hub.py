@@ -21,10 +21,12 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from models.errors import JobError
+
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-class ModelUnavailable(RuntimeError):
+class ModelUnavailable(JobError):
     """A model cannot be had; the sentence says what is missing and the way out."""
 
 

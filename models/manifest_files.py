@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from models.schema import Cell, guessed, number_of, words
 
 KNOWN_COLUMNS = ("image", "image_id", "caption", "attributes")
 _ATTRIBUTE = "attributes."
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_SHOWN = 20
+_MAX_NESTING = 16  # protocol buffers, in which Qdrant is spoken to, end at 100 messages
 _SHOWN_CHARS = 60
 
 
@@ -47,7 +49,8 @@ class Problems:
         """
         if not self._count:
             return
-        said = [f"line {line}: {s}" if line else s for line, s in sorted(self._shown)]
+        in_order = sorted(self._shown, key=lambda problem: problem[0])
+        said = [f"line {line}: {sentence}" if line else sentence for line, sentence in in_order]
         if self._count == 1:
             joint = ", " if self._shown[0][0] else ": "
             raise ManifestError(f"{self._path}{joint}{said[0]}")
@@ -207,7 +210,20 @@ def _json(row: str) -> Any:
     values = json.loads(row, parse_int=NumberText, parse_float=NumberText, parse_constant=no_number)
     if "\\ud" in row.lower():
         json.dumps(values, ensure_ascii=False).encode()  # raises a ValueError for half a pair
+    if row.count("[") + row.count("{") > _MAX_NESTING and _depth(values) > _MAX_NESTING:
+        raise ValueError(f"that could be stored: nested more than {_MAX_NESTING} levels deep")
     return values
+
+
+def _depth(value: Any) -> int:
+    depth, layer = 0, [value]
+    while layer := [part for whole in layer for part in _parts(whole)]:
+        depth += 1
+    return depth
+
+
+def _parts(whole: Any) -> Iterable[Any]:
+    return whole.values() if isinstance(whole, dict) else whole if isinstance(whole, list) else ()
 
 
 def _csv_file(text: str, problems: Problems) -> ManifestFile:
@@ -245,11 +261,11 @@ def _csv_lines(reader: Any, problems: Problems) -> Iterator[tuple[int, list[str]
 def _header(line: int, cells: list[str], problems: Problems) -> list[str]:
     """The columns' names, misspelt ones as they should be."""
     names = list(cells)
-    if len(names) == 1 and (other := next((c for c in ";\t|" if c in names[0]), None)):
+    if len(names) == 1 and (other := next((c for c in _SEPARATORS if c in names[0]), None)):
         problems.add(
             line,
-            f"the columns are separated by {other!r}; save the file with commas between them "
-            "(values with commas in double quotes)",
+            f"the columns are separated by {_SEPARATORS[other]}; save the file with commas between "
+            "them (values with commas in double quotes)",
         )
         return []
     for wrong, right in _misspelt(names):

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as NotJson
 
 from models.contracts.gallery import ALIAS
+from models.errors import InputError
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -37,7 +38,7 @@ _USER_AND_PASSWORD = re.compile(r"^(\w[\w+.-]*://)?.*@", re.DOTALL)
 _Settings = TypeVar("_Settings", bound="ProcessSettings")
 
 
-class SettingsError(ValueError):
+class SettingsError(InputError):
     """The environment holds unknown or bad settings.
 
     Attributes:

@@ -19,6 +19,7 @@ from indexer.demo.queries import ComposedQuery, compose_queries
 from indexer.demo.questions import ask
 from indexer.demo.render import item_boxes, render_scene
 from indexer.demo.scene import Item, Scene, Split, sample_scenes, with_finishes
+from models.errors import InputError
 
 MANIFEST_NAME = "manifest.jsonl"
 QUERIES_NAME = "queries.jsonl"
@@ -55,10 +56,10 @@ def write_catalogue(
         Path of the manifest.
 
     Raises:
-        ValueError: `images` or `size_px` is below 1.
+        InputError: `images` or `size_px` is below 1.
     """
     if size_px < 1:
-        raise ValueError(f"pictures need at least 1 pixel, got size {size_px}")
+        raise InputError(f"pictures need at least 1 pixel, got size {size_px}")
     scenes = sample_scenes(images, seed, split, families)
     if finishes:
         scenes = [with_finishes(scene) for scene in scenes]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from indexer.demo.finishes import FINISHES
+from models.errors import InputError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -178,10 +179,10 @@ def sample_scenes(count: int, seed: int, split: Split, families: bool | None = N
             independent draws.
 
     Raises:
-        ValueError: `count` is below 1.
+        InputError: `count` is below 1.
     """
     if count < 1:
-        raise ValueError(f"a catalogue needs at least 1 image, got {count}")
+        raise InputError(f"a catalogue needs at least 1 image, got {count}")
     rng = random.Random(f"{split}/{seed}")
     held_out = split != "train"
     if not (split != "train" if families is None else families):

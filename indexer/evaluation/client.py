@@ -13,13 +13,14 @@ from typing import Any
 import httpx
 
 from indexer.evaluation.contracts import Answer, Configuration, Query
+from models.errors import JobError
 
 _WAITS_S = 60  # for an API that is full or not ready
 _REFUSED = (429, 503)
 _PAGE = 1000
 
 
-class SearchFailed(RuntimeError):
+class SearchFailed(JobError):
     """The API cannot be reached, or refuses a query; the message says what would help."""
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.errors import InputError
+
 Ranked = Sequence[str]
 
 # baselines, then intersections by who composes the intent: the gallery's attributes, or the judge
@@ -115,5 +117,5 @@ class Configuration:
         return f"{self.composition}-{self.rerank_depth}"
 
 
-class BenchmarkError(ValueError):
+class BenchmarkError(InputError):
     """A benchmark cannot be read or made; the message says what is missing and where it is from."""

@@ -10,7 +10,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.evaluation.contracts import Answer, Benchmark, Configuration, Query, Ranked
+from indexer.evaluation.contracts import (
+    Answer,
+    Benchmark,
+    BenchmarkError,
+    Configuration,
+    Query,
+    Ranked,
+)
 from indexer.evaluation.predictions import under_protocol
 from indexer.evaluation.rows import Row, Values, averages, difference, scores
 from indexer.evaluation.scoring import score
@@ -64,7 +71,7 @@ class Results:
         baseline_name: The configuration the others are compared with; empty: the first one.
 
     Raises:
-        ValueError: There are no runs, one without answers, one twice, or no such baseline.
+        BenchmarkError: There are no runs, one without answers, one twice, or no such baseline.
     """
 
     benchmark: Benchmark
@@ -74,11 +81,13 @@ class Results:
     def __post_init__(self) -> None:
         names = [run.name for run in self.runs]
         if not names or len(set(names)) != len(names):
-            raise ValueError(f"results need runs of different configurations, got {names}")
+            raise BenchmarkError(f"results need runs of different configurations, got {names}")
         if empty := [run.name for run in self.runs if not run.answers]:
-            raise ValueError(f"no answers from {', '.join(empty)}")
+            raise BenchmarkError(f"no answers from {', '.join(empty)}")
         if self.baseline_name and self.baseline_name not in names:
-            raise ValueError(f"no {self.baseline_name} to compare with; runs: {', '.join(names)}")
+            raise BenchmarkError(
+                f"no {self.baseline_name} to compare with; runs: {', '.join(names)}"
+            )
 
     @property
     def baseline(self) -> Run:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.composition.vector import CompositionMode, CompositionWeights
 from models.contracts.rerank import MAX_CANDIDATES
+from models.errors import InputError
 from models.settings import EncoderSettings, JudgeSettings, sentences
 
 MAX_RERANK_WEIGHT = 100
@@ -92,12 +93,12 @@ def load_preset(name: str) -> Preset:
         name: One of `preset_names()`, or the path of a preset file, `….json`.
 
     Raises:
-        ValueError: There is none of that name, or the file is none.
+        InputError: There is none of that name, or the file is none.
     """
     if name.endswith(".json"):
         return _read(Path(name))
     if name not in preset_names():
-        raise ValueError(f"unknown preset {name!r}; there are: {', '.join(preset_names())}")
+        raise InputError(f"unknown preset {name!r}; there are: {', '.join(preset_names())}")
     return _read(_FOLDER / name / "preset.json")
 
 
@@ -126,9 +127,9 @@ def _read(path: Path) -> Preset:
     try:
         return Preset.model_validate_json(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"there is no preset file at {path}") from None
+        raise InputError(f"there is no preset file at {path}") from None
     except ValidationError as error:
         wrong = "; ".join(sentences(error, lambda at: ".".join(str(part) for part in at)))
-        raise ValueError(f"{path} is no preset: {wrong}") from None
+        raise InputError(f"{path} is no preset: {wrong}") from None
     except (OSError, UnicodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        raise InputError(f"{path} cannot be read: {error}") from None

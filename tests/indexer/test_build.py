@@ -20,9 +20,8 @@ from PIL import Image
 
 from app.api.filters import qdrant_filter
 from indexer.build import build_gallery
-from indexer.cli import main
 from indexer.preparer import Skipped
-from indexer.settings import GallerySettings, IndexerSettings
+from indexer.settings import IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
@@ -335,48 +334,6 @@ def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder
         writer.finish(["never-written"], spec)
     writer.close()
     assert len(gallery_ids(settings)) == 4
-
-
-def test_a_second_process_on_the_embedded_folder_gets_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save_all(tmp_path / "in", 2)
-    settings = indexer_settings(tmp_path, qdrant=GallerySettings(path=tmp_path / "qdrant"))
-    holder = GalleryWriter(settings.qdrant)
-    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(settings.qdrant.path))
-    assert main(["build", "--images", str(tmp_path / "in")]) == 1
-    holder.close()
-    said = capsys.readouterr().err
-    assert "another process is using the embedded gallery" in said
-    assert "Traceback" not in said
-
-
-def test_if_none_builds_the_first_gallery_and_no_second(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = indexer_settings(tmp_path)
-    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(settings.qdrant.path))
-    monkeypatch.setenv("CIR_INDEXER__IMAGE_STORE", str(settings.image_store))
-    report = tmp_path / "report.json"
-    command = ["build", "--if-none", "--report", str(report), "--images", str(tmp_path / "in")]
-    save_all(tmp_path / "in", 2)
-    assert main(command) == 0
-    save_all(tmp_path / "in", 3)
-    report.unlink()
-    assert main(command) == 0
-    assert "--if-none leaves it as it is" in capsys.readouterr().out
-    assert len(gallery_ids(settings)) == 2
-    assert not report.exists()
-
-
-def test_bad_usage_is_a_sentence_and_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert main(["build", "--images", str(tmp_path / "none")]) == 2
-    assert "is not a folder" in capsys.readouterr().err
-    monkeypatch.setenv("CIR_INDEXER__TYPO", "1")
-    assert main(["build", "--images", str(tmp_path)]) == 2
-    assert "unknown settings: CIR_INDEXER__TYPO" in capsys.readouterr().err
 
 
 def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(

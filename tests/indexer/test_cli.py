@@ -1,0 +1,204 @@
+"""`python -m indexer build`: what it prints, what it exits with, and what it leaves alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from indexer import cli
+from indexer.cli import main
+from indexer.settings import GallerySettings, IndexerSettings
+from indexer.writer import GalleryWriter
+from models.contracts.gallery import GallerySpec
+from models.qdrant import connect
+from tests.conftest import environment_of, indexer_settings
+from tests.indexer.test_build import gallery_ids, save_all
+from tests.models.test_encoder import tiny_model
+
+
+def environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> IndexerSettings:
+    """Settings of a build below `root`, and the variables that give them to the command."""
+    settings = indexer_settings(root, encoder=tiny_model(root / "tiny"))
+    assert settings.encoder is not None
+    encoder = settings.encoder.model_dump(exclude_defaults=True)
+    variables = {f"CIR_INDEXER__ENCODER__{name.upper()}": str(encoder[name]) for name in encoder}
+    for name, value in (environment_of(settings.qdrant) | variables).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CIR_INDEXER__IMAGE_STORE", str(settings.image_store))
+    return settings
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A manifest of three pictures, with columns that are not called attributes."""
+    save_all(tmp_path / "in", 3)
+    manifest = tmp_path / "in" / "shop.csv"
+    manifest.write_text(
+        "image,product,colour,weight,attributes.setting\n"
+        "000.png,sofa,red,7.5,snow\n001.png,mug,blue|white,.25,\n002.png,mug,,2,room\n"
+    )
+    return manifest
+
+
+def test_a_second_process_on_the_embedded_folder_gets_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_all(tmp_path / "in", 2)
+    settings = indexer_settings(tmp_path, qdrant=GallerySettings(path=tmp_path / "qdrant"))
+    holder = GalleryWriter(settings.qdrant)
+    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(settings.qdrant.path))
+    assert main(["build", "--images", str(tmp_path / "in")]) == 1
+    holder.close()
+    said = capsys.readouterr().err
+    assert "another process is using the embedded gallery" in said
+    assert "Traceback" not in said
+
+
+def test_if_none_builds_the_first_gallery_and_no_second(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = environment(tmp_path, monkeypatch)
+    report = tmp_path / "report.json"
+    command = ["build", "--if-none", "--report", str(report), "--images", str(tmp_path / "in")]
+    save_all(tmp_path / "in", 2)
+    assert main(command) == 0
+    save_all(tmp_path / "in", 3)
+    report.unlink()
+    assert main(command) == 0
+    assert "--if-none leaves it as it is" in capsys.readouterr().out
+    assert len(gallery_ids(settings)) == 2
+    assert not report.exists()
+
+
+def test_bad_usage_is_a_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["build", "--images", str(tmp_path / "none")]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    monkeypatch.setenv("CIR_INDEXER__TYPO", "1")
+    assert main(["build", "--images", str(tmp_path)]) == 2
+    assert "unknown settings: CIR_INDEXER__TYPO" in capsys.readouterr().err
+
+
+def test_columns_become_attributes_and_one_names_the_thing(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = environment(tmp_path, monkeypatch)
+    report = tmp_path / "report.json"
+    command = ["build", "--manifest", str(shop), "--report", str(report)]
+    assert main(command) == 0
+    line = "no attributes, so nothing is found by them: product, colour, weight"
+    assert line in capsys.readouterr().out
+    assert json.loads(report.read_text())["passed_through"] == ["product", "colour", "weight"]
+
+    monkeypatch.setenv("CIR_INDEXER__NOUN_FACET", "colour")
+    assert main([*command, "--attributes", "product,colour", "--noun", "product"]) == 0
+    assert "nothing is found by them: weight" in capsys.readouterr().out
+    client = connect(settings.qdrant)
+    points, _ = client.scroll(settings.qdrant.alias)
+    spec = GallerySpec.model_validate(client.get_collection(settings.qdrant.alias).config.metadata)
+    client.close()
+    assert {facet.name: set(facet.values) for facet in spec.facets} == {
+        "setting": {"snow", "room"},
+        "product": {"mug", "sofa"},
+        "colour": {"red", "blue", "white"},
+    }
+    assert spec.noun_facet == "product"
+    payloads = {point.payload["image_id"]: point.payload for point in points if point.payload}
+    assert payloads["000.png"]["payload"] == {"weight": "7.5"}
+    assert payloads["001.png"]["attributes"] == {"product": "mug", "colour": ["blue", "white"]}
+
+
+def test_check_says_what_a_build_would_make_of_the_input_and_writes_nothing(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    command = ["build", "--check", "--manifest", str(shop)]
+    assert main([*command, "--attributes", "all", "--noun", "product"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "3 images",
+        "attributes:",
+        "  setting: 2 values (snow, room); context",
+        "  product: 2 values (mug, sofa); names the thing",
+        "  colour: 3 values (red, blue, white)",
+        "  weight: 3 values (7.5, .25, 2)",
+    ]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "no attribute names the thing that is shown (--noun NAME)" in said
+    assert "--attributes 'product,colour,weight' makes them attributes" in said
+
+    assert main([*command, "--noun", "product"]) == 2
+    assert "no image has the attribute product; there are: setting" in capsys.readouterr().err
+    assert main([*command, "--attributes", "product,shade"]) == 2
+    assert "no column `shade` to make an attribute of; there are: colour, product" in (
+        capsys.readouterr().err
+    )
+    assert main(["build", "--check", "--images", str(shop.parent), "--attributes", "all"]) == 2
+    assert "--attributes names columns of a manifest" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+    (shop.parent / "000.png").unlink()
+    assert main(command) == 0
+    assert f"not there: {shop.parent / '000.png'}" in capsys.readouterr().out
+    (shop.parent / "001.png").unlink()
+    assert main(command) == 2
+    assert "2 of 3 files are not there, the first is" in capsys.readouterr().err
+
+
+def test_a_refused_build_says_what_it_skipped_and_writes_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment(tmp_path, monkeypatch)
+    save_all(tmp_path / "in", 1)
+    for number in range(1, 9):
+        (tmp_path / "in" / f"{number:03d}.png").write_bytes(b"no picture")
+    report = tmp_path / "report.json"
+    assert main(["build", "--images", str(tmp_path / "in"), "--report", str(report)]) == 1
+    said = capsys.readouterr()
+    assert "8 of 9 images could not be used, more than the limit of 50%" in said.err
+    assert "skipped, not an image: 8\n  001.png: " in said.out
+    assert "… and 3 more, see the report file" in said.out
+    written = json.loads(report.read_text())
+    assert "8 of 9 images could not be used" in written["refused"]
+    assert len(written["skipped"]) == 8
+
+
+@pytest.mark.parametrize("defect", [ValueError("no such axis"), RuntimeError("shapes differ")])
+def test_a_defect_of_the_program_keeps_its_stack_trace(
+    defect: Exception, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    def broken(*_: object) -> list[str]:
+        raise defect
+
+    save_all(tmp_path / "in", 1)
+    monkeypatch.setattr(cli, "check", broken)
+    assert main(["build", "--check", "--images", str(tmp_path / "in")]) == 1
+    assert "please report it" in capsys.readouterr().err
+    assert "Traceback" in caplog.text
+    assert str(defect) in caplog.text
+
+
+def test_sentences_have_no_stack_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    save_all(tmp_path / "in", 1)
+    for name, value, code, sentence in (
+        ("PRESET", "none", 2, "unknown preset 'none'"),
+        ("PRESET", str(tmp_path / "no.json"), 2, "there is no preset file"),
+        ("DECODE_WORKERS", "many", 2, "CIR_INDEXER__DECODE_WORKERS: Input should be"),
+        ("ENCODER__MODEL", "ViT-Z-99", 1, "ViT-Z-99"),
+        ("ENCODER__DEVICE", "mps", 1, "PyTorch finds none"),
+    ):
+        with monkeypatch.context() as patch:
+            environment(tmp_path, patch)
+            patch.setenv(f"CIR_INDEXER__{name}", value)
+            assert main(["build", "--images", str(tmp_path / "in")]) == code
+            assert sentence in capsys.readouterr().err
+    demo = ["demo", "--out", str(tmp_path / "out"), "--images"]
+    assert main([*demo, "0"]) == 2
+    assert main([*demo, "1", "--size", "0"]) == 2
+    assert "Traceback" not in caplog.text
