@@ -1,41 +1,51 @@
-"""What every request gets before anything else: an id, a limit to its size, its time of arrival.
+"""What every request gets before anything else: an id, limits to its body, its time of arrival;
+and every answer: that id, headers that keep browsers from guessing, a line in the log if it failed.
 
 Plain ASGI: middleware that wraps responses would stand between a stream and its client.
 """
 
+import logging
 import time
 import uuid
 from http import HTTPStatus
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.observability import request_id_var
-from app.problems import problem, unexpected
+from app.problems import unexpected
+from app.request_body import BodyLimits, RequestBodies
+
+_log = logging.getLogger(__name__)
+
+_MAX_PATH_CHARS = 200  # in the log
+# pages bring a policy of their own; nothing else is ever to be rendered
+_UNLESS_SET = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 
 
-def install(app: FastAPI, *, max_upload_bytes: int, overhead_bytes: int) -> None:
+def install(app: FastAPI, bodies: BodyLimits) -> None:
     """Put the middleware around an app.
 
     Args:
         app: The app.
-        max_upload_bytes: The largest image.
-        overhead_bytes: What a request may hold besides.
+        bodies: What its requests' bodies may cost.
     """
-    # base64 in JSON is a third longer than the bytes it stands for
-    max_body = max_upload_bytes * 4 // 3 + overhead_bytes
-    too_large = f"the request is too large; an image may have {max_upload_bytes:,} bytes"
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=max_body)
-    app.add_middleware(RequestContext, too_large=too_large)  # added last, so it is the outermost
+    app.add_middleware(RequestBodies, limits=bodies)
+    app.add_middleware(RequestContext)  # added last, so it is the outermost
 
 
 class RequestContext:
-    """Takes the client's `X-Request-ID` or makes one; it is in the answer and in the logs."""
+    """Takes the client's `X-Request-ID` or makes one; it is in the answer and in the logs.
 
-    def __init__(self, app: ASGIApp, too_large: str) -> None:
-        self._app, self._too_large = app, too_large
+    HEAD is GET without the body, at every address.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -45,27 +55,34 @@ class RequestContext:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if given.isprintable() and 0 < len(given) <= 128 else uuid.uuid4().hex
         request_id_var.set(request_id)
-        scope.setdefault("state", {})["arrived_at"] = time.monotonic()
-        begun = replaced = False
+        arrived_at = time.monotonic()
+        scope.setdefault("state", {})["arrived_at"] = arrived_at
+        without_body = scope["method"] == "HEAD"
+        begun = False
 
-        async def send_with_id(message: Message) -> None:
-            nonlocal begun, replaced
-            if replaced:
-                return
+        async def send_described(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
-                if message["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                    replaced = True  # the body limit answers in plain text
-                    answer = problem(413, "too-large", self._too_large)
-                    answer.headers["X-Request-ID"] = request_id
-                    await answer(scope, receive, send)
-                    return
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in _UNLESS_SET.items():
+                    headers.setdefault(name, value)
+                if message["status"] >= HTTPStatus.BAD_REQUEST:
+                    _log_failure(scope, message["status"], arrived_at)
+            elif without_body and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
+        inside = {**scope, "method": "GET"} if without_body else scope
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(inside, receive, send_described)
         except Exception as error:
             if begun:  # all that can be done is to break it off
                 raise
-            await unexpected(error)(scope, receive, send_with_id)
+            await unexpected(error)(scope, receive, send_described)
+
+
+def _log_failure(scope: Scope, status: int, arrived_at: float) -> None:
+    path, took_ms = scope["path"][:_MAX_PATH_CHARS], (time.monotonic() - arrived_at) * 1000
+    _log.info("%s %s: %d after %.0f ms", scope["method"], path, status, took_ms)

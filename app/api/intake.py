@@ -6,6 +6,8 @@ Decoding runs on threads: a large photograph must not hold up everybody else's a
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.schemas import ReferenceImage, SearchRequest
 from app.api.stages import ComposedQuery, Upload
@@ -46,12 +50,13 @@ async def read_query(request: Request) -> ReceivedQuery:
         RequestValidationError: Fields are missing, unknown or wrong.
         InvalidReference: The form's reference image is no file.
         InvalidRequest: Neither JSON nor a form.
+        HTTPException: 400, the form is broken or cut short.
     """
     content_type = _content_type(request)
     if content_type == "application/json":
         return ReceivedQuery(_validated(parse_json(await request.body(), "the body")), None)
     if content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        async with request.form(max_files=1, max_fields=_MAX_FORM_FIELDS) as form:
+        async with _form(request, content_type) as form:
             return ReceivedQuery(*await _read_form(form))
     raise InvalidRequest(
         f"expected multipart/form-data or application/json, found {content_type or 'nothing'}"
@@ -85,6 +90,37 @@ def _content_type(request: Request) -> str:
     if charset.lower() not in ("utf-8", "utf8"):
         raise InvalidRequest(f"the body's charset can only be UTF-8, found {charset[:40]!r}")
     return content_type.decode("latin-1").lower()
+
+
+class _WholeMultipart(MultiPartParser):
+    """Knows whether the form came to its end; else its last field may be missing or cut short."""
+
+    whole = False
+
+    def on_end(self) -> None:
+        self.whole = True
+
+
+@asynccontextmanager
+async def _form(request: Request, content_type: str) -> AsyncIterator[FormData]:
+    """The fields of a form while inside; its file is gone afterwards."""
+    if content_type == "application/x-www-form-urlencoded":
+        form = await request.form(max_fields=_MAX_FORM_FIELDS)
+    else:
+        parser = _WholeMultipart(
+            request.headers, request.stream(), max_files=1, max_fields=_MAX_FORM_FIELDS
+        )
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            raise HTTPException(400, error.message) from None
+        if not parser.whole:
+            await form.close()
+            raise HTTPException(400, "the form does not end with its boundary; was it cut short?")
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def _read_form(form: FormData) -> tuple[SearchRequest, bytes | None]:

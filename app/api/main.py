@@ -24,6 +24,7 @@ from app.api.second_stage import second_stage
 from app.api.settings import ApiSettings, settings_from_environment
 from app.errors import GalleryUnavailable
 from app.observability import configure_logging
+from app.request_body import BodyLimits
 from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
@@ -50,10 +51,9 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         summary="Show an image, say what should be different, get the gallery images that fit.",
         version="0.1.0",
         lifespan=_lifespan,
+        redirect_slashes=False,  # a redirect would lead to whatever host the client named
     )
-    request_context.install(
-        app, max_upload_bytes=settings.max_upload_bytes, overhead_bytes=_FORM_OVERHEAD_BYTES
-    )
+    request_context.install(app, _body_limits(settings))
     app.state.settings = settings
     app.state.image_store = ImageStore(settings.image_store)
     app.state.image_limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
@@ -64,6 +64,16 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     problems.install(app)
     startup.install(app)
     return app
+
+
+def _body_limits(settings: ApiSettings) -> BodyLimits:
+    return BodyLimits(
+        settings.max_upload_bytes,
+        # base64 in JSON is a third longer than the bytes it stands for
+        settings.max_upload_bytes * 4 // 3 + _FORM_OVERHEAD_BYTES,
+        timeout_s=settings.upload_timeout_s,
+        max_held_bytes=settings.max_held_upload_bytes,
+    )
 
 
 @asynccontextmanager

@@ -50,11 +50,13 @@ SEARCH_BODY: dict[str, Any] = {
 SEARCH_ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": ProblemDetail, "description": description}
     for code, description in (
+        (400, "The form is broken, or cut short"),
         (404, "The reference is no gallery image"),
+        (408, "The body did not come in time"),
         (413, "The body is too large"),
         (422, "The request, the image or the filter cannot be used"),
         (429, "Too many searches at once; Retry-After says when to come back"),
-        (503, "No gallery in service, or one of another encoder"),
+        (503, "No gallery in service, one of another encoder, or too many large uploads at once"),
         (504, "No candidates before the deadline"),
     )
 }

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app import problems, request_context, startup
 from app.observability import configure_logging
+from app.request_body import BodyLimits
 from app.worker import errors
 from app.worker.device_thread import DeviceThread
 from app.worker.early_shutdown import early_shutdown
@@ -49,10 +50,11 @@ def create_app(settings: WorkerSettings | None = None, judge: Judge | None = Non
         summary="Composes intents and judges candidates; the API's companion on the device.",
         version="0.1.0",
         lifespan=_lifespan,
+        redirect_slashes=False,  # a redirect would lead to whatever host the client named
     )
-    request_context.install(
-        app, max_upload_bytes=settings.max_upload_bytes, overhead_bytes=_CANDIDATES_BYTES
-    )
+    # base64 in JSON is a third longer than the bytes it stands for
+    max_body_bytes = settings.max_upload_bytes * 4 // 3 + _CANDIDATES_BYTES
+    request_context.install(app, BodyLimits(settings.max_upload_bytes, max_body_bytes))
     app.state.settings, app.state.judge = settings, judge
     app.include_router(router)
     problems.install(app, errors.STATUS)

@@ -17,6 +17,7 @@ from PIL import Image
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from app.errors import GalleryUnavailable
+from app.observability import JsonFormatter
 from indexer.settings import GallerySettings
 from indexer.writer import GalleryWriter
 from models.settings import EncoderSettings
@@ -365,6 +366,52 @@ def test_request_ids_are_taken_or_made(client: TestClient) -> None:
     body = {"reference_image": {"image_id": REFERENCE}, "modification_text": "blue"}
     answer = client.post("/search", json=body, headers={"X-Request-ID": "mine-8"})
     assert answer.json()["request_id"] == "mine-8"
+
+
+def test_every_answer_keeps_browsers_from_guessing(client: TestClient) -> None:
+    image = client.get("/gallery/images?limit=1").json()["images"][0]["image_url"]
+    for answer in (
+        client.get("/gallery"),
+        client.get(image),
+        client.get("/nothing-here"),
+        client.post("/search", content=b"x" * 6_000_000),
+    ):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    page = client.get("/").headers
+    assert page["x-content-type-options"] == "nosniff"
+    assert page["content-security-policy"].startswith("default-src 'self'")
+
+
+def test_head_is_get_without_the_body(client: TestClient) -> None:
+    item = client.get("/gallery/images?limit=1").json()["images"][0]
+    for url in (item["image_url"], item["thumbnail_url"], "/gallery", "/healthz", "/"):
+        got, head = client.get(url), client.head(url)
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-length", "content-type", "etag", "cache-control"):
+            assert head.headers.get(name) == got.headers.get(name)
+    assert client.head("/images/nobody").status_code == 404
+    assert client.head("/search").status_code == 405
+
+
+def test_no_host_is_believed(client: TestClient) -> None:
+    elsewhere = {"Host": "evil.example"}
+    for path in ("/search/", "/gallery/"):
+        answer = client.get(path, headers=elsewhere, follow_redirects=False)
+        assert_problem(answer, 404, "not-found")
+    assert "evil.example" not in client.get("/gallery/images?limit=1", headers=elsewhere).text
+
+
+def test_what_failed_is_in_the_log_with_its_id(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.setFormatter(JsonFormatter())
+    with caplog.at_level("INFO", "app.request_context"):
+        client.get("/images/nobody", headers={"X-Request-ID": "mine-9"})
+        client.get("/healthz")
+    (line,) = [json.loads(line) for line in caplog.text.splitlines() if "request_context" in line]
+    assert line["message"].startswith("GET /images/nobody: 404 after ")
+    assert (line["level"], line["request_id"]) == ("info", "mine-9")
 
 
 def test_a_gallery_of_another_encoder_ends_the_start(

@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 
 from app import problems, request_context
+from app.request_body import BodyLimits
 from tests.app.test_api import assert_problem
 
 
@@ -19,7 +20,7 @@ async def _breaks_off() -> AsyncIterator[str]:
 @pytest.fixture(scope="module")
 def faulty() -> Iterator[TestClient]:
     app = FastAPI()
-    request_context.install(app, max_upload_bytes=1000, overhead_bytes=1000)
+    request_context.install(app, BodyLimits(1000, 2333))
     problems.install(app)
 
     @app.get("/at-once")
