@@ -14,7 +14,7 @@ from app.api.routes import router
 from models.contracts.gallery import is_image_id
 from models.image_store import ImageStore
 from tests.app.stub_worker import serving
-from tests.fakes import FakeGallery, gallery_image
+from tests.fakes import SPEC, FakeGallery, gallery_image
 
 ONE, OTHER = "1" * 64, "2" * 64
 # what means something in an address, and what else an id may hold
@@ -25,8 +25,8 @@ CHARACTERS = st.sampled_from(" ./?#%&+:;@\\\"'<>[]{}|^~éß猫🙂") | st.charac
 def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     store = ImageStore(tmp_path_factory.mktemp("images"))
     for content_hash in (ONE, OTHER):
-        for copy in ("rerank", "thumbnail"):
-            store.put(content_hash, copy, f"{copy} {content_hash}".encode())
+        store.put(content_hash, SPEC.rerank_px, f"rerank {content_hash}".encode())
+        store.put(content_hash, SPEC.thumbnail_px, f"thumbnail {content_hash}".encode())
     app = FastAPI()
     app.include_router(router)
     problems.install(app)
