@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.api.schemas import Filter
 from models.composition.relevance import Patches
-from models.composition.vector import CompositionMode, CompositionWeights, Embeddings
+from models.composition.vector import CompositionMode, Embeddings, PartialWeights
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 
@@ -83,7 +83,7 @@ class QueryEmbedder(Protocol):
         reference: Embedding,
         text: str,
         intent: ComposedIntent | None,
-        weights: CompositionWeights | None = None,
+        weights: PartialWeights | None = None,
     ) -> Embedding:
         """The query embedding; `weights` that are set replace the preset's."""
 

@@ -8,13 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from PIL import Image
-from pydantic import ValidationError
 
 from app.api.ports import Embedding
 from app.errors import GalleryUnavailable, InvalidRequest
 from models.composition.composer import Composer
 from models.composition.relevance import Patches
-from models.composition.vector import CompositionMode, CompositionWeights, Embeddings
+from models.composition.vector import (
+    CompositionMode,
+    CompositionWeights,
+    Embeddings,
+    PartialWeights,
+)
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
 from models.encoder import ImageTextEncoder
@@ -82,13 +86,15 @@ class ClipQueryEmbedder:
         reference: Embedding,
         text: str,
         intent: ComposedIntent | None,
-        weights: CompositionWeights | None = None,
+        weights: PartialWeights | None = None,
     ) -> Embedding:
         """The query embedding; see the port."""
         composer = self._ready()
-        if weights is not None:
-            weights = self._override(weights)
-        return await self._run(lambda: composer.embed(mode, reference, text, intent, weights))
+        try:
+            whole = self._weights.changed_by(weights)
+        except ValueError as error:
+            raise InvalidRequest(f"weights: {error}") from None
+        return await self._run(lambda: composer.embed(mode, reference, text, intent, whole))
 
     @property
     def explains(self) -> bool:
@@ -108,14 +114,6 @@ class ClipQueryEmbedder:
         """Texts' embeddings; see the port."""
         composer = self._ready()
         return await self._run(lambda: composer.encode_texts(texts))
-
-    def _override(self, weights: CompositionWeights) -> CompositionWeights:
-        """The preset's weights with what a client sets instead."""
-        both = {**self._weights.model_dump(), **weights.model_dump(exclude_unset=True)}
-        try:
-            return CompositionWeights.model_validate(both)
-        except ValidationError as error:
-            raise InvalidRequest(f"weights: {error.errors()[0]['msg']}") from None
 
     def check_encoder(self, spec: GallerySpec) -> None:
         """Check that a gallery was embedded by this encoder.

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.composition.vector import CompositionMode, CompositionWeights
+from models.composition.vector import CompositionMode, PartialWeights
 from models.contracts.gallery import MAX_QUERY_LIMIT, AttributeValue, Facet
 from models.contracts.intent import ComposedIntent, Roles
 from models.contracts.rerank import MAX_CANDIDATES
@@ -155,7 +155,7 @@ class SearchOptions(BaseModel):
         None, description="who composes the intent: the judge, or the gallery's attributes; "
         "default: as the service is set up",
     )  # fmt: skip
-    weights: CompositionWeights | None = Field(
+    weights: PartialWeights | None = Field(
         None, description="weights of the roles; what is left out is as in the preset"
     )
     rerank_weight: float | None = Field(

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from app.api.scoring_protocol import ScoringFormat
-from models.composition.vector import CompositionMode, CompositionWeights
+from models.composition.vector import CompositionMode, PartialWeights
 from models.contracts.gallery import MAX_QUERY_LIMIT
 from models.contracts.rerank import MAX_CANDIDATES, MAX_DEADLINE_MS
 from models.presets import MAX_RERANK_WEIGHT, Preset, load_preset, overridden
@@ -108,7 +108,7 @@ class ApiSettings(ProcessSettings):
         description="encoder and weights that belong together; a name or a .json file",
     )
     encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
-    composition: CompositionWeights | None = Field(
+    composition: PartialWeights | None = Field(
         None, description="overrides the preset's weights of the roles"
     )
     composition_mode: CompositionMode | None = Field(
@@ -186,9 +186,13 @@ class ApiSettings(ProcessSettings):
         """The preset with everything that is set otherwise.
 
         Raises:
-            ValueError: There is no such preset.
+            ValueError: There is no such preset, or its weights and those that are set make none.
         """
         preset = load_preset(self.preset)
+        try:
+            composition = preset.composition.changed_by(self.composition)
+        except ValueError as error:
+            raise ValueError(f"CIR_API__COMPOSITION: {error}") from None
         second_stage = {
             "judge_composes": self.judge_composes,
             "rerank_depth": self.default_rerank_depth,
@@ -197,7 +201,7 @@ class ApiSettings(ProcessSettings):
         return preset.model_copy(
             update={
                 "encoder": overridden(preset.encoder, self.encoder),
-                "composition": overridden(preset.composition, self.composition),
+                "composition": composition,
                 "second_stage": preset.second_stage.model_copy(update=_given(second_stage)),
                 **_given({"composition_mode": self.composition_mode}),
             }

@@ -109,6 +109,11 @@ def test_weights_of_the_roles_can_be_set(client: TestClient) -> None:
     by_text = found(ask(client, weights=text_only))
     assert by_text == found(ask(client, composition="text"))
     assert by_text != found(ask(client))
+    # the preset's weight of what is desired is left, which is enough to search by
+    desired_only = ask(client, weights={"target": 0, "preserve": 0, "text": 0})
+    assert found(desired_only) == found(
+        ask(client, weights={"target": 0, "desired": 1, "preserve": 0, "text": 0})
+    )
     nothing = ask(client, weights={**text_only, "text": 0})
     assert_problem(nothing, 422, "invalid-request", "nothing to search by")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.api.settings import ApiSettings
+from app.api.settings import ApiSettings, settings_from_environment
 from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
 from models.encoder_source import check_names
@@ -100,6 +100,19 @@ def test_the_indexer_overrides_what_it_uses(monkeypatch: pytest.MonkeyPatch) -> 
         **load_preset("base").encoder.model_dump(), "batch_size": 8,
     }  # fmt: skip
     assert preset.rerank_px == 300
+
+
+def test_weights_that_are_set_meet_the_presets_before_they_are_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of_preset = load_preset("demo").composition
+    only_desired = '{"target": 0, "preserve": 0, "text": 0}'
+    monkeypatch.setenv("CIR_API__COMPOSITION", only_desired)
+    kept = settings_from_environment().effective_preset().composition
+    assert (kept.target, kept.preserve, kept.text, kept.desired) == (0, 0, 0, of_preset.desired)
+    monkeypatch.setenv("CIR_API__COMPOSITION__DESIRED", "0")
+    with pytest.raises(ValueError, match="^CIR_API__COMPOSITION: .* nothing to search by"):
+        settings_from_environment()
 
 
 def test_another_model_does_not_inherit_the_weights_of_the_presets() -> None:
