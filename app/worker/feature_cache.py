@@ -30,7 +30,12 @@ class FeatureCache:
         return found
 
     def put(self, copy_key: Hashable, features: VisualFeatures) -> None:
-        """Keep features, letting go of the least recently used until there is room."""
+        """Keep features, letting go of the least recently used until there is room.
+
+        Features that are larger than all there is are not kept, and nothing goes for them.
+        """
+        if features.nbytes > self._max_bytes:
+            return
         with self._lock:
             replaced = self._kept.pop(copy_key, None)
             self._bytes += features.nbytes - (replaced.nbytes if replaced else 0)

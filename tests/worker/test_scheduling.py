@@ -138,6 +138,10 @@ def test_features_are_kept_up_to_a_size_the_oldest_out_first() -> None:
     assert cache.get("first") is first
     cache.put("third", third)  # the same again takes no more room
     assert cache.get("first") is first
+    cache.put("huge", FakePicture(4, nbytes=251))  # would push out all others, and itself
+    assert cache.get("huge") is None
+    assert cache.get("first") is first
+    assert cache.get("third") is third
 
 
 @pytest.mark.parametrize(("size", "kept"), [(0, set()), (2, {"b", "c"}), (9, {"a", "b", "c"})])
