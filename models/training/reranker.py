@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> None:
     tower = f"{content_hash(base)}/{options.visual_tokens}"
     seen = see(served.judge, _pictures(lessons, catalogues), work, tower)
     material = _Material(start, base, catalogues, lessons, seen)
-    asked = made_of(served.judge.version, work / QUERIES)
+    asked = made_of(served.judge.version, work / QUERIES, seen.name)
     before = _kept_scores(work / f"before-{asked}.json", material, served)
     del served  # its memory is the adapter's now
 

@@ -69,6 +69,16 @@ def seen(
     return see(served.judge, rows, tmp_path_factory.mktemp("seen"), "the demo tower")
 
 
+def test_a_picture_that_was_replaced_is_seen_anew(served: exam.Served, tmp_path: Path) -> None:
+    row = ImageRow("one", str(tmp_path / "one.png"))
+    seen = []
+    for size in ((128, 128), (128, 128), (64, 256)):
+        Image.new("RGB", size, "red").save(row.location)
+        seen.append(see(served.judge, [row], tmp_path, "the demo tower"))
+    assert seen[0].name == seen[1].name != seen[2].name
+    assert seen[0].grid(row.location) == seen[1].grid(row.location) != seen[2].grid(row.location)
+
+
 def locations(rows: list[ImageRow]) -> dict[str, dict[int, str]]:
     return {"training": {number: row.location for number, row in enumerate(rows)}}
 

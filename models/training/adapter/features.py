@@ -4,7 +4,6 @@ The tower is never trained, so a step costs the language model alone. The file i
 it may be larger than memory.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from models.manifest import ImageRow
 from models.reranker.family import EncoderOutput, VisualFeatures
 from models.reranker.judge import Judge
 from models.training.adapter.catalogue import decode_row
+from models.training.kept import made_of
 
 _CHUNK = 16
 Grid = tuple[int, int, int]  # frames, rows and columns of patches
@@ -37,11 +37,16 @@ class FeatureFile:
     """Visual tokens of many pictures, and what deepstack adds, in half precision.
 
     Pictures are known by their location.
+
+    Attributes:
+        name: Other pictures, or another tower, have another.
     """
 
-    def __init__(self, path: Path, index: Mapping[str, Entry], levels: int, width: int) -> None:
+    def __init__(
+        self, name: str, path: Path, index: Mapping[str, Entry], levels: int, width: int
+    ) -> None:
         """`levels`: one for the tokens themselves and one for each level of deepstack."""
-        self._index, self._levels, self._width = index, levels, width
+        self.name, self._index, self._levels, self._width = name, index, levels, width
         tokens = sum(entry.tokens for entry in index.values())
         self._values = torch.from_file(
             str(path), size=tokens * levels * width, dtype=torch.float16
@@ -82,14 +87,14 @@ def see(judge: Judge, rows: Sequence[ImageRow], folder: Path, tower: str) -> Fea
         judge: Whose tower, and whose way of scaling pictures.
         rows: The pictures.
         folder: Where `features.f16` and its index are kept.
-        tower: Names the tower and the visual tokens; other features are made anew.
+        tower: Names the tower and the visual tokens. Features of another, or of files that are
+            elsewhere or of another size, are made anew.
 
     Raises:
         ManifestError: A picture cannot be read.
     """
     values, index = folder / "features.f16", folder / "features.json"
-    wanted = "\n".join([tower, *(row.location for row in rows)])
-    key = hashlib.sha256(wanted.encode()).hexdigest()
+    key = made_of(tower, [(row.location, _bytes_on_disk(row)) for row in rows])
     known = json.loads(index.read_text("utf-8")) if index.exists() else {}
     if known.get("key") != key:
         index.unlink(missing_ok=True)
@@ -99,7 +104,13 @@ def see(judge: Judge, rows: Sequence[ImageRow], folder: Path, tower: str) -> Fea
         location: Entry(start, tokens, (grid[0], grid[1], grid[2]))
         for location, (start, tokens, grid) in known["entries"].items()
     }
-    return FeatureFile(values, entries, known["levels"], known["width"])
+    return FeatureFile(key, values, entries, known["levels"], known["width"])
+
+
+def _bytes_on_disk(row: ImageRow) -> int | None:
+    """A file's size; None for what is elsewhere, or not there at all."""
+    path = Path(row.location)
+    return path.stat().st_size if row.host is None and path.exists() else None
 
 
 def _compute(judge: Judge, rows: Sequence[ImageRow], values: Path) -> dict[str, Any]:
