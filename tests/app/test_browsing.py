@@ -2,13 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.api import page as page_module
 from tests.app.test_api import REFERENCE, assert_problem
 
+STATIC = Path(page_module.__file__).parent / "static"
 GREEN_OR_RED = {"colour": ["green", "red"], "price": {"lte": 200}}
 
 
@@ -87,6 +90,12 @@ def test_the_page_is_asked_for_anew_and_its_files_are_kept_for_ever(client: Test
         assert path.startswith(f"/static/{version}/")
         assert "immutable" in client.get(path).headers["cache-control"]
     assert_problem(client.get(f"/static/{version}/nothing.js"), 404, "not-found")
+    for file in (p for p in STATIC.rglob("*") if p.suffix in (".js", ".css")):
+        sent = client.get(f"/static/{version}/{file.relative_to(STATIC).as_posix()}")
+        assert "text/" in sent.headers["content-type"]
+        lines = file.read_text("utf-8").split("\n")
+        for line, kept in zip(lines, sent.text.split("\n"), strict=True):
+            assert kept == ("" if line.lstrip().startswith(("//", "/*")) else line)
 
 
 def test_the_page_may_load_nothing_from_elsewhere(client: TestClient) -> None:
