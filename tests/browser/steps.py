@@ -29,6 +29,15 @@ def in_address(page: Page) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
+def note_shifts(page: Page) -> None:
+    """From its next load on, sum up how far the page's parts jump without anybody's doing."""
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => list.getEntries()"
+        ".forEach((one) => { if (!one.hadRecentInput) window.shift += one.value; }))"
+        ".observe({ type: 'layout-shift', buffered: true });"
+    )
+
+
 def wait_for_the_judge(page: Page) -> None:
     """Until the final order is there, re-ranked and in full."""
     expect(page.locator("#order")).to_be_visible()

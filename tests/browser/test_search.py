@@ -219,6 +219,99 @@ def test_four_compositions_side_by_side(
         expect(column.locator(".tick")).to_have_count(sum(right))
 
 
+def test_in_a_comparison_nothing_is_offered_that_does_nothing(
+    page: Page, thing: dict[str, Any]
+) -> None:
+    page.goto(address(thing["image_id"], TEXT, view="compare"))
+    expect(page.locator(".few .picture")).to_have_count(24)
+    for control in ("#mode", "#judge", "#order", "#more"):
+        expect(page.locator(control)).to_be_hidden()
+    page.get_by_role("button", name="make it").click()
+    expect(page.locator("#compare-view .waiting")).to_have_count(0)
+    assert in_address(page)["view"] == "compare"
+    page.get_by_role("button", name="Results", exact=True).click()
+    expect(page.locator("#mode")).to_be_visible()
+
+
+def test_the_box_is_a_button_and_the_picture_can_be_taken_away(
+    page: Page, service: Service, thing: dict[str, Any]
+) -> None:
+    page.on("filechooser", lambda _: None)  # from the start, lest a quick key is not met
+    roles = {"target": "a green mug", "preserve": [], "desired": ["mug"], "forbidden": []}
+    page.goto(address(thing["image_id"], TEXT, intent=roles))
+    wait_for_the_judge(page)
+    expect(page.locator("#intent")).to_contain_text("as you edited it")
+    page.get_by_role("button", name="Undo edits").click()
+    wait_for_the_judge(page)
+    assert "intent" not in in_address(page)
+    expect(page.locator("#intent")).not_to_contain_text("as you edited it")
+
+    page.get_by_role("button", name="Take the picture away").click()
+    expect(page.locator("#reference")).to_be_hidden()
+    expect(page.locator("#intent")).to_be_hidden()
+    expect(page.locator("#text")).to_have_value(TEXT)
+    expect(page.locator("#gallery img").first).to_be_visible()
+    assert in_address(page) == {"text": TEXT}
+    box = page.get_by_role("button", name="Drop, paste or choose a picture")
+    expect(box).to_be_focused()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(service.catalogue / thing["image"])
+    expect(page.locator("#reference")).to_be_visible()
+    with page.expect_file_chooser():
+        page.locator("#choose").click()
+
+
+def test_words_that_are_not_searched_yet_stay_and_are_told_from_the_others(
+    page: Page, thing: dict[str, Any]
+) -> None:
+    page.goto(address(thing["image_id"], TEXT))
+    wait_for_the_judge(page)
+    page.locator("#text").fill("make it striped")
+    hint = page.locator("#unsent")
+    expect(hint).to_contain_text(f"Below is still “{TEXT}”")
+    page.locator("#lane-dropped [aria-haspopup]").first.click()
+    page.get_by_role("menuitem", name="Make it kept").click()
+    wait_for_the_judge(page)
+    expect(page.locator("#text")).to_have_value("make it striped")
+    expect(hint).to_be_visible()
+    assert in_address(page)["text"] == TEXT
+    page.locator("#text").press("Enter")
+    wait_for_the_judge(page)
+    expect(hint).to_be_hidden()
+    assert "intent" not in in_address(page)  # chips of other words
+    assert "striped" in chips(page, "desired")
+
+
+def test_an_upload_is_met_with_what_the_model_does_not_know(
+    page: Page, service: Service, thing: dict[str, Any]
+) -> None:
+    page.goto("/")
+    expect(page.locator("#facts")).to_contain_text("pictures")
+    notice = page.locator("#notice-model")
+    expect(notice).to_have_count(0)
+    page.locator("#file").set_input_files(service.catalogue / thing["image"])
+    expect(notice).to_contain_text("what it finds for a photograph means little")
+    page.get_by_role("button", name="Put this notice away").click()
+    expect(notice).to_have_count(0)
+    page.locator("#file").set_input_files(service.catalogue / thing["image"])
+    expect(page.locator("#reference")).to_be_visible()
+    expect(notice).to_have_count(0)
+
+
+def test_no_map_of_a_kind_where_the_encoder_is_not_known_to_tell(
+    page: Page, thing: dict[str, Any]
+) -> None:
+    kind = thing["attributes"]["category"]
+    page.goto(address(thing["image_id"], TEXT))
+    wait_for_the_judge(page)
+    page.locator("#results .picture").first.click()
+    dialog = page.locator("#why")
+    dialog.get_by_role("radio", name=kind).check(force=True)
+    expect(dialog.get_by_role("status")).to_contain_text(f"There is no map of “{kind}”")
+    expect(dialog.locator("canvas.on")).to_have_count(0)
+
+
 def test_why_a_picture_is_where_it_is(page: Page, thing: dict[str, Any]) -> None:
     page.goto(address(thing["image_id"], TEXT))
     wait_for_the_judge(page)

@@ -6,6 +6,7 @@
 // An uploaded picture has no address: it is remembered under a number until the page is left.
 
 import { gallery } from "./schema.js";
+import { ROLES } from "./roles.js";
 import { MODES } from "./words.js";
 
 export const EMPTY = {
@@ -37,24 +38,45 @@ export function toAddress(query) {
   return text ? `/?${text}` : "/";
 }
 
+// An address → { query, ignored }: the names of the parameters that say nothing a query can hold.
+// Anybody can write an address, so nothing of it is taken as it comes.
 export function fromAddress(search) {
   const fields = new URLSearchParams(search);
-  const id = fields.get("image_id");
-  const top = Number(fields.get("top"));
-  const steps = parsed(fields.get("trail"));
-  return {
-    ...EMPTY,
-    reference: id ? { id } : null,
-    text: fields.get("text") ?? "",
-    mode: Object.keys(MODES).find((mode) => mode === fields.get("mode")) ?? null,
-    judge: fields.get("judge") !== "off",
-    roles: parsed(fields.get("intent")),
-    filter: parsed(fields.get("filter")) ?? {},
-    top: top >= 1 && top <= 100 ? top : EMPTY.top,
-    view: ["compare", "browse"].find((view) => view === fields.get("view")) ?? "results",
-    trail: (Array.isArray(steps) ? steps : []).map(([id, text]) => ({ ...EMPTY, reference: { id }, text })),
+  const given = Object.keys(READ).filter((name) => fields.has(name));
+  const read = Object.fromEntries(given.map((name) => [name, READ[name](fields.get(name))]));
+  return { query: Object.assign({ ...EMPTY }, ...Object.values(read)), ignored: given.filter((name) => !read[name]) };
+}
+
+const isText = (value) => typeof value === "string" && value.trim() !== "";
+const areTexts = (value) => Array.isArray(value) && value.every(isText);
+const isObject = (value) => value?.constructor === Object;
+const isPlain = (value) => ["string", "boolean", "number"].includes(typeof value);
+const isRange = (value) => isObject(value) && Object.values(value).every(Number.isFinite) && !(value.gte > value.lte);
+const isCondition = (value) => (Array.isArray(value) ? value.every(isPlain) : isPlain(value) || isRange(value));
+
+function json(read) {
+  return (said) => {
+    try {
+      return read(JSON.parse(said));
+    } catch {
+      return null;
+    }
   };
 }
+
+// parameter → what it says of a query, if anything
+const READ = {
+  image_id: (id) => isText(id) && { reference: { id } },
+  text: (text) => ({ text }),
+  mode: (mode) => Object.hasOwn(MODES, mode) && { mode },
+  judge: (judge) => ["on", "off"].includes(judge) && { judge: judge === "on" },
+  intent: json((roles) => isText(roles.target) && ROLES.every((role) => areTexts(roles[role] ??= [])) && { roles }),
+  filter: json((filter) => isObject(filter) && Object.values(filter).every(isCondition) && { filter }),
+  top: (top) => /^[1-9]\d?$/.test(top) && top <= 96 && { top: Number(top) },
+  view: (view) => ["results", "compare", "browse"].includes(view) && { view },
+  trail: json((steps) => steps.every((step) => areTexts(step) && step.length === 2)
+    && { trail: steps.map(([id, text]) => ({ ...EMPTY, reference: { id }, text })) }),
+};
 
 // The query with the mode it has where it names none: edited roles are those of an intersection.
 export const settled = (query) => ({ ...query, mode: query.mode ?? (query.roles ? "intersection" : gallery().default_composition) });
@@ -73,12 +95,3 @@ const whole = (reference) => {
   const upload = uploads.get(reference.upload);
   return upload ? { upload: reference.upload, ...upload } : null; // null: from before a reload
 };
-
-function parsed(text) {
-  try {
-    const value = JSON.parse(text ?? "null");
-    return typeof value === "object" ? value : null;
-  } catch {
-    return null; // a mangled address is no reason to show nothing
-  }
-}

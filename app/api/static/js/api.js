@@ -1,5 +1,7 @@
 // The public HTTP interface, and nothing else of the service.
 
+import { refused } from "./words.js";
+
 // Anything that went wrong, with a stable word for what it was and a sentence about it.
 export class Problem extends Error {
   constructor(type, sentence, retryAfter = null) {
@@ -22,7 +24,7 @@ async function answered(response) {
   const retry = Number(response.headers.get("retry-after")) || null;
   const body = await response.json().catch(() => ({}));
   const type = (body.type ?? "").replace("urn:cir:", "") || "internal";
-  throw new Problem(type, body.detail ?? `The service answered ${response.status}.`, retry);
+  throw new Problem(type, body.errors ? refused(body.errors) : body.detail ?? `The service answered ${response.status}.`, retry);
 }
 
 export async function getJson(path, parameters = {}, signal = undefined) {

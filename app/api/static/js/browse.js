@@ -56,7 +56,7 @@ async function load(first = false) {
 function card(item) {
   const label = `Start from ${describe(item)}`;
   return h("li", { class: "card" },
-    h("button", { type: "button", class: "picture", "aria-label": label, title: describe(item), onclick: () => pick({ id: item.image_id, item }) }, thumbnail(item, "")));
+    h("button", { class: "picture", "aria-label": label, title: describe(item), onclick: () => pick({ id: item.image_id, item }) }, thumbnail(item, "")));
 }
 
 export async function random(filter) {

@@ -10,18 +10,8 @@ let asking = null;
 
 // Two circles, the picture's and the text's, with what a composition takes of them filled.
 function venn(mode) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 44 28");
-  svg.setAttribute("aria-hidden", "true");
-  svg.setAttribute("class", `venn ${mode}`);
-  const shape = (tag, name, attributes) => {
-    const node = document.createElementNS(svg.namespaceURI, tag);
-    for (const [key, value] of Object.entries({ class: name, ...attributes })) node.setAttribute(key, value);
-    svg.append(node);
-  };
-  shape("circle", "of-image", { cx: 16, cy: 14, r: 12 });
-  shape("circle", "of-text", { cx: 28, cy: 14, r: 12 });
-  shape("path", "of-both", { d: "M22 3.6a12 12 0 0 1 0 20.8 12 12 0 0 1 0-20.8z" });
+  const svg = $("venn").content.firstElementChild.cloneNode(true);
+  svg.classList.add(mode);
   return svg;
 }
 
@@ -61,6 +51,6 @@ function fill({ list, fit }, results, roles, why) {
   list.replaceChildren(...results.map((result, at) => {
     const mark = known[at] === null ? null : h("span", { class: known[at] ? "tick" : "cross", "aria-hidden": "true" }, known[at] ? "✓" : "✗");
     const label = `${describe(result)}${known[at] === null ? "" : known[at] ? ", fits" : ", does not fit"}`;
-    return h("li", { class: "card" }, h("button", { type: "button", class: "picture", "aria-label": label, title: describe(result), onclick: () => why(result) }, thumbnail(result, ""), mark));
+    return h("li", { class: "card" }, h("button", { class: "picture", "aria-label": label, title: describe(result), onclick: () => why(result) }, thumbnail(result, ""), mark));
   }));
 }

@@ -4,8 +4,10 @@ export const $ = (id) => document.getElementById(id);
 
 // h("button", { class: "quiet", "aria-label": "Remove", onclick: f }, "×"): an element in one call.
 // Functions become listeners, true and false set and unset, everything else is an attribute.
+// A button submits nothing.
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
+  if (tag === "button") node.type = "button";
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name.slice(2), value);
     else if (value === true) node.setAttribute(name, "");
@@ -21,6 +23,8 @@ export function announce(sentence) {
 }
 
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+export const toTop = (node = document.body) => node.scrollIntoView({ behavior: still() ? "instant" : "smooth" });
 
 export const describe = (item) => item.caption ?? item.image_id;
 

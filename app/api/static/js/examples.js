@@ -2,10 +2,14 @@
 
 import { $, h } from "./dom.js";
 import * as schema from "./schema.js";
+import { toolbar } from "./toolbar.js";
+
+const settle = toolbar($("examples"), "button");
 
 export function show(reference, take) {
   $("examples").replaceChildren(...(reference ? texts(reference.item?.attributes) : []).map((text) =>
-    h("button", { type: "button", class: "quiet small", onclick: () => take(text) }, text)));
+    h("button", { class: "quiet small", onclick: () => take(text) }, text)));
+  settle();
 }
 
 function texts(attributes) {

@@ -2,6 +2,7 @@
 
 import { $, h } from "./dom.js";
 import { keywordFacets, numberFacets, gallery } from "./schema.js";
+import { toolbar } from "./toolbar.js";
 
 // Builds the panels; calls changed(filter) whenever somebody sets something.
 export function build(changed) {
@@ -11,8 +12,10 @@ export function build(changed) {
     ...flags.map((facet) => panel(facet, choices(facet, [true, false], changed))),
     ...numberFacets().map((facet) => panel(facet, range(facet, changed))),
   ];
-  const none = h("button", { type: "button", id: "no-filter", class: "quiet small", hidden: true, onclick: () => changed({}) }, "No filter");
+  const none = h("button", { id: "no-filter", class: "quiet small", hidden: true, onclick: () => changed({}) }, "No filter");
+  const settle = toolbar($("filters"), "summary, #no-filter");
   $("filters").replaceChildren(...(panels.length ? [h("span", { class: "soft" }, "Only"), ...panels, none] : []));
+  settle();
 }
 
 let current = {};
@@ -64,11 +67,18 @@ function choices(facet, values, changed) {
 
 function range(facet, changed) {
   const set = () => {
-    const bounds = Object.fromEntries([...group.querySelectorAll("input")].filter((bound) => bound.value !== "").map((bound) => [bound.name, Number(bound.value)]));
+    const inputs = [...group.querySelectorAll("input")];
+    const bounds = Object.fromEntries(inputs.filter((bound) => bound.value !== "").map((bound) => [bound.name, Number(bound.value)]));
+    const wrong = inputs.some((bound) => bound.validity.badInput) ? "A bound is a number."
+      : bounds.gte > bounds.lte ? `Nothing is at least ${bounds.gte} and at most ${bounds.lte}.` : "";
+    refusal.textContent = wrong;
+    for (const bound of inputs) bound.setAttribute("aria-invalid", String(Boolean(wrong)));
+    if (wrong) return;
     const { [facet.name]: _, ...others } = current;
     changed(Object.keys(bounds).length ? { ...others, [facet.name]: bounds } : others);
   };
   const bound = (name, word) => h("label", {}, word, h("input", { type: "number", name, step: "any", onchange: set }));
-  const group = h("div", { class: "range", role: "group", "aria-label": facet.name }, bound("gte", "at least"), bound("lte", "at most"));
+  const refusal = h("p", { class: "refusal", role: "alert" });
+  const group = h("div", { class: "range", role: "group", "aria-label": facet.name }, bound("gte", "at least"), bound("lte", "at most"), refusal);
   return group;
 }

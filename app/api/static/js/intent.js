@@ -25,29 +25,45 @@ export function hide() {
   current = null;
 }
 
-// Keeps the place while the query is being read, so that nothing below jumps when chips come.
-export function wait() {
-  if (current) return;
+// While a query is being read: its own chips where it brings some, else the place for them, so that
+// nothing below jumps when they come. What was read of another query's words never stays.
+export function wait(roles, attributes) {
+  if (roles) return show({ ...roles, source: "client" }, attributes);
   show({ target: "", source: "", preserve: [], desired: [], forbidden: [] }, []);
   current = null;
-  for (const input of $("intent").querySelectorAll("input")) input.disabled = true;
+  for (const one of $("intent").querySelectorAll("input, .line")) one.disabled = true;
+  return null;
 }
 
 // attributes: of the reference, where the gallery knows it; from them follows what is dropped.
 export function show(intent, attributes) {
   if (!intent) return hide();
   current = intent;
+  const within = document.activeElement.closest?.("#intent") && document.activeElement.id;
+  const focusOn = refocus ?? within;
   const target = h("input", { id: "target", value: intent.target, maxlength: 200, "aria-label": "Looking for", onchange: (event) => {
     if (event.target.value.trim()) tell(aimed(current, event.target.value.trim()), "target");
   } });
   const phrases = { ...intent, dropped: attributes ? droppedOf(attributes, intent) : [] };
-  $("intent").replaceChildren(
-    h("p", { class: "target" }, h("span", {}, "Looking for"), target, h("small", { class: "soft" }, SOURCES[intent.source] ?? "")),
+  const undo = intent.source === "client" ? h("button", { id: "undo", class: "quiet small", onclick: () => tell(null, "target") }, "Undo edits") : null;
+  $("intent").replaceChildren(line(intent),
+    h("p", { class: "target" }, h("span", {}, "Looking for"), target, h("small", { class: "soft" }, SOURCES[intent.source] ?? ""), undo),
     h("div", { class: "lanes" }, ...Object.keys(LANES).map((lane) => laneOf(lane, phrases[lane]))),
   );
   $("intent").hidden = false;
-  if (refocus) (document.getElementById(refocus) ?? document.querySelector(`#${refocus.split("-chip")[0]} .add`) ?? target).focus();
+  if (focusOn) ($(focusOn) ?? document.querySelector(`#${focusOn.split("-chip")[0]} .add`) ?? target).focus({ preventScroll: true });
   refocus = null;
+}
+
+const SIGNS = { preserve: "✓", desired: "+", forbidden: "✗" };
+
+// On a phone the chips fold into one line, which opens them.
+function line(intent) {
+  const parts = ROLES.filter((role) => intent[role].length).map((role) =>
+    h("span", { class: `tag ${role}` }, h("span", { class: "unseen" }, `${LANES[role].title}: `), h("span", { "aria-hidden": "true" }, `${SIGNS[role]} `), intent[role].join(", ")));
+  const open = () => button.setAttribute("aria-expanded", String($("intent").classList.toggle("open")));
+  const button = h("button", { id: "line", class: "line", "aria-expanded": String($("intent").classList.contains("open")), onclick: open }, ...(parts.length ? parts : [intent.target || "reading …"]));
+  return button;
 }
 
 function tell(roles, focusOn) {
@@ -86,16 +102,16 @@ function chip(lane, phrase, at) {
   const old = lane === "desired" && replacedBy(current, phrase);
   const menuId = `lane-${lane}-menu-${at}`;
   const others = ROLES.filter((role) => role !== lane);
-  const item = (label, act) => h("button", { type: "button", role: "menuitem", tabindex: "-1", onclick: act }, label);
+  const item = (label, act) => h("button", { role: "menuitem", tabindex: "-1", onclick: act }, label);
   const menu = h("div", { role: "menu", id: menuId, class: "menu", hidden: true, "aria-label": phrase },
     ...others.map((role) => item(`Make it ${LANES[role].title.toLowerCase()}`, () => move(lane, role, phrase))),
     ...(lane === "dropped" ? [] : [item("Remove", () => remove(lane, phrase, at))]));
-  const main = h("button", { type: "button", id: `lane-${lane}-chip-${at}`, "aria-haspopup": "menu", "aria-expanded": "false", "aria-controls": menuId,
+  const main = h("button", { id: `lane-${lane}-chip-${at}`, "aria-haspopup": "menu", "aria-expanded": "false", "aria-controls": menuId,
     onclick: () => toggleMenu(main, menu) }, phrase, old ? h("small", {}, `instead of ${old}`) : null);
   const node = h("li", { class: "chip", draggable: "true",
     ondragstart: (event) => event.dataTransfer.setData("application/json", JSON.stringify({ from: lane, phrase })) }, main);
   if (lane !== "dropped") {
-    node.append(h("button", { type: "button", class: "remove", tabindex: "-1", "aria-label": `Remove ${phrase}`, onclick: () => remove(lane, phrase, at) }, "×"));
+    node.append(h("button", { class: "remove", tabindex: "-1", "aria-label": `Remove ${phrase}`, onclick: () => remove(lane, phrase, at) }, "×"));
   }
   node.append(menu);
   node.addEventListener("keydown", (event) => onKey(event, main, menu, () => lane !== "dropped" && remove(lane, phrase, at)));

@@ -6,14 +6,17 @@ import * as browse from "./browse.js";
 import { combobox } from "./combobox.js";
 import * as compare from "./compare.js";
 import * as coverage from "./coverage.js";
-import { $, announce } from "./dom.js";
+import { $, announce, toTop } from "./dom.js";
 import * as examples from "./examples.js";
 import * as filters from "./filters.js";
+import * as fold from "./fold.js";
 import * as intent from "./intent.js";
+import * as notices from "./notices.js";
 import * as references from "./reference.js";
 import * as results from "./results.js";
 import * as schema from "./schema.js";
 import * as share from "./share.js";
+import { toolbar } from "./toolbar.js";
 import * as trail from "./trail.js";
 import * as trouble from "./trouble.js";
 import * as why from "./why.js";
@@ -23,6 +26,7 @@ let query = address.EMPTY;
 let searching = null; // AbortController of the search under way
 let answers = {};     // { coarse, result } of that search
 let roles = null;     // as it was understood
+let written = "";     // what the page last put into the input: other words there are a draft
 
 const complete = (some = query) => Boolean(some.reference && some.text.trim());
 const view = () => (complete() ? query.view : "browse");
@@ -38,19 +42,36 @@ function go(changes, { replace = false } = {}) {
 function render() {
   trouble.clear();
   query = address.settled(query);
-  $("text").value = query.text;
+  if (query.text !== written) write(query.text);
+  draft();
   $("mode").value = query.mode;
   $("judge").checked = query.judge;
   references.show(query.reference);
+  fold.show(query, complete());
+  notices.say("model", (query.reference?.upload && schema.gallery().notice) || "");
   filters.show(query.filter);
   trail.show(query, backTo);
   suggest();
   for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === view()));
   $("views").hidden = !complete();
   for (const name of ["results", "compare", "browse"]) $(`${name}-view`).hidden = name !== view();
+  $("options").hidden = view() === "compare"; // which composes in every way, and without the judge
+  $("skip").textContent = view() === "browse" ? "Skip to the pictures" : "Skip to the results";
   $("order").hidden = true;
   stop();
   ({ results: run, compare: runCompare, browse: runBrowse })[view()]();
+}
+
+function write(text) {
+  $("text").value = written = text;
+}
+
+// New words above what was found for others: said, so that nobody takes the one for the other's.
+function draft() {
+  const other = complete() && $("text").value.trim() !== query.text;
+  document.body.classList.toggle("drafted", other);
+  $("unsent").hidden = !other;
+  $("unsent").textContent = `Below is still “${query.text}”: press Search for the new words.`;
 }
 
 function stop() {
@@ -66,7 +87,7 @@ async function run() {
   answers = {};
   results.wait(query.top);
   coverage.begin();
-  if (query.mode === "intersection") intent.wait();
+  if (query.mode === "intersection") intent.wait(query.roles, query.reference.item?.attributes);
   else intent.hide();
   await reference();
   try {
@@ -77,9 +98,15 @@ async function run() {
   } catch (error) {
     if (error.name === "AbortError" || mine.signal.aborted) return;
     coverage.end();
-    if (!answers.coarse) results.clear();
+    if (!answers.coarse) unanswered();
     trouble.show(error, render);
   }
+}
+
+// Nothing that was found or read for another query stays below a query that has no answer.
+function unanswered() {
+  results.clear();
+  if (!query.roles) intent.hide();
 }
 
 // What to do at each event of a search.
@@ -106,10 +133,11 @@ function show(order) {
 
 function runCompare() {
   reference();
+  intent.wait(query.roles, query.reference.item?.attributes);
   compare.show(query, {
     why: (result) => why.open({ result, score: null, reference: query.reference, roles, start }),
     understood: (found) => { roles = found; intent.show(roles, query.reference.item?.attributes); },
-    failed: (error) => trouble.show(error, render),
+    failed: (error) => { unanswered(); trouble.show(error, render); },
   });
 }
 
@@ -131,11 +159,13 @@ async function reference() {
 // "Use this result as the new reference": a step further, with the way back remembered.
 function start(result) {
   const step = { ...query, trail: [] };
+  const words = document.body.classList.contains("drafted") ? $("text").value : "";
   go({ reference: { id: result.image_id, item: result }, text: "", roles: null, trail: [...query.trail, step], view: "results", top: 12 });
   results.clear();
+  write(words);
   announce("Now say what should be different about this picture.");
-  $("text").focus();
-  scrollTo({ top: 0, behavior: "smooth" });
+  $("text").focus({ preventScroll: true });
+  toTop();
 }
 
 function backTo(at) {
@@ -146,11 +176,25 @@ function backTo(at) {
 function choose(reference) {
   results.clear();
   go({ reference, roles: null, trail: [], view: "results" });
-  if (!query.text) $("text").focus({ preventScroll: true });
-  scrollTo({ top: 0, behavior: "smooth" });
+  if (complete()) return fold.toResults();
+  $("text").focus({ preventScroll: true });
+  return toTop();
 }
 
-const suggest = () => examples.show(query.reference, (text) => go({ text, roles: null, view: "results" }));
+function clear() {
+  results.clear();
+  go({ reference: null, roles: null, trail: [], view: "results" });
+  $("choose").focus();
+}
+
+// Search for words. Chips that were edited belong to the words they were edited for.
+function ask(text) {
+  write(text);
+  go({ text, roles: text === query.text ? query.roles : null, view: query.view === "browse" ? "results" : query.view, top: 12 });
+  fold.toResults();
+}
+
+const suggest = () => examples.show(query.reference, ask);
 
 function listen() {
   $("form").addEventListener("submit", (event) => {
@@ -159,7 +203,13 @@ function listen() {
     const text = $("text").value.trim();
     if (!query.reference) return trouble.sentence("Choose a picture first: upload one, or take one of the gallery below.");
     if (!text) return trouble.sentence("Say what should be different, in a few words.");
-    return go({ text, roles: text === query.text ? query.roles : null, view: query.view === "browse" ? "results" : query.view, top: 12 });
+    return ask(text);
+  });
+  $("text").addEventListener("input", draft);
+  $("clear").addEventListener("click", clear);
+  $("skip").addEventListener("click", (event) => {
+    event.preventDefault(); // a fragment would be a step in the history
+    $(`${view()}-view`).focus();
   });
   $("mode").addEventListener("change", (event) => go({ mode: event.target.value, roles: null }));
   $("judge").addEventListener("change", (event) => go({ judge: event.target.checked }));
@@ -175,13 +225,15 @@ function listen() {
   });
   for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => go({ view: button.dataset.view }));
   addEventListener("popstate", (event) => {
-    query = event.state ? address.fromHistory(event.state) : address.fromAddress(location.search);
+    query = event.state ? address.fromHistory(event.state) : arrive();
     results.clear();
     render();
   });
   references.listen(choose, trouble.sentence);
   browse.listen(choose, (error) => trouble.show(error, render));
   intent.listen((edited) => go({ roles: edited }));
+  fold.listen();
+  toolbar($("view"), "button");
   results.listen({ start, why: (result, score) => why.open({ result, score, reference: query.reference, roles, start }) });
 }
 
@@ -195,8 +247,7 @@ async function begin() {
   try {
     const gallery = await getJson("/gallery");
     schema.learn(gallery);
-    const demo = gallery.encoder_fingerprint.startsWith("demo-") ? " The demo encoder knows rendered scenes like these, and no photographs." : "";
-    $("facts").textContent = `${count(gallery.images, "picture")} to search.${demo}`;
+    $("facts").textContent = `${count(gallery.images, "picture")} to search.`;
     filters.build((filter) => go({ filter, top: 12 }));
     render();
   } catch (error) {
@@ -204,9 +255,19 @@ async function begin() {
   }
 }
 
+// The query that the address holds; what it says in vain is said.
+function arrive() {
+  const { query: found, ignored } = address.fromAddress(location.search);
+  const names = ignored.map((name) => `“${name}”`).join(" and ");
+  notices.say("address", ignored.length ? `This address says nothing usable as ${names}, so that was left out.` : "");
+  return found;
+}
+
 listen();
-query = history.state ? address.fromHistory(history.state) : address.fromAddress(location.search);
+query = history.state ? address.fromHistory(history.state) : arrive();
 history.replaceState(address.toHistory(query), "", address.toAddress(query));
 references.show(query.reference);
-$("text").value = query.text;
+write(query.text);
+fold.show(query, complete());
+if (complete()) fold.set(true);
 begin();

@@ -17,6 +17,7 @@ export function listen(chosen, failed) {
       failed(error.message);
     }
   };
+  $("choose").addEventListener("click", () => $("file").click());
   for (const id of ["file", "camera"]) {
     $(id).addEventListener("change", (event) => { bring(event.target.files[0]); event.target.value = ""; });
   }
@@ -38,24 +39,25 @@ export function listen(chosen, failed) {
 // A file → what is sent and shown: large pictures are sent smaller, upright.
 async function prepared(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap && !file.type.startsWith("image/")) {
-    throw new Error(`${file.name || "This file"} is not a picture. JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF will do.`);
+  if (!bitmap) {
+    const what = file.type.startsWith("image/") ? "is broken, or of a kind that this browser cannot open" : "is not a picture";
+    throw new Error(`${file.name || "This file"} ${what}. JPEG, PNG, WebP, GIF, BMP and AVIF will do; a phone's HEIC does once it is saved as JPEG.`);
   }
-  const scale = bitmap ? SENT_PX / Math.max(bitmap.width, bitmap.height) : 1;
+  const scale = SENT_PX / Math.max(bitmap.width, bitmap.height);
   // a gallery's own file goes up as it is, so that the service knows it again
-  if (!bitmap || (file.size <= LARGE_BYTES && scale > 0.5)) return { file, url: URL.createObjectURL(file), name: file.name };
+  if (file.size <= LARGE_BYTES && scale > 0.5) return { file, url: URL.createObjectURL(file), name: file.name };
   const canvas = new OffscreenCanvas(Math.round(bitmap.width * Math.min(1, scale)), Math.round(bitmap.height * Math.min(1, scale)));
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   const smaller = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
   return { file: smaller, url: URL.createObjectURL(smaller), name: file.name };
 }
 
-export const urlOf = (reference) => reference.url ?? imagePath(reference.id);
+export const urlOf = (reference) => reference.url ?? reference.item?.image_url ?? imagePath(reference.id);
 export const nameOf = (reference) => (reference.item ? describe(reference.item) : reference.id ?? reference.name ?? "your picture");
 
 export function show(reference) {
   $("slot").classList.toggle("filled", Boolean(reference));
-  $("reference").hidden = !reference;
+  $("reference").hidden = $("clear").hidden = !reference;
   $("slot-text").hidden = $("how").hidden = Boolean(reference);
   if (!reference) return;
   if ($("reference").getAttribute("src") !== urlOf(reference)) $("reference").src = urlOf(reference);

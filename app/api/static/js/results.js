@@ -50,11 +50,11 @@ function filled(node, result, roles, scores) {
   const moved = result.retrieval_rank - result.rank;
   node.dataset.imageId = result.image_id;
   node.replaceChildren(
-    h("button", { type: "button", class: "picture", "aria-label": `Why: ${describe(result)}, rank ${result.rank}`, onclick: () => act.why(result, score) }, picture),
+    h("button", { class: "picture", "aria-label": `Why: ${describe(result)}, rank ${result.rank}`, onclick: () => act.why(result, score) }, picture),
     h("div", { class: "facts" },
       h("p", { class: "rank" }, h("b", {}, String(result.rank)), movement(moved, result.retrieval_rank), h("span", { class: "judge" }, score === null ? "" : `judge ${score.toFixed(2)}`)),
       h("p", { class: "tags" }, ...tags(result, roles)),
-      h("button", { type: "button", class: "quiet small start", "aria-label": `Start from ${describe(result)}`, onclick: () => act.start(result) }, "Start from this")),
+      h("button", { class: "quiet small start", "aria-label": `Start from ${describe(result)}`, onclick: () => act.start(result) }, "Start from this")),
   );
   return node;
 }
@@ -73,5 +73,6 @@ function tags(result, roles) {
   const marked = marks(result.attributes, roles);
   const all = keywordFacets().flatMap(({ name }) => valuesOf(result.attributes, name).map((value) => [value, marked.get(`${name}=${value}`)]));
   if (!all.length) return [describe(result)];
+  all.sort(([, a], [, b]) => Boolean(b) - Boolean(a)); // there is little room: first what the query is about
   return all.map(([value, role]) => h("span", { class: `tag ${role ?? ""}`, title: role ? ROLE_WORDS[role] : false }, value));
 }

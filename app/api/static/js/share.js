@@ -9,7 +9,7 @@ export function open(query) {
   const dialog = $("sharing");
   const close = () => dialog.close();
   dialog.replaceChildren(
-    h("div", { class: "dialog-top" }, h("h2", { id: "sharing-title" }, "Share this search"), h("button", { type: "button", class: "quiet small", "aria-label": "Close", onclick: close }, "✕")),
+    h("div", { class: "dialog-top" }, h("h2", { id: "sharing-title" }, "Share this search"), h("button", { class: "quiet small", "aria-label": "Close", onclick: close }, "✕")),
     uploaded ? h("p", { class: "soft" }, "Your own picture is not part of an address; put its file's name into the commands.") : copyable("Link", location.origin + toAddress(query)),
     copyable("curl", curl(query)),
     copyable("Python", python(query)),
@@ -20,7 +20,7 @@ export function open(query) {
 
 function copyable(title, text) {
   const block = h("pre", { tabindex: "0", "aria-label": title }, text);
-  const button = h("button", { type: "button", class: "quiet small", "aria-label": `Copy ${title}`, onclick: () => copy(text, block, button) }, "Copy");
+  const button = h("button", { class: "quiet small", "aria-label": `Copy ${title}`, onclick: () => copy(text, block, button) }, "Copy");
   return h("section", {}, h("h3", {}, title, button), block);
 }
 
@@ -56,14 +56,5 @@ export function python(query) {
   const file = query.reference.file;
   const fields = file ? Object.fromEntries(Object.entries(body(query)).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value])) : body(query);
   const sent = file ? `    data=query,\n    files={"reference_image": open(${JSON.stringify(query.reference.name || "picture.jpg")}, "rb")},` : "    json=query,";
-  return `import httpx\n\nquery = ${literal(fields)}\nanswer = httpx.post(\n    "${location.origin}/search",\n${sent}\n    timeout=30,\n).raise_for_status().json()\nfor result in answer["results"]:\n    print(result["rank"], result["image_id"], result["score"])\n`;
-}
-
-// JSON → a Python literal, which differs in three words.
-function literal(value) {
-  if (value === null) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
-  if (typeof value === "object") return `{${Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${literal(one)}`).join(", ")}}`;
-  return JSON.stringify(value);
+  return `import httpx\n\ntrue, false, null = True, False, None\nquery = ${JSON.stringify(fields)}\nanswer = httpx.post(\n    "${location.origin}/search",\n${sent}\n    timeout=30,\n).raise_for_status().json()\nfor result in answer["results"]:\n    print(result["rank"], result["image_id"], result["score"])\n`;
 }

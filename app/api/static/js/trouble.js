@@ -2,7 +2,7 @@
 
 import { getJson } from "./api.js";
 import { $, h } from "./dom.js";
-import { advice } from "./words.js";
+import { advice, ended } from "./words.js";
 
 const LOOK_AGAIN_MS = 3000;
 let watching = null;
@@ -24,8 +24,8 @@ export function show(problem, again = null) {
 export const sentence = (text) => show({ message: text, type: "" });
 
 function say(problem, again) {
-  put(h("p", {}, h("b", {}, problem.message), " ", ...coded(advice(problem.type))),
-    again ? h("button", { type: "button", class: "quiet small", onclick: () => { clear(); again(); } }, "Try again") : null);
+  put(h("p", {}, h("b", {}, ended(problem.message)), " ", ...coded(advice(problem.type))),
+    again ? h("button", { class: "quiet small", onclick: () => { clear(); again(); } }, "Try again") : null);
 }
 
 function noGallery(problem) {

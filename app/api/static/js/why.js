@@ -19,12 +19,12 @@ export function open({ result, score, reference, roles, start }) {
   const said = h("p", { class: "soft said-of-map", role: "status" });
   const maps = gallery().explains ? phrases(roles, pictures, said) : null;
   dialog.replaceChildren(
-    h("div", { class: "dialog-top" }, h("h2", { id: "why-title" }, describe(result)), h("button", { type: "button", class: "quiet small", "aria-label": "Close", onclick: close }, "✕")),
+    h("div", { class: "dialog-top" }, h("h2", { id: "why-title" }, describe(result)), h("button", { class: "quiet small", "aria-label": "Close", onclick: close }, "✕")),
     h("div", { class: "pair" }, ...pictures.map(({ node }) => node)),
     ...(maps ? [maps, said] : []),
     h("div", { class: "stages" }, ...stages(result, score)),
     attributes(result.attributes) ?? "",
-    h("p", { class: "dialog-end" }, h("button", { type: "button", onclick: () => { close(); start(result); } }, "Start from this picture")),
+    h("p", { class: "dialog-end" }, h("button", { onclick: () => { close(); start(result); } }, "Start from this picture")),
   );
   dialog.onclick = (event) => { if (event.target === dialog) close(); };
   dialog.onclose = () => asking?.abort();
@@ -57,10 +57,14 @@ async function map(phrase, pictures, said) {
   said.textContent = "looking …";
   try {
     const maps = await Promise.all(pictures.map(({ id }) => relevance(id, phrase, mine.signal)));
+    if (!maps[0].reliable) {
+      said.textContent = `There is no map of “${phrase}”: it is a kind of thing, and where kinds are, this encoder is not known to tell.`;
+      return;
+    }
     await Promise.all(pictures.map(({ image }) => image.decode().catch(() => {})));
     pictures.forEach(({ canvas, image }, at) => { paint(canvas, image, maps[at]); canvas.classList.add("on"); });
     const each = pictures.map(({ title }, at) => (pictures.length > 1 ? `${title}: ${sentence(maps[at])}` : sentence(maps[at])));
-    said.textContent = `${each.join(" ")} A map is a hint: colours are placed well, kinds of thing less surely, and the judge looks with other eyes.`;
+    said.textContent = `${each.join(" ")} A map is a hint: the judge looks with other eyes.`;
   } catch (error) {
     if (error.name !== "AbortError") said.textContent = error.message;
   }

@@ -40,4 +40,16 @@ export const STAGES = {
   upload: "upload", decode: "reading the picture", embed: "encoder", intent: "understanding", retrieve: "vector search", rerank: "judge",
 };
 
+// What the service says of single fields is written for programs.
+const FIELDS = {
+  filter: "the filter", intent: "the edited chips", phrase: "this phrase", modification_text: "these words",
+  reference_image: "this picture", reference_image_id: "this picture", image_id: "this picture", top_k: "so many results",
+};
+export function refused(errors) {
+  const parts = errors.map(({ field }) => FIELDS[field.split(".").find((part) => FIELDS[part])] ?? "this request");
+  return `The service cannot work with ${[...new Set(parts)].join(" and ")}.`;
+}
+
+export const ended = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
