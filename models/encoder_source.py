@@ -51,6 +51,7 @@ def load_encoder(settings: EncoderSettings, device: torch.device) -> LoadedEncod
         return _load_hf_clip(settings.source.removeprefix(HF_CLIP), device)
     check_names(settings)
     try:
+        missing_weights(settings)  # says at once what open_clip would retry for a minute
         model, _, preprocess = open_clip.create_model_and_transforms(
             settings.source,
             pretrained=settings.pretrained,
