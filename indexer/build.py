@@ -6,8 +6,9 @@ its own writes to Qdrant; so the encoder, which is the expensive part, waits for
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -43,6 +44,8 @@ class BuildReport:
         reused: Of these, taken over from earlier builds with the embedding they had.
         refused: Why the gallery was not put in service; None: it was.
         passed_through: The manifest's columns that could be attributes and are none.
+        unused_copies: Copies in the image store that this gallery does not use: of images that are
+            gone, at other sizes, or of another gallery.
         skipped: Rows not indexed, with reasons; `duplicate` are byte-identical to an earlier row.
         seconds: Where the time of this thread went: `start` (resume, schema), `images` (waiting for
             files), `encode`, `write` (waiting for Qdrant), `finish` (verify, swap), `total`.
@@ -54,6 +57,7 @@ class BuildReport:
     reused: int = 0
     refused: str | None = None
     passed_through: list[str] = field(default_factory=list)
+    unused_copies: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -71,6 +75,7 @@ class BuildReport:
             "reused": self.reused,
             "refused": self.refused,
             "passed_through": self.passed_through,
+            "unused_copies": self.unused_copies,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "skipped": [asdict(skip) for skip in self.skipped],
         }
@@ -89,6 +94,11 @@ class BuildReport:
             )
         shares = ("start", "images", "encode", "write", "finish")
         yield "time: " + ", ".join(f"{k} {self.seconds[k] / total:.0%}" for k in shares)
+        if self.unused_copies:
+            yield (
+                f"{self.unused_copies} copies in the image store are of no image in this gallery, "
+                "or at other sizes than its own"
+            )
         yield from about_columns(self.passed_through)
         yield from self.skip_lines()
 
@@ -161,8 +171,10 @@ def _build(
     began_at = datetime.now(UTC).isoformat(timespec="seconds")
     spec = _spec(rows, encoder, settings, began_at)
     writer.begin(spec)
+    store = ImageStore(settings.image_store)
+    store.remove_partials()
     preparer = Preparer(
-        store=ImageStore(settings.image_store),
+        store=store,
         limits=ImageLimits(settings.max_bytes, settings.max_pixels),
         preprocess=encoder.preprocess,
         sides_px={spec.thumbnail_px, spec.rerank_px},
@@ -170,14 +182,14 @@ def _build(
         read_timeout_s=settings.read_timeout_s,
     )
     report.seconds["start"] = time.monotonic() - began
-    image_ids = _run(rows, preparer, encoder, writer, settings, report)
+    images = _run(rows, preparer, encoder, writer, settings, report)
     if report.failed > settings.max_failed_share * len(rows):
         raise GalleryError(
             f"{report.failed} of {len(rows)} images could not be used, more than the limit of "
             f"{settings.max_failed_share:.0%}; the gallery in service was left as it is"
         )
     with _Timer(report, "finish"):
-        ids = set(image_ids)
+        ids = set(images.values())
         indexed = [row for row in rows if row.image_id in ids]
         try:
             spec = _spec(indexed, encoder, settings, began_at)
@@ -186,8 +198,9 @@ def _build(
                 f"of the images that could be used, {error}; the gallery in service was left as "
                 "it is"
             ) from error
-        writer.finish(image_ids, spec)
-    report.indexed = len(image_ids)
+        writer.finish(ids, spec)
+        report.unused_copies = store.count_besides(images, {spec.thumbnail_px, spec.rerank_px})
+    report.indexed = len(images)
 
 
 def _spec(
@@ -214,25 +227,23 @@ def _run(
     writer: GalleryWriter,
     settings: IndexerSettings,
     report: BuildReport,
-) -> list[str]:
-    """Push all rows through; returns the ids that made it, in order."""
+) -> dict[str, str]:
+    """Push all rows through; returns content hash → image id of those that made it."""
     size = encoder.batch_size
-    image_ids: list[str] = []
     first_with: dict[str, str] = {}  # content hash → image id
     writes: deque[Future[None]] = deque()
     with (
         ThreadPoolExecutor(settings.decode_workers, "prepare") as preparers,
         ThreadPoolExecutor(1, "write") as writes_in_order,
         tqdm(total=len(rows), desc="build", unit="image") as bar,
+        closing(_ahead(preparers, preparer.prepare, rows, _BATCHES_AHEAD * size)) as results,
     ):
-        results = _ahead(preparers, preparer.prepare, rows, _BATCHES_AHEAD * size)
         while True:
             with _Timer(report, "images"):
                 batch = list(islice(results, size))
             if not batch:
                 break
             fresh = _without_duplicates(batch, first_with, report)
-            image_ids += [prepared.image.image_id for prepared in fresh]
             new = [p for p in fresh if not writer.is_stored(p.image)]
             report.reused += len(fresh) - len(new)
             with _Timer(report, "encode"):
@@ -247,7 +258,7 @@ def _run(
         with _Timer(report, "write"):
             for write in writes:
                 write.result()
-    return image_ids
+    return first_with
 
 
 def _ahead(
@@ -255,15 +266,22 @@ def _ahead(
     prepare: Any,
     rows: Sequence[ImageRow],
     most: int,
-) -> Iterator[Prepared[torch.Tensor] | Skipped]:
-    """Like `pool.map`, but never more than `most` results ahead: pictures are large."""
+) -> Generator[Prepared[torch.Tensor] | Skipped, None, None]:
+    """Like `pool.map`, but never more than `most` results ahead: pictures are large.
+
+    What is waiting when this ends early is not begun.
+    """
     waiting: deque[Future[Prepared[torch.Tensor] | Skipped]] = deque()
-    for row in rows:
-        waiting.append(pool.submit(prepare, row))
-        if len(waiting) >= most:
+    try:
+        for row in rows:
+            waiting.append(pool.submit(prepare, row))
+            if len(waiting) >= most:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _without_duplicates(

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -161,7 +161,7 @@ class GalleryWriter:
             for start in range(0, len(points), _BATCH):
                 self._client.upsert(self._collection, points[start : start + _BATCH], wait=True)
 
-    def finish(self, image_ids: Sequence[str], spec: GallerySpec) -> None:
+    def finish(self, image_ids: Collection[str], spec: GallerySpec) -> None:
         """Verify the collection and put it in service.
 
         Args:

@@ -7,8 +7,16 @@ has, its metadata says. It knows paths and bytes, not what images are.
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
+
+from models.errors import JobError
+
+_PARTIAL = ".partial"
+
+
+class StoreUnwritable(JobError):
+    """A copy cannot be written, for want of room or of rights; the message says what to do."""
 
 
 class ImageStore:
@@ -36,11 +44,46 @@ class ImageStore:
         return all(self.path_of(content_hash, side_px).exists() for side_px in sides_px)
 
     def put(self, content_hash: str, side_px: int, data: bytes) -> None:
-        """Write a copy atomically: readers see all of it or nothing."""
+        """Write a copy atomically: readers see all of it or nothing.
+
+        Raises:
+            StoreUnwritable: It cannot be written; nothing is left of it.
+        """
         path = self.path_of(content_hash, side_px)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+        try:
+            try:
+                _write(path, data)
+            except FileNotFoundError:  # another build that begins took ours for a leftover
+                _write(path, data)
+        except OSError as error:
+            raise StoreUnwritable(
+                f"{path} cannot be written: {error.strerror}; make room there, or mend the rights, "
+                "and run the build again: it goes on where it was"
+            ) from error
+
+    def remove_partials(self) -> None:
+        """Remove what killed builds left half written; others may write meanwhile."""
+        for partial in self._root.glob(f"*/*{_PARTIAL}"):
+            partial.unlink(missing_ok=True)
+
+    def count_besides(self, content_hashes: Container[str], sides_px: Iterable[int]) -> int:
+        """How many copies there are of other pictures than these, or at other sizes."""
+        endings = tuple(f".{side_px}.jpg" for side_px in sides_px)
+        return sum(
+            not (path.name.endswith(endings) and path.name.partition(".")[0] in content_hashes)
+            for path in self._root.glob("*/*.jpg")
+        )
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of a file, or an `OSError` and nothing of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=_PARTIAL)
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-        os.chmod(partial, 0o644)  # mkstemp makes files that only their owner can read
+            os.fchmod(descriptor, 0o644)  # mkstemp makes files that only their owner can read
         os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise

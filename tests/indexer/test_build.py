@@ -21,15 +21,17 @@ from PIL import Image
 from app.api.filters import qdrant_filter
 from indexer.build import build_gallery
 from indexer.preparer import Skipped
-from indexer.settings import IndexerSettings
+from indexer.settings import GallerySettings, IndexerSettings
 from indexer.writer import GalleryError, GalleryWriter
 from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
+from models.errors import JobError
 from models.image_store import ImageStore
 from models.manifest import ImageRow, read_folder, read_manifest
 from models.qdrant import connect
 from models.schema import SchemaError
 from tests.conftest import BuiltGallery, environment_of, indexer_settings
+from tests.full_disk import room_for
 from tests.models.test_encoder import tiny_model
 
 
@@ -207,7 +209,8 @@ def test_a_build_at_another_size_makes_its_copies_beside_those_in_service(
     before = {path: path.read_bytes() for path in small.image_store.rglob("*.jpg")}
     assert len(before) == 6
     large = small.model_copy(update={"rerank_px": 40, "thumbnail_px": 20, "preset": "fast"})
-    assert build(rows, tiny, large).embedded == 0
+    report = build(rows, tiny, large)
+    assert (report.embedded, report.unused_copies) == (0, 6)
     client = connect(large.qdrant)
     spec = GallerySpec.model_validate(client.get_collection(large.qdrant.alias).config.metadata)
     points, _ = client.scroll(large.qdrant.alias)
@@ -229,6 +232,8 @@ def test_a_repeated_build_embeds_nothing_again(tmp_path: Path, tiny: ImageTextEn
     (tmp_path / "in" / "000.png").unlink()
     again = build(read_folder(tmp_path / "in"), tiny, settings)
     assert (again.embedded, again.reused, again.indexed) == (3, 19, 22)
+    assert again.as_dict()["unused_copies"] == 2  # of the image that is gone
+    assert "2 copies in the image store" in "\n".join(again.lines())
     assert gallery_ids(settings) == sorted(p.name for p in (tmp_path / "in").iterdir())
 
 
@@ -336,6 +341,30 @@ def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder
     assert len(gallery_ids(settings)) == 4
 
 
+@pytest.mark.parametrize("full", ["images", "qdrant"])
+def test_a_full_disk_ends_a_build_with_a_sentence_and_the_next_one_goes_on(
+    full: str, tmp_path: Path, tiny: ImageTextEncoder
+) -> None:
+    (tmp_path / "in").mkdir()
+    noise(1, (40, 40)).save(tmp_path / "in" / "small.png")
+    noise(2, (600, 600)).save(tmp_path / "in" / "large.png")
+    text = "x" * (200_000 if full == "qdrant" else 1)
+    rows = [
+        ImageRow(row.image_id, row.location, payload={"text": text})
+        for row in read_folder(tmp_path / "in")
+    ]
+    settings = indexer_settings(
+        tmp_path,
+        qdrant=GallerySettings(path=tmp_path / "qdrant"),
+        rerank_px=600 if full == "images" else 40,
+    )
+    with room_for(100_000), pytest.raises(JobError, match="run the build again") as ended:
+        build(rows, tiny, settings)
+    assert str(tmp_path / full) in str(ended.value)
+    assert not list(tmp_path.rglob("*.partial"))
+    assert build(rows, tiny, settings).indexed == 2
+
+
 def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
     catalogue: Path, tmp_path: Path
 ) -> None:
@@ -373,6 +402,7 @@ def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
     assert done["reused"] > 0, "the killed builds' work was thrown away"
     ids = gallery_ids(settings)
     duplicates = {skip["image_id"] for skip in done["skipped"]}
+    assert not list(settings.image_store.rglob("*.partial"))
     assert len(set(ids)) == len(ids)
     assert set(ids) | duplicates == {row.image_id for row in read_manifest(catalogue)}
 
