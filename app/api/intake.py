@@ -19,13 +19,12 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.api.schemas import ReferenceImage, SearchRequest
+from app.api.schemas import FORM_FIELDS_IN_JSON, ReferenceImage, SearchRequest
 from app.api.stages import ComposedQuery, Upload
 from app.client_text import parse_base64, parse_json
 from app.errors import InvalidReference, InvalidRequest
 from models.images import ImageLimits, InvalidImage, decode_image
 
-_JSON_FIELDS = ("filter", "among", "intent", "weights")  # in a form these are JSON texts
 _MAX_FORM_FIELDS = 32
 _TARGET_PX = 512  # no encoder takes more; large photographs are decoded at a fraction
 
@@ -138,7 +137,7 @@ async def _read_form(form: FormData) -> tuple[SearchRequest, bytes | None]:
         )
     if file is not None and not isinstance(file, UploadFile):
         raise InvalidReference("the form field reference_image must be a file, found text")
-    for name in _JSON_FIELDS:
+    for name in FORM_FIELDS_IN_JSON:
         if isinstance(fields.get(name), str):
             fields[name] = parse_json(fields[name], f"the form field `{name}`")
     if file is None:

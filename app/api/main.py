@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app import problems, request_context, startup
-from app.api import page
+from app.api import openapi, page
 from app.api.explain import Explanations
 from app.api.explain_routes import router as explain_router
 from app.api.gallery import QdrantGallery
@@ -60,6 +60,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.include_router(search_router)
     app.include_router(router)
     app.include_router(explain_router)
+    openapi.install(app)
     page.install(app)
     problems.install(app)
     startup.install(app)

@@ -2,46 +2,57 @@
 
 from typing import Any
 
-from app.api.schemas import SearchRequest
+from fastapi import FastAPI
+
+from app.api.schemas import FORM_FIELDS_IN_JSON, SearchRequest
 from app.problems import ProblemDetail
 
+_REFERENCE = "reference_image"
 _JSON_EXAMPLE = {
     "reference_image": {"image_id": "test-000000"},
     "modification_text": "the same but blue",
     "top_k": 5,
     "filter": {"category": ["sofa", "chair"], "price": {"lte": 500}},
 }
-_FORM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["modification_text"],
-    "properties": {
-        "reference_image": {
-            "type": "string", "format": "binary", "description": "the image; or reference_image_id",
+
+
+def _form_field(name: str, field: dict[str, Any]) -> dict[str, Any]:
+    """How a field of the JSON body is given in a form; what may be null there is left out here."""
+    if name in FORM_FIELDS_IN_JSON:
+        as_text = {"type": "string", "contentMediaType": "application/json"}
+        return {**as_text, "description": f"as JSON: {field['description']}"}
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    said = {k: v for k, v in field.items() if k != "anyOf" and (k, v) != ("default", None)}
+    return {**(kinds[0] if kinds else {}), **said}
+
+
+def _form(request: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the form, made of that of the JSON body."""
+    options = {name: field for name, field in request["properties"].items() if name != _REFERENCE}
+    return {
+        "type": "object",
+        "required": ["modification_text"],
+        "properties": {
+            _REFERENCE: {
+                "type": "string",
+                "format": "binary",
+                "description": "the image; or reference_image_id",
+            },
+            "reference_image_id": {"type": "string", "description": "an image of the gallery"},
+            **{name: _form_field(name, field) for name, field in options.items()},
         },
-        "reference_image_id": {"type": "string", "description": "an image of the gallery"},
-        "modification_text": {"type": "string", "example": "the same but blue"},
-        "top_k": {"type": "integer"},
-        "composition": {
-            "type": "string", "enum": ["intersection", "union", "text", "image"],
-            "default": "intersection",
-        },
-        "retrieval_depth": {"type": "integer"},
-        "rerank_depth": {"type": "integer"},
-        "timeout_ms": {"type": "integer"},
-        "filter": {"type": "string", "description": "as in JSON", "example": '{"colour": "blue"}'},
-        "exclude_reference": {"type": "boolean", "default": True},
-        "intent": {"type": "string", "description": "as in JSON"},
-    },
-}  # fmt: skip
+    }
+
+
+_REQUEST = SearchRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+_DEFINITIONS: dict[str, Any] = {**_REQUEST.pop("$defs"), "SearchRequest": _REQUEST}
 SEARCH_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": _FORM_SCHEMA},
+            "multipart/form-data": {"schema": _form(_REQUEST)},
             "application/json": {
-                "schema": SearchRequest.model_json_schema(
-                    ref_template="#/components/schemas/SearchRequest/$defs/{model}"
-                ),
+                "schema": {"$ref": "#/components/schemas/SearchRequest"},
                 "example": _JSON_EXAMPLE,
             },
         },
@@ -68,3 +79,15 @@ STREAM_EVENTS: dict[int | str, dict[str, Any]] = {
         "or `error` (a problem document)"
     }
 }
+
+
+def install(app: FastAPI) -> None:
+    """Add to an app's description the bodies that FastAPI does not see, so that none is missing."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        whole = described()
+        whole["components"]["schemas"].update(_DEFINITIONS)
+        return whole
+
+    app.openapi = openapi  # type: ignore[method-assign]

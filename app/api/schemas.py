@@ -164,6 +164,9 @@ class SearchOptions(BaseModel):
     )  # fmt: skip
 
 
+FORM_FIELDS_IN_JSON = ("filter", "among", "intent", "weights")  # a form has text for everything
+
+
 class SearchRequest(SearchOptions):
     """`POST /search` as JSON."""
 
@@ -207,7 +210,8 @@ class Coverage(BaseModel):
     reasons: list[str] = Field(
         description="stable words. `rerank_disabled`: no judge is set up; `worker_unavailable`, "
         "`worker_overloaded`, `worker_failed`: the judge cannot be reached, has too much to do, "
-        "failed or answered nonsense; `deadline`: time was up before all was re-ranked; "
+        "failed or answered nonsense; `judge_untrusted`: an external judge tells nothing apart, so "
+        "it is not asked; `deadline`: time was up before all was re-ranked; "
         "`candidates_failed`: some pictures could not be judged; `intent_fallback`: the judge was "
         "asked for the intent and did not give one, or no roles could be found at all"
     )
