@@ -2,17 +2,20 @@
 
 A copy is named by the source file's content hash and by its own longer side: it never changes, may
 be cached for ever, and two builds can write at once, also at different sizes. Which sizes a gallery
-has, its metadata says. It knows paths and bytes, not what images are.
+has, its metadata says. It knows paths and bytes, and how a JPEG begins and ends, not what images
+are.
 """
 
 import os
 import tempfile
 from collections.abc import Container, Iterable
 from pathlib import Path
+from typing import Literal
 
 from models.errors import JobError
 
 _PARTIAL = ".partial"
+_BEGINS, _ENDS = b"\xff\xd8\xff", b"\xff\xd9"
 
 
 class StoreUnwritable(JobError):
@@ -40,8 +43,20 @@ class ImageStore:
         return self._root / content_hash[:2] / f"{content_hash}.{side_px}.jpg"
 
     def has(self, content_hash: str, sides_px: Iterable[int]) -> bool:
-        """Whether the copies of these sizes are all there."""
-        return all(self.path_of(content_hash, side_px).exists() for side_px in sides_px)
+        """Whether the copies of these sizes are all there, and whole."""
+        return all(self.state(content_hash, side_px) == "whole" for side_px in sides_px)
+
+    def state(self, content_hash: str, side_px: int) -> Literal["whole", "absent", "damaged"]:
+        """What a copy is, by its first and last bytes: cut short or overwritten is `damaged`."""
+        try:
+            with self.path_of(content_hash, side_px).open("rb") as file:
+                begins = file.read(len(_BEGINS))
+                file.seek(-len(_ENDS), os.SEEK_END)
+                return "whole" if (begins, file.read()) == (_BEGINS, _ENDS) else "damaged"
+        except FileNotFoundError:
+            return "absent"
+        except OSError:  # nothing to seek in, or not to be read
+            return "damaged"
 
     def put(self, content_hash: str, side_px: int, data: bytes) -> None:
         """Write a copy atomically: readers see all of it or nothing.

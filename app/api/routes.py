@@ -1,5 +1,6 @@
 """The HTTP interface besides the search: the gallery, its images, and the service's state."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -143,12 +144,15 @@ async def _copy(
     headers = {"ETag": quoted(found.content_hash, str(side_px)), "Cache-Control": _A_DAY}
     if (same := not_modified(request, headers)) is not None:
         return same
-    path = store.path_of(found.content_hash, side_px)
-    if not path.exists():
-        raise UnknownImage(
-            f"the image store has no copy of {image_id!r} at {side_px} px; build it again"
-        )
-    return FileResponse(path, media_type="image/jpeg", headers=headers)
+    match await asyncio.to_thread(store.state, found.content_hash, side_px):
+        case "absent":
+            wrong = "has no copy"
+        case "damaged":
+            wrong = "has a damaged copy"
+        case "whole":
+            path = store.path_of(found.content_hash, side_px)
+            return FileResponse(path, media_type="image/jpeg", headers=headers)
+    raise UnknownImage(f"the image store {wrong} of {image_id!r} at {side_px} px; build it again")
 
 
 def _filter(text: str | None) -> Filter | None:

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.api.gallery import QdrantGallery
+from app.doctor.images import check_copies
 from app.doctor.report import Finding
 from app.errors import GalleryLocked, GalleryUnavailable, NoGallery
-from models.contracts.gallery import GalleryImage, GallerySpec
+from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder, fingerprint_name
 from models.hub import ModelUnavailable
-from models.image_store import ImageStore
 from models.settings import EncoderSettings, QdrantSettings
 
-_SAMPLES = 20
+_SAMPLES = 500
 _BUILD = "python -m indexer build"
 
 
@@ -48,7 +48,11 @@ async def check_gallery(
     if count == 0:
         return [Finding("gallery", "error", f"the one in {where} has lost its images", _BUILD)]
     there = Finding("gallery", "ok", f"{count:,} images in {where}, built {spec.built_at}")
-    return [there, *_fingerprint(spec, encoder, load), *_copies(sample, spec, image_store)]
+    return [
+        there,
+        *_fingerprint(spec, encoder, load),
+        *check_copies(sample, spec, image_store, _BUILD),
+    ]
 
 
 def _is_empty(folder: Path) -> bool:
@@ -79,17 +83,3 @@ def _fingerprint(spec: GallerySpec, encoder: EncoderSettings, load: bool) -> Ite
         yield Finding("gallery", "ok", f"built with this encoder, {here}")
     else:
         yield Finding("gallery", "ok", f"built with {built_with}; compare weights with --load")
-
-
-def _copies(sample: list[GalleryImage], spec: GallerySpec, image_store: Path) -> Iterator[Finding]:
-    store, sides_px = ImageStore(image_store), (spec.thumbnail_px, spec.rerank_px)
-    without = [image.image_id for image in sample if not store.has(image.content_hash, sides_px)]
-    if not without:
-        yield Finding("images", "ok", f"{image_store} has the copies of the images looked at")
-        return
-    yield Finding(
-        "images", "warn",
-        f"{image_store} lacks copies of {len(without)} of {len(sample)} images, e.g. {without[0]}: "
-        "they are neither shown nor judged",
-        f"set CIR_API__IMAGE_STORE to the folder the gallery was built with, or {_BUILD}",
-    )  # fmt: skip

@@ -14,7 +14,7 @@ from app.api.routes import router
 from models.contracts.gallery import is_image_id
 from models.image_store import ImageStore
 from tests.app.stub_worker import serving
-from tests.fakes import SPEC, FakeGallery, gallery_image
+from tests.fakes import SPEC, FakeGallery, as_jpeg, gallery_image
 
 ONE, OTHER = "1" * 64, "2" * 64
 # what means something in an address, and what else an id may hold
@@ -25,8 +25,8 @@ CHARACTERS = st.sampled_from(" ./?#%&+:;@\\\"'<>[]{}|^~éß猫🙂") | st.charac
 def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     store = ImageStore(tmp_path_factory.mktemp("images"))
     for content_hash in (ONE, OTHER):
-        store.put(content_hash, SPEC.rerank_px, f"rerank {content_hash}".encode())
-        store.put(content_hash, SPEC.thumbnail_px, f"thumbnail {content_hash}".encode())
+        store.put(content_hash, SPEC.rerank_px, as_jpeg(f"rerank {content_hash}"))
+        store.put(content_hash, SPEC.thumbnail_px, as_jpeg(f"thumbnail {content_hash}"))
     app = FastAPI()
     app.include_router(router)
     problems.install(app)
@@ -56,6 +56,18 @@ def test_every_id_is_reached_by_its_addresses(app: FastAPI, http: httpx.Client, 
     for item, content_hash in zip(
         http.get("/gallery/images").json()["images"], (ONE, OTHER), strict=True
     ):
-        assert http.get(item["image_url"]).text == f"rerank {content_hash}"
-        assert http.get(item["thumbnail_url"]).text == f"thumbnail {content_hash}"
+        assert http.get(item["image_url"]).content == as_jpeg(f"rerank {content_hash}")
+        assert http.get(item["thumbnail_url"]).content == as_jpeg(f"thumbnail {content_hash}")
         assert http.get(f"/gallery{item['image_url']}").json() == item
+
+
+def test_what_is_no_picture_is_not_served(app: FastAPI, http: httpx.Client) -> None:
+    damaged = "3" * 64
+    app.state.image_store.put(damaged, SPEC.rerank_px, b"<script>alert(1)</script>")
+    app.state.gallery = FakeGallery([gallery_image("one", damaged)])
+    for address, said in (
+        ("/images/one", f"has a damaged copy of 'one' at {SPEC.rerank_px} px; build it again"),
+        ("/thumbnails/one", f"has no copy of 'one' at {SPEC.thumbnail_px} px; build it again"),
+    ):
+        answer = http.get(address)
+        assert (answer.status_code, answer.json()["detail"]) == (404, f"the image store {said}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -67,6 +68,30 @@ def test_nothing_is_made_where_there_is_no_gallery(doctor, tmp_path: Path) -> No
     assert code == 0
     assert "there is none in the folder" in about(findings, "gallery")
     assert not (tmp_path / "qdrant").exists()
+
+
+def test_copies_that_are_gone_or_no_pictures(  # type: ignore[no-untyped-def]
+    doctor, built_gallery: BuiltGallery, copied_gallery: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(built_gallery.image_store, images)
+    gone, garbage = sorted(images.rglob("*.448.jpg"))[:2]
+    gone.unlink()
+    garbage.write_bytes(b"garbage" * 1000)
+    settings = {
+        "CIR_API__QDRANT__PATH": str(copied_gallery),
+        "CIR_API__IMAGE_STORE": str(images),
+    }
+    code, findings = doctor(**settings)
+    assert code == 0
+    said = about(findings, "images")
+    assert f"lacks copies of 1 of {built_gallery.report.indexed} images looked at, e.g. " in said
+    assert f"has damaged copies of 1 of {built_gallery.report.indexed} images" in said
+    for path in images.rglob("*.448.jpg"):
+        path.write_bytes(b"\xff\xd8\xff" + b"x" * 2000 + b"\xff\xd9")  # only decoding tells
+    assert f"has damaged copies of 20 of {built_gallery.report.indexed} images" in about(
+        doctor(**settings)[1], "images"
+    )
 
 
 def test_a_locked_gallery_is_said_to_be_in_use(doctor, copied_gallery: Path) -> None:  # type: ignore[no-untyped-def]

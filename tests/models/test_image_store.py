@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.image_store import ImageStore, StoreUnwritable
+from tests.fakes import as_jpeg
 from tests.full_disk import room_for
 
 HASH = "0f" * 32
@@ -13,11 +14,24 @@ HASH = "0f" * 32
 
 def test_copies_are_there_when_both_are_written(tmp_path: Path) -> None:
     store = ImageStore(tmp_path)
-    store.put(HASH, 256, b"small")
+    store.put(HASH, 256, as_jpeg("small"))
     assert not store.has(HASH, (256, 448))
-    store.put(HASH, 448, b"large")
+    store.put(HASH, 448, as_jpeg("large"))
     assert store.has(HASH, (256, 448))
-    assert store.path_of(HASH, 448).read_bytes() == b"large"
+    assert store.path_of(HASH, 448).read_bytes() == as_jpeg("large")
+
+
+@pytest.mark.parametrize(
+    "found", [b"", b"x", b"garbage " * 99, as_jpeg("cut short")[:-2], b"\xff\xd8\xff", b"\xff\xd9"]
+)
+def test_what_is_no_whole_jpeg_is_not_there(found: bytes, tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    assert store.state(HASH, 448) == "absent"
+    store.put(HASH, 448, as_jpeg("sound"))
+    assert store.state(HASH, 448) == "whole"
+    store.path_of(HASH, 448).write_bytes(found)
+    assert store.state(HASH, 448) == "damaged"
+    assert not store.has(HASH, (448,))
 
 
 def test_writing_leaves_no_partial_files(tmp_path: Path) -> None:
