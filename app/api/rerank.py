@@ -68,6 +68,9 @@ class SecondStage:
     ) -> ComposedIntent | None:
         """The judge's intent, or None in time for the search to do without."""
         left_s = deadline - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            judging.note(DEADLINE)
+            return None
         share_s = min(self._compose_timeout_s, left_s / 2)
         try:
             async with asyncio.timeout(share_s):

@@ -5,19 +5,20 @@ wants the answer alone reads to its end. Knows the ports; nothing of HTTP, torch
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
+from app.api.admission import Admission, CoarseWork
 from app.api.fusion import fuse
 from app.api.ports import Candidate, Gallery, QueryEmbedder, ReferenceCopies
 from app.api.rerank import Judging, SecondStage
 from app.api.schemas import SearchOptions
 from app.api.stages import CoarseFound, ComposedQuery, IntentFound, Judged, SearchOutcome, Stage
 from app.api.understanding import INTENT_FALLBACK, Understanding, Understood
-from app.errors import DeadlineExceeded, InvalidRequest, Overloaded
-from app.observability import IN_FLIGHT, REASONS, SEARCHES, StageTimer
+from app.errors import DeadlineExceeded, InvalidRequest
+from app.observability import REASONS, SEARCHES, StageTimer
 from models.composition.vector import CompositionMode
 from models.contracts.intent import ComposedIntent
 
@@ -96,7 +97,7 @@ class SearchService:
         self._embedder, self._gallery, self._limits = embedder, gallery, limits
         self._second = second
         self._understanding = Understanding(embedder, gallery, copies, second)
-        self._in_flight = 0
+        self._admission = Admission(limits.max_concurrent_searches)
 
     @property
     def default_composition(self) -> CompositionMode:
@@ -114,30 +115,20 @@ class SearchService:
         mode = self.default_composition
         return replace(query, options=options.model_copy(update={"composition": mode}))
 
-    def check_room(self) -> None:
+    def check_room(self, timeout_ms: int | None = None) -> None:
         """Refuse at the door rather than let everyone wait.
 
-        Raises:
-            Overloaded: As many searches are being answered as this service takes.
-        """
-        if self._in_flight >= self._limits.max_concurrent_searches:
-            SEARCHES.labels("refused").inc()
-            raise Overloaded(
-                f"{self._in_flight} searches are being answered, as many as this service takes; "
-                "try again in a second"
-            )
+        Args:
+            timeout_ms: Of the search, where it is known.
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
+        Raises:
+            Overloaded: There is no room now, or not in time.
+        """
+        self._admission.check_room(self._timeout_ms(timeout_ms) / 1000)
+
+    def admitted(self, timeout_ms: int | None = None) -> AbstractContextManager[None]:
         """A place for one search; whatever it costs belongs inside. Raises as `check_room`."""
-        self.check_room()
-        self._in_flight += 1
-        IN_FLIGHT.inc()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            IN_FLIGHT.dec()
+        return self._admission.admitted(self._timeout_ms(timeout_ms) / 1000)
 
     async def search(self, query: ComposedQuery, timer: StageTimer) -> SearchOutcome:
         """Answer one `admitted` search; raises what `stages` raises."""
@@ -159,7 +150,7 @@ class SearchService:
         depths = self._limits.depths(query.options)
         _check_intent(query.options)
         self._embedder.check_open()  # before the judge is asked for nothing
-        timeout_ms = query.options.timeout_ms or self._limits.timeout_ms
+        timeout_ms = self._timeout_ms(query.options.timeout_ms)
         left_s = timeout_ms / 1000 - timer.elapsed_s()
         deadline = asyncio.get_running_loop().time() + left_s
         ending = "abandoned"  # by the client, unless it comes to an end of its own
@@ -184,12 +175,13 @@ class SearchService:
         self, query: ComposedQuery, depths: Depths, deadline: float, timer: StageTimer
     ) -> AsyncGenerator[Stage, None]:
         judging, depth = Judging(), depths.rerank if self._second is not None else 0
-        # timeouts end before each yield: held across one they would strike whoever reads the stages
-        async with asyncio.timeout_at(deadline):
-            understood = await self._understanding.read(query, depth > 0, deadline, judging, timer)
-        yield IntentFound(understood.intent)
-        async with asyncio.timeout_at(deadline):
-            candidates = await self._retrieve(query, depths.retrieval, understood, timer)
+        with self._admission.coarse(deadline) as work:
+            # timeouts end before each yield: held across one they would strike whoever reads
+            async with asyncio.timeout_at(deadline):
+                understood = await self._understanding.read(query, depth > 0, work, judging, timer)
+            yield IntentFound(understood.intent)
+            async with asyncio.timeout_at(deadline):
+                candidates = await self._retrieve(query, depths.retrieval, understood, work, timer)
         outcome = partial(self._outcome, query.options, depths, understood.intent, candidates)
         yield CoarseFound(outcome(judging))
         to_judge = candidates[:depth]
@@ -204,25 +196,32 @@ class SearchService:
         yield outcome(judging)
 
     async def _retrieve(
-        self, query: ComposedQuery, depth: int, understood: Understood, timer: StageTimer
+        self,
+        query: ComposedQuery,
+        depth: int,
+        understood: Understood,
+        work: CoarseWork,
+        timer: StageTimer,
     ) -> list[Candidate]:
         options = query.options
         with timer.stage("embed"):
-            query_embedding = await self._embedder.embed(
-                options.composition,
-                understood.reference,
-                query.modification_text,
-                understood.intent,
-                options.weights,
-            )
+            async with work.turn():
+                query_embedding = await self._embedder.embed(
+                    options.composition,
+                    understood.reference,
+                    query.modification_text,
+                    understood.intent,
+                    options.weights,
+                )
         with timer.stage("retrieve"):
-            return await self._gallery.retrieve(
-                query_embedding,
-                depth,
-                options.filter,
-                understood.content_hash if options.exclude_reference else None,
-                options.among,
-            )
+            async with work.turn():
+                return await self._gallery.retrieve(
+                    query_embedding,
+                    depth,
+                    options.filter,
+                    understood.content_hash if options.exclude_reference else None,
+                    options.among,
+                )
 
     def _outcome(
         self,
@@ -250,6 +249,9 @@ class SearchService:
             degraded=degraded,
             judge=judging.judge,
         )
+
+    def _timeout_ms(self, asked: int | None) -> int:
+        return asked or self._limits.timeout_ms
 
     def _rerank_weight(self, options: SearchOptions) -> float:
         asked = options.rerank_weight

@@ -71,7 +71,7 @@ async def _admitted(
     with timer.stage("upload"):
         received = await read_query(request)
     timer.restart()
-    with service.admitted():
+    with service.admitted(received.fields.timeout_ms):
         with timer.stage("decode"):
             query = service.completed(await decode_query(received, limits))
         yield query, timer

@@ -7,6 +7,7 @@ attributes (`facets`), none. The judge composes while the encoder works.
 import asyncio
 from dataclasses import dataclass
 
+from app.api.admission import CoarseWork
 from app.api.ports import Embedding, Gallery, JudgeQuery, QueryEmbedder, ReferenceCopies
 from app.api.rerank import Judging, SecondStage
 from app.api.stages import ComposedQuery
@@ -51,7 +52,7 @@ class Understanding:
         self,
         query: ComposedQuery,
         rerank: bool,
-        deadline: float,
+        work: CoarseWork,
         judging: Judging,
         timer: StageTimer,
     ) -> Understood:
@@ -60,7 +61,7 @@ class Understanding:
         Args:
             query: What the client asks.
             rerank: Whether candidates are to be judged later.
-            deadline: Of the search, on the event loop's clock, in seconds.
+            work: Gives its turns at encoder and gallery.
             judging: Gets the words for what the judge did not do.
             timer: Stages `embed` and `intent`, which may overlap.
 
@@ -71,27 +72,28 @@ class Understanding:
         reference = query.reference
         if isinstance(reference, str):
             with timer.stage("embed"):
-                image, embedding = await self._gallery.get(reference)
+                async with work.turn():
+                    image, embedding = await self._gallery.get(reference)
             content_hash = image.content_hash
-            judge_query, intent = await self._ask(
-                query, content_hash, rerank, deadline, judging, timer
-            )
+            judge_query, intent = await self._ask(query, content_hash, rerank, work, judging, timer)
         else:
             content_hash = reference.content_hash
             asking = asyncio.create_task(
-                self._ask(query, content_hash, rerank, deadline, judging, timer)
+                self._ask(query, content_hash, rerank, work, judging, timer)
             )
             try:
                 with timer.stage("embed"):
-                    embedding = await self._embedder.encode_reference(reference.picture)
+                    async with work.turn():
+                        embedding = await self._embedder.encode_reference(reference.picture)
                 judge_query, intent = await asking
             finally:
                 asking.cancel()  # nothing is left running when the encoder fails or the client goes
         if intent is None and query.options.composition == "intersection":
             with timer.stage("intent"):
-                intent = await self._embedder.compose(
-                    embedding, query.modification_text, query.options.intent
-                )
+                async with work.turn():
+                    intent = await self._embedder.compose(
+                        embedding, query.modification_text, query.options.intent
+                    )
         return Understood(embedding, content_hash, intent, judge_query)
 
     async def _ask(
@@ -99,7 +101,7 @@ class Understanding:
         query: ComposedQuery,
         content_hash: str,
         rerank: bool,
-        deadline: float,
+        work: CoarseWork,
         judging: Judging,
         timer: StageTimer,
     ) -> tuple[JudgeQuery | None, ComposedIntent | None]:
@@ -131,7 +133,7 @@ class Understanding:
         if not compose:
             return judge_query, None
         with timer.stage("intent"):
-            intent = await self._second.compose(judge_query, deadline, judging)
+            intent = await self._second.compose(judge_query, work.ask_until, judging)
         if intent is None:
             judging.note(INTENT_FALLBACK)
         return judge_query, intent

@@ -37,8 +37,8 @@ class WatchedSearch(SearchService):
 
     entered = 0
 
-    def check_room(self) -> None:
-        super().check_room()
+    def check_room(self, timeout_ms: int | None = None) -> None:
+        super().check_room(timeout_ms)
         self.entered += 1
 
 

@@ -192,6 +192,33 @@ def test_a_search_that_broke_is_counted_as_failed_and_not_as_its_clients_leaving
     assert counted("abandoned") == before["abandoned"] + 1
 
 
+def test_who_could_not_be_through_in_time_is_refused_at_once() -> None:
+    """And nobody who was admitted waits in vain."""
+
+    async def crowd() -> list[SearchOutcome | BaseException]:
+        limits = dataclasses.replace(LIMITS, max_concurrent_searches=100)
+        service = SearchService(FakeQueryEmbedder(delay_s=0.2), FakeGallery(IMAGES), limits)
+        await service.search(query(), StageTimer())  # from which it learns
+
+        async def one() -> SearchOutcome:
+            with service.admitted(timeout_ms=2000):
+                return await service.search(query(timeout_ms=2000), StageTimer())
+
+        arriving = []
+        for _ in range(60):
+            arriving.append(asyncio.create_task(one()))
+            await asyncio.sleep(0)
+        return await asyncio.gather(*arriving, return_exceptions=True)
+
+    results = asyncio.run(crowd())
+    refused = [result for result in results if isinstance(result, Overloaded)]
+    answered = [result for result in results if isinstance(result, SearchOutcome)]
+    assert len(refused) + len(answered) == 60
+    assert len(answered) >= 10
+    assert len(refused) >= 20
+    assert "come first" in str(refused[0])
+
+
 def test_stages_are_timed() -> None:
     timer = StageTimer()
     service = SearchService(FakeQueryEmbedder(), FakeGallery(IMAGES), LIMITS)

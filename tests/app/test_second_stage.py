@@ -167,6 +167,25 @@ def test_the_facets_step_in_for_the_judge(
     assert judge.targets == [target]  # where nobody understood, the judge composes by itself
 
 
+def test_when_late_the_judge_is_asked_for_no_intent_and_that_is_said() -> None:
+    """The time that the candidates need, as earlier searches tell, is kept for them."""
+    judge = FakeJudge(compose_s=60)
+    embedder = FakeQueryEmbedder(delay_s=0.5)
+    searches = SearchService(
+        embedder, FakeGallery(IMAGES), LIMITS, FakeReferenceCopies(), SecondStage(judge)
+    )
+
+    async def two_searches() -> SearchOutcome:
+        await searches.search(query(timeout_ms=2000), StageTimer())  # from which it learns
+        embedder.delay_s = 0
+        return await searches.search(query(timeout_ms=400), StageTimer())
+
+    outcome = asyncio.run(two_searches())
+    assert len(judge.composed) == 1
+    assert outcome.reasons == ["deadline", "intent_fallback"]
+    assert len(outcome.ranked) == 5
+
+
 def test_a_slow_intent_is_not_waited_for() -> None:
     outcome = search(FakeJudge(compose_s=60), compose_timeout_ms=50)
     assert outcome.intent is not None

@@ -36,7 +36,11 @@ async def ask_until(
             "modification_text": random.choice(TEXTS),
         }
         began = time.monotonic()
-        answer = await http.post("/search", json=body)
+        try:
+            answer = await http.post("/search", json=body)
+        except httpx.TransportError:
+            told.append(("lost", time.monotonic() - began))
+            continue
         told.append((kind_of(answer), time.monotonic() - began))
         if answer.status_code in (429, 503):
             await asyncio.sleep(float(answer.headers["retry-after"]))
