@@ -135,7 +135,7 @@ def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
     if load_preset(settings.preset).judge is None and not _names_judge(os.environ):
         return f"the preset {settings.preset!r} has no judge"
     if importlib.util.find_spec("transformers") is None:
-        return "its packages are not installed (pip install 'composed-image-retrieval[worker]')"
+        return "its packages are not installed (python -m app doctor says how)"
     return None
 
 

@@ -112,12 +112,7 @@ class ExternalJudge:
     async def _passes(self) -> bool:
         """Run the self-test and act on it: in service, or out of it with a reason."""
         try:
-            async with asyncio.timeout(self._settings.self_test_timeout_s):
-                check_scores([await self._probed(probe) for probe in PROBES])
-        except SelfTestFailed as error:
-            self._leave_out(JudgeUntrusted(f"it failed its self-test: {error}"))
-        except TimeoutError:
-            self._leave_out(JudgeUnavailable("it did not finish its self-test in time"))
+            await self_test(self._client, self._settings.self_test_timeout_s)
         except JudgeOverloaded as error:
             if self._out is None:
                 return False  # busy is not broken: used on, and tested again
@@ -137,11 +132,6 @@ class ExternalJudge:
         if str(error) != str(self._out):  # say it once, not at every try
             _log.error("external judge %s is left out: %s", self._client.address, error)
         self._out = error
-
-    async def _probed(self, probe: Probe) -> list[float]:
-        reference, *shown = await asyncio.to_thread(_drawn, probe)
-        wish = f"{probe.modification_text} (wanted: {probe.target})"
-        return await self._client.scores(reference, wish, shown)
 
     async def _judge(
         self, query: JudgeQuery, wish: str, chunk: Sequence[GalleryImage]
@@ -176,6 +166,28 @@ class ExternalJudge:
             except OSError as error:
                 _log.warning("%s cannot be judged: %s", image.image_id, error)
         return copies
+
+
+async def self_test(client: ScoringClient, timeout_s: float) -> None:
+    """Ask an engine about pictures that nobody can mistake.
+
+    Raises:
+        JudgeError: It cannot be asked, or what it answers tells nothing apart (`JudgeUntrusted`).
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            check_scores([await _probed(client, probe) for probe in PROBES])
+    except SelfTestFailed as error:
+        raise JudgeUntrusted(f"it failed its self-test: {error}") from error
+    except TimeoutError as error:
+        raise JudgeUnavailable("it did not finish its self-test in time") from error
+
+
+async def _probed(client: ScoringClient, probe: Probe) -> list[float]:
+    reference, *shown = await asyncio.to_thread(_drawn, probe)
+    return await client.scores(
+        reference, f"{probe.modification_text} (wanted: {probe.target})", shown
+    )
 
 
 def _drawn(probe: Probe) -> list[bytes]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from app.api.settings import ApiSettings
 from app.doctor import models
 from app.doctor.packages import check_packages, installed_roles
-from app.doctor.report import Finding, Report
+from app.doctor.report import Finding, Report, command
 from app.worker.settings import WorkerSettings
 from models.presets import ModelNeeds, Preset, load_preset
 from models.settings import SettingsError, read_settings, without_password
@@ -74,6 +74,9 @@ def _findings(
         yield from models.check_encoder(preset.encoder, _needs(api, "encoder", preset.encoder))
     if api.worker.urls:
         yield Finding("judge", "ok", f"runs elsewhere: {_named(api.worker.urls)}")
+    elif api.external_judge.url is not None:
+        address = without_password(api.external_judge.url)
+        yield Finding("judge", "ok", f"runs elsewhere: {api.external_judge.model} at {address}")
     elif "worker" in roles:
         yield from _judge(worker)
     if "api" in roles:
@@ -99,17 +102,25 @@ def _judge(worker: WorkerSettings) -> Iterator[Finding]:
         yield Finding("judge", "ok", f"the preset {worker.preset!r} has none: no second stage")
         return
     judge = worker.effective_judge()
-    yield from models.check_judge(judge, _needs(worker, "judge", judge))
+    without = command("app --no-worker", "CIR_API__PRESET", worker.preset)
+    yield from models.check_judge(judge, _needs(worker, "judge", judge), without)
 
 
 def _services(api: ApiSettings, preset: Preset, options: argparse.Namespace) -> Iterator[Finding]:
     # both import what only the API has
     from app.doctor.gallery import check_gallery  # noqa: PLC0415
-    from app.doctor.services import check_port, check_workers  # noqa: PLC0415
+    from app.doctor.services import (  # noqa: PLC0415
+        check_external_judge,
+        check_port,
+        check_workers,
+    )
 
+    build = command("indexer build --images FOLDER", "CIR_INDEXER__PRESET", api.preset)
     load = options.load or preset.encoder.model == _SHIPPED
-    yield from asyncio.run(check_gallery(api.qdrant, api.image_store, preset.encoder, load))
+    yield from asyncio.run(check_gallery(api.qdrant, api.image_store, preset.encoder, load, build))
     yield from check_workers(api)
+    if api.external_judge.url is not None:
+        yield asyncio.run(check_external_judge(api.external_judge))
     yield check_port(options.host, options.port)
 
 

@@ -13,11 +13,10 @@ from models.hub import ModelUnavailable
 from models.settings import EncoderSettings, QdrantSettings
 
 _SAMPLES = 500
-_BUILD = "python -m indexer build"
 
 
 async def check_gallery(
-    settings: QdrantSettings, image_store: Path, encoder: EncoderSettings, load: bool
+    settings: QdrantSettings, image_store: Path, encoder: EncoderSettings, load: bool, build: str
 ) -> list[Finding]:
     """Report gallery and image store.
 
@@ -26,10 +25,11 @@ async def check_gallery(
         image_store: Where the prepared copies are.
         encoder: The one the API would run.
         load: Whether the encoder may be loaded for its fingerprint; else names are compared.
+        build: The command that makes both.
     """
     where = settings.printed_url or f"the folder {settings.path}"
     if settings.url is None and _is_empty(settings.path):  # opening would make it
-        return [Finding("gallery", "warn", f"there is none in {where} yet", _BUILD)]
+        return [Finding("gallery", "warn", f"there is none in {where} yet", build)]
     gallery = QdrantGallery(settings)
     try:
         spec = await gallery.spec()
@@ -38,7 +38,7 @@ async def check_gallery(
     except GalleryLocked as error:
         return [Finding("gallery", "warn", f"{error}; it could not be looked into")]
     except NoGallery:
-        return [Finding("gallery", "warn", f"there is none in {where} yet", _BUILD)]
+        return [Finding("gallery", "warn", f"there is none in {where} yet", build)]
     except GalleryUnavailable as error:
         of_servers = "start Qdrant, or mend CIR_API__QDRANT__URL and CIR_API__QDRANT__API_KEY"
         way_out = None if settings.url is None else of_servers
@@ -46,12 +46,12 @@ async def check_gallery(
     finally:
         gallery.close()
     if count == 0:
-        return [Finding("gallery", "error", f"the one in {where} has lost its images", _BUILD)]
+        return [Finding("gallery", "error", f"the one in {where} has lost its images", build)]
     there = Finding("gallery", "ok", f"{count:,} images in {where}, built {spec.built_at}")
     return [
         there,
-        *_fingerprint(spec, encoder, load),
-        *check_copies(sample, spec, image_store, _BUILD),
+        *_fingerprint(spec, encoder, load, build),
+        *check_copies(sample, spec, image_store, build),
     ]
 
 
@@ -62,7 +62,9 @@ def _is_empty(folder: Path) -> bool:
         return False
 
 
-def _fingerprint(spec: GallerySpec, encoder: EncoderSettings, load: bool) -> Iterator[Finding]:
+def _fingerprint(
+    spec: GallerySpec, encoder: EncoderSettings, load: bool, build: str
+) -> Iterator[Finding]:
     built_with = spec.encoder_fingerprint
     if load:
         try:
@@ -77,7 +79,7 @@ def _fingerprint(spec: GallerySpec, encoder: EncoderSettings, load: bool) -> Ite
         yield Finding(
             "gallery", "error",
             f"it was built with encoder {built_with}, but the API would run {here}",
-            f"build it again ({_BUILD}), or set the preset it was built with",
+            f"build it again ({build}), or set the preset it was built with",
         )  # fmt: skip
     elif load:
         yield Finding("gallery", "ok", f"built with this encoder, {here}")

@@ -10,8 +10,6 @@ from app.doctor.report import Finding, in_bytes
 from models.presets import ModelNeeds
 from models.settings import EncoderSettings, JudgeSettings
 
-_WITHOUT = "without a judge it can run all the same: python -m app --no-worker"
-
 
 def check_encoder(settings: EncoderSettings, needs: ModelNeeds | None) -> Iterator[Finding]:
     """Report an encoder; `needs` is None where the preset says nothing about this model."""
@@ -23,14 +21,22 @@ def check_encoder(settings: EncoderSettings, needs: ModelNeeds | None) -> Iterat
     try:
         download = missing_weights(settings)
     except ModelUnavailable as error:
-        yield _unavailable("encoder", error, needs)
+        yield _unavailable("encoder", error, needs, None)
     else:
         yield from _download("encoder", download.missing_bytes if download else 0)
     yield from _device("encoder", settings.device, needs, lambda _: "float32")
 
 
-def check_judge(settings: JudgeSettings, needs: ModelNeeds | None) -> Iterator[Finding]:
-    """Report a judge; `needs` is None where the preset says nothing about this model."""
+def check_judge(
+    settings: JudgeSettings, needs: ModelNeeds | None, without: str
+) -> Iterator[Finding]:
+    """Report a judge.
+
+    Args:
+        settings: The judge.
+        needs: None where the preset says nothing about this model.
+        without: The command that runs all but the judge.
+    """
     from models import hub  # noqa: PLC0415
     from models.reranker.fit import check_fit  # noqa: PLC0415
     from models.reranker.loading import HUB_FILES  # noqa: PLC0415
@@ -49,7 +55,8 @@ def check_judge(settings: JudgeSettings, needs: ModelNeeds | None) -> Iterator[F
         if not to_download:
             check_fit(settings)
     except hub.ModelUnavailable as error:
-        yield _unavailable("judge", error, needs)
+        way_out = f"without a judge it can run all the same: {without}"
+        yield _unavailable("judge", error, needs, way_out)
     else:
         yield from _download("judge", to_download)
     yield from _device("judge", settings.device, needs, lambda name: _dtype(settings, name))
@@ -64,9 +71,11 @@ def _dtype(settings: JudgeSettings, device: str) -> str:
     return "bfloat16 (the GPU has it)" if has_it else "float32 (no GPU that has bfloat16)"
 
 
-def _unavailable(area: str, error: Exception, needs: ModelNeeds | None) -> Finding:
+def _unavailable(
+    area: str, error: Exception, needs: ModelNeeds | None, way_out: str | None
+) -> Finding:
     size = f" (about {in_bytes(needs.download_bytes)})" if needs and needs.download_bytes else ""
-    return Finding(area, "error", f"{error}{size}", _WITHOUT if area == "judge" else None)
+    return Finding(area, "error", f"{error}{size}", way_out)
 
 
 def _download(area: str, missing_bytes: int) -> Iterator[Finding]:

@@ -11,7 +11,8 @@ from app.doctor.report import Finding
 
 _PROJECT = "composed-image-retrieval"
 _ROLES = ("api", "worker", "indexer")
-_LOCK = Path(__file__).parents[2] / "requirements.lock"
+_FOLDER = Path(__file__).parents[2]
+_LOCK = _FOLDER / "requirements.lock"
 
 
 def installed_roles() -> frozenset[str]:
@@ -29,12 +30,12 @@ def check_packages() -> Iterator[Finding]:
             absent = ", ".join(_absent(role))
             yield Finding(
                 "packages", "ok", f"{role}: not installed here ({absent} missing)",
-                f"if it should run here: pip install '{_PROJECT}[{role}]'",
+                f"if it should run here: {_pip(role)}",
             )  # fmt: skip
     if not roles:
         yield Finding(
             "packages", "error", "neither API, worker nor indexer is installed",
-            f"pip install '{_PROJECT}[api,worker,indexer]'",
+            _pip("api,worker,indexer"),
         )  # fmt: skip
     yield from _unpinned(roles)
     yield from _unlocked()
@@ -70,6 +71,11 @@ def _unlocked() -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("packages", "ok", "versions as in requirements.lock")
+
+
+def _pip(extras: str) -> str:
+    """No index has this project: it is installed from its folder."""
+    return f"python -m pip install -e '{_FOLDER}[{extras}]'"
 
 
 def _absent(role: str) -> list[str]:

@@ -1,5 +1,7 @@
 """What the doctor found: one line each, as text or JSON."""
 
+import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -52,6 +54,18 @@ class Report:
                 yield f"{'':<15} → {finding.way_out}"
         errors = sum(finding.mark == "error" for finding in self.findings)
         yield "it can run" if self.can_run else f"it cannot run: {errors} to be mended"
+
+
+def command(arguments: str, variable: str, preset: str) -> str:
+    """A command that can be typed as it is: it names the preset where the environment does not.
+
+    Args:
+        arguments: Of `python -m`.
+        variable: That sets the preset of the process.
+        preset: The one that was looked at.
+    """
+    known = os.environ.get(variable, "demo") == preset
+    return f"{'' if known else f'{variable}={shlex.quote(preset)} '}python -m {arguments}"
 
 
 def in_bytes(count: float) -> str:

@@ -1,17 +1,21 @@
-"""What is reached over the network: the workers of the API, and the port it would listen on."""
+"""What is reached over the network: workers, an external judge, and the port to listen on."""
 
 from collections.abc import Iterator
 
 import httpx
 from pydantic import ValidationError
 
-from app.api.settings import ApiSettings
+from app.api.external_judge import self_test
+from app.api.scoring_client import ScoringClient
+from app.api.settings import ApiSettings, ExternalJudgeSettings
 from app.doctor import machine
 from app.doctor.report import Finding
+from app.errors import JudgeError
 from models.contracts.rerank import WorkerInfo
 from models.settings import without_password
 
 _TIMEOUT_S = 5.0
+_SELF_TEST_S = 20.0
 
 
 def check_port(host: str, port: int) -> Finding:
@@ -46,6 +50,22 @@ def check_workers(settings: ApiSettings) -> Iterator[Finding]:
             "worker", "warn", f"the workers have different judges: {', '.join(sorted(judges))}",
             "give all the same preset; their scores cannot be compared",
         )  # fmt: skip
+
+
+async def check_external_judge(settings: ExternalJudgeSettings) -> Finding:
+    """Report a reranker that is not ours, by the self-test that it must pass to be asked."""
+    timeout = httpx.Timeout(None, connect=settings.connect_timeout_s)
+    async with httpx.AsyncClient(timeout=timeout, trust_env=False) as http:
+        client = ScoringClient(http, settings)
+        try:
+            await self_test(client, min(settings.self_test_timeout_s, _SELF_TEST_S))
+        except JudgeError as error:
+            return Finding(
+                "judge", "warn", f"{client.address} is not ready: {error}",
+                "mend it, or CIR_API__EXTERNAL_JUDGE__…; searches are not re-ranked meanwhile",
+            )  # fmt: skip
+    said = f"{client.address}: {settings.model} tells plain shapes apart"
+    return Finding("judge", "ok", said)
 
 
 def _get(http: httpx.Client, url: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -12,11 +13,13 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.__main__ import main
+from app.__main__ import _options, main
 from app.api.main import create_app
-from app.doctor.report import Finding, Report, in_bytes
+from app.doctor.report import Finding, Report, command, in_bytes
+from indexer.cli import _parser
 from indexer.cli import main as index
 from models.presets import load_preset
+from tests.app.stub_reranker import MODEL, stub_reranker
 from tests.app.stub_worker import free_port
 from tests.conftest import BuiltGallery
 from tests.damage import database, rewrite_metadata, truncate
@@ -159,7 +162,8 @@ def test_presets_of_the_hub_offline(name: str, tmp_path: Path) -> None:
     if name == "fast":
         assert "the preset 'fast' has none: no second stage" in said.stdout
     else:
-        assert "python -m app --no-worker" in said.stdout
+        assert f"CIR_API__PRESET={name} python -m app --no-worker" in said.stdout
+    assert f"CIR_INDEXER__PRESET={name} python -m indexer build --images FOLDER" in said.stdout
 
 
 @pytest.mark.parametrize(
@@ -216,6 +220,40 @@ def test_workers_and_ports(doctor, tmp_path: Path) -> None:  # type: ignore[no-u
     assert f"runs elsewhere: {nobody}" in about(findings, "judge")
 
 
+def test_an_external_judge_is_tested_and_the_local_one_is_not_needed(doctor) -> None:  # type: ignore[no-untyped-def]
+    settings = {
+        "CIR_API__EXTERNAL_JUDGE__MODEL": MODEL,
+        "CIR_API__EXTERNAL_JUDGE__API_KEY": "key",
+        "CIR_WORKER__JUDGE__BASE": "/nowhere",
+    }
+    with stub_reranker() as (stub, url):
+        stub.key = "key"
+        code, findings = doctor(CIR_API__EXTERNAL_JUDGE__URL=url, **settings)
+        assert code == 0, errors(findings)
+        assert f"runs elsewhere: {MODEL} at {url}" in about(findings, "judge")
+        assert f"{url}/v1/rerank: {MODEL} tells plain shapes apart" in about(findings, "judge")
+        stub.blind = True
+        assert "is not ready: it failed its self-test" in about(doctor()[1], "judge")
+        assert "refuses our key" in about(doctor(CIR_API__EXTERNAL_JUDGE__API_KEY="x")[1], "judge")
+    code, findings = doctor()
+    assert code == 0
+    assert f"{url}/v1/rerank is not ready: {url}/v1/rerank cannot be reached" in about(
+        findings, "judge"
+    )
+
+
+@pytest.mark.parametrize("preset", ["demo", "base", "my own.json"])
+def test_a_command_that_is_suggested_is_one(preset: str) -> None:
+    run = shlex.split(command("app --no-worker", "CIR_API__PRESET", preset))
+    build = shlex.split(command("indexer build --images F", "CIR_INDEXER__PRESET", preset))
+    if preset != "demo":
+        assert run.pop(0) == f"CIR_API__PRESET={preset}"
+        assert build.pop(0) == f"CIR_INDEXER__PRESET={preset}"
+    assert (run[:3], build[:3]) == (["python", "-m", "app"], ["python", "-m", "indexer"])
+    assert _options(run[3:]).no_worker
+    assert _parser().parse_args(build[3:]).images == Path("F")
+
+
 def test_a_server_that_is_not_there(doctor) -> None:  # type: ignore[no-untyped-def]
     code, findings = doctor(CIR_API__QDRANT__URL=f"http://127.0.0.1:{free_port()}")
     assert code == 1
@@ -238,7 +276,7 @@ def test_it_runs_where_only_one_process_is_installed(
     code = f"""
 import sys
 from importlib import metadata
-from app.__main__ import main
+from app.__main__ import _options, main
 sys.modules.update(dict.fromkeys({blocked}))
 there = metadata.version
 def version(name):
