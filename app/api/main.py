@@ -51,6 +51,8 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         summary="Show an image, say what should be different, get the gallery images that fit.",
         version="0.1.0",
         lifespan=_lifespan,
+        docs_url=None,  # they would load their scripts from elsewhere; see `page`
+        redoc_url=None,
         redirect_slashes=False,  # a redirect would lead to whatever host the client named
     )
     request_context.install(app, _body_limits(settings))

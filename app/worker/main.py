@@ -50,6 +50,8 @@ def create_app(settings: WorkerSettings | None = None, judge: Judge | None = Non
         summary="Composes intents and judges candidates; the API's companion on the device.",
         version="0.1.0",
         lifespan=_lifespan,
+        docs_url=None,  # they would load their scripts from elsewhere; `/openapi.json` is there
+        redoc_url=None,
         redirect_slashes=False,  # a redirect would lead to whatever host the client named
     )
     # base64 in JSON is a third longer than the bytes it stands for

@@ -98,8 +98,14 @@ def test_the_page_is_asked_for_anew_and_its_files_are_kept_for_ever(client: Test
             assert kept == ("" if line.lstrip().startswith(("//", "/*")) else line)
 
 
-def test_the_page_may_load_nothing_from_elsewhere(client: TestClient) -> None:
-    policy = client.get("/").headers["content-security-policy"]
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_the_pages_may_load_nothing_from_elsewhere(client: TestClient, path: str) -> None:
+    page = client.get(path)
+    assert page.headers["cache-control"] == "no-cache"
+    for loaded in re.findall(r'<(?:link|script)[^>]+(?:href|src)="([^"]+)"', page.text):
+        assert loaded.startswith("/")
+        assert "immutable" in client.get(loaded).headers["cache-control"]
+    policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'self';")
     assert "http" not in policy
     assert "unsafe" not in policy
