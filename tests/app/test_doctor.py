@@ -15,6 +15,7 @@ from PIL import Image
 
 from app.__main__ import _options, main
 from app.api.main import create_app
+from app.doctor.models import PROCESS_BYTES
 from app.doctor.report import Finding, Report, command, in_bytes
 from indexer.cli import _parser
 from indexer.cli import main as index
@@ -293,6 +294,33 @@ sys.exit(main(["doctor", "--port", "{free_port()}"]))
     assert said.returncode == 0, said.stdout + said.stderr
     assert f"{role}: not installed here ({', '.join(missing)} missing)" in said.stdout
     assert still in said.stdout
+
+
+def test_the_memory_of_a_process_is_about_what_is_said() -> None:
+    load = {
+        "encoder": "import app.api.main; from models.encoder import ImageTextEncoder as Model; "
+        "from models.settings import EncoderSettings as Settings",
+        "judge": "import app.worker.main; from models.reranker.judge import Judge as Model; "
+        "from models.settings import JudgeSettings as Settings",
+    }
+    then = "model = Model(Settings(device='cpu')); print(resource.getrusage(0).ru_maxrss)"
+    if sys.platform != "linux":
+        pytest.skip("other systems count in other units")
+    running = {
+        part: subprocess.Popen(
+            [sys.executable, "-c", f"import resource; {code}; {then}"],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        for part, code in load.items()
+    }
+    needs = load_preset("demo").needs
+    for part, process in running.items():
+        measured = 1024 * int(process.communicate(timeout=300)[0])
+        said = PROCESS_BYTES + getattr(needs, part).ram_bytes
+        assert said / 1.5 < measured < said * 1.5, f"{part}: {measured} bytes, said were {said}"
 
 
 def test_the_report_as_text() -> None:
