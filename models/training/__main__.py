@@ -9,8 +9,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from models.errors import InputError
 from models.reranker.loading import JudgeUnavailable
+from models.settings import sentences
 from models.training import demo_encoder, demo_judge, encoder, reranker, synthesize
 from models.training.adapter.lora import UnfitBase
 
@@ -44,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.invocation = shlex.join(["python", "-m", "models.training", *given])
     try:
         options.run(options)
+    except ValidationError as error:
+        for sentence in sentences(error, _flag):
+            print(f"error: {sentence}", file=sys.stderr)
+        return _USAGE
     except _INPUT_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return _USAGE
@@ -51,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         return _INTERRUPTED
     return _OK
+
+
+def _flag(at: Sequence[int | str]) -> str:
+    """The flag that sets a value of the settings."""
+    return "--" + "-".join(str(part).replace("_", "-") for part in at) if at else ""
 
 
 if __name__ == "__main__":

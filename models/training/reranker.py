@@ -114,14 +114,15 @@ def run(options: argparse.Namespace) -> None:
     to begin with make another run, which begins anew.
 
     Raises:
+        ValidationError: An option has a value that the judge's settings do not take.
         ManifestError: No queries can be made of a manifest, or a picture cannot be read.
         JudgeUnavailable: Base or adapter cannot be loaded.
         UnfitBase: No adapter can be trained on the base.
     """
+    start = _judge_settings(options)
     work = options.out / "work"
     work.mkdir(parents=True, exist_ok=True)
     catalogues = read_catalogues(options)
-    start = _judge_settings(options)
     served = serve(start)  # before hours are spent: a base or adapter may not load
     lessons = synthesized(options, catalogues, work)
     print("\n".join(summary(lessons)))

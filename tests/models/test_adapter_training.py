@@ -252,6 +252,9 @@ def test_errors_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     command = ["reranker", "--manifest", str(tmp_path / "m.jsonl"), "--out", str(tmp_path / "a")]
     assert main(command) == 2
     assert "1 of 1 images are not there" in capsys.readouterr().err
+    assert main([*command, "--visual-tokens", "0"]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: --visual-tokens: Input should be greater than or equal to 1\n"
 
 
 def test_areas_are_those_of_counting_pairs() -> None:
