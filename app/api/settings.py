@@ -156,9 +156,11 @@ class ApiSettings(ProcessSettings):
         30, gt=0, le=3600, description="longest upload, and a second more for each 50 kB that came"
     )
     max_held_upload_bytes: int = Field(
-        128_000_000, ge=1, description="bodies of all requests together; beyond this: 503, "
-        "Retry-After",
-    )  # fmt: skip
+        128_000_000,
+        ge=1,
+        le=100_000_000_000,
+        description="bodies of all requests together; beyond this: 503, Retry-After",
+    )
     max_pixels: int = Field(
         50_000_000, ge=1, le=1_000_000_000, description="largest reference image, width × height"
     )
