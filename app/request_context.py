@@ -7,6 +7,7 @@ Plain ASGI: middleware that wraps responses would stand between a stream and its
 import logging
 import time
 import uuid
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -53,7 +54,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if given.isprintable() and 0 < len(given) <= 128 else uuid.uuid4().hex
+        request_id = given if _is_request_id(given) else uuid.uuid4().hex
         request_id_var.set(request_id)
         arrived_at = time.monotonic()
         scope.setdefault("state", {})["arrived_at"] = arrived_at
@@ -74,13 +75,24 @@ class RequestContext:
                 message = {**message, "body": b""}
             await send(message)
 
-        inside = {**scope, "method": "GET"} if without_body else scope
+        inside = {**scope, "headers": _without_range(scope["headers"])}
+        if without_body:
+            inside["method"] = "GET"
         try:
             await self._app(inside, receive, send_described)
         except Exception as error:
             if begun:  # all that can be done is to break it off
                 raise
             await unexpected(error)(scope, receive, send_described)
+
+
+def _is_request_id(text: str) -> bool:
+    return text.isascii() and text.isprintable() and 0 < len(text) <= 128
+
+
+def _without_range(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Everything is served whole: all of it is small, and a malformed range would be an error."""
+    return [(name, value) for name, value in headers if name != b"range"]
 
 
 def _log_failure(scope: Scope, status: int, arrived_at: float) -> None:

@@ -109,3 +109,12 @@ def test_the_pages_may_load_nothing_from_elsewhere(client: TestClient, path: str
     assert policy.startswith("default-src 'self';")
     assert "http" not in policy
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("wanted", ["bytes=0-3", "bytes=99999999-", "bytes=", "x", "bytes=9-1"])
+def test_parts_are_not_served_and_asking_for_one_is_no_fault(
+    client: TestClient, wanted: str
+) -> None:
+    for path in (f"/images/{REFERENCE}", "/docs", "/gallery"):
+        whole, part = client.get(path), client.get(path, headers={"Range": wanted})
+        assert (part.status_code, part.content) == (200, whole.content)

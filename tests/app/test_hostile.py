@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from tests.app.test_api import REFERENCE, ask, assert_problem
+from tests.hostile import fault_of, hostile_request
 
 JSON = {"content-type": "application/json"}
 HUGE = ["9" * 30, "1" + "0" * 400, "9" * 5000]  # beyond 64 bit, beyond floats, beyond Python's own
@@ -117,3 +121,11 @@ def test_numbers_up_to_the_bounds_are_taken(client: TestClient) -> None:
     assert everything.json()["coverage"]["candidates"] == 100
     nothing = send(client, f'"filter": {json.dumps({"price": 2**63 - 1})}')
     assert nothing.json()["results"] == []
+
+
+@hypothesis_settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32))
+def test_no_request_is_answered_with_a_mistake_of_ours(client: TestClient, seed: int) -> None:
+    """`python -m tests.benchmarks.hostile` sends many more, to a process of their own."""
+    asked = hostile_request(seed, [REFERENCE, "test-000001", "test-000002"])
+    assert fault_of(asked.sent_by(client)) is None, asked
