@@ -9,6 +9,7 @@ ServiceError
 ├── DeadlineExceeded        no candidates before the deadline
 ├── GalleryUnavailable      no gallery in service, or not ours to read
 │   ├── NoGallery           none has been built yet
+│   ├── OtherEncoder        another encoder than ours made its embeddings
 │   └── GalleryLocked       another process holds the embedded gallery
 └── NotSupported            the models in service cannot do that
 
@@ -84,6 +85,10 @@ class GalleryUnavailable(ServiceError):
 
 class NoGallery(GalleryUnavailable):
     """Nothing has been built where the gallery should be."""
+
+
+class OtherEncoder(GalleryUnavailable):
+    """A query embedded by our encoder would find confident nonsense in it."""
 
 
 class GalleryLocked(GalleryUnavailable):

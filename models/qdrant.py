@@ -26,10 +26,15 @@ from models.settings import QdrantSettings, sentences
 _log = logging.getLogger(__name__)
 
 _OLDEST_SERVER = (1, 16)  # the first that keeps a collection's metadata, where the gallery is told
-_GRPC_OPTIONS = {
+GRPC_OPTIONS = {
     "grpc.enable_http_proxy": 0,  # the server is ours, also where a proxy leads to the world
     "grpc.initial_reconnect_backoff_ms": 200,
-    "grpc.max_reconnect_backoff_ms": 2000,  # gRPC's own two minutes would outlive any restart
+    "grpc.min_reconnect_backoff_ms": 1000,  # and the longest wait for one connection
+    "grpc.max_reconnect_backoff_ms": 1000,  # gRPC's own two minutes would outlive any restart
+    # a server that was restarted may be back under another address; gRPC asks every 30 s for it
+    "grpc.dns_min_time_between_resolutions_ms": 500,
+    # another client is another connection, also to the same server
+    "grpc.use_local_subchannel_pool": 1,
     # a node that lost power says no goodbye: without pings its connection stays "up" for minutes
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 5_000,
@@ -47,6 +52,25 @@ class FolderLocked(QdrantUnavailable):
 
 class FolderDamaged(QdrantUnavailable):
     """What is in the embedded folder cannot be read."""
+
+
+class QdrantLost(QdrantUnavailable):
+    """The server cannot be reached now; another of its addresses, or of its nodes, may be."""
+
+
+class QdrantLate(QdrantLost):
+    """The server did not answer in time."""
+
+
+class CollectionGone(QdrantUnavailable):
+    """There is no such collection, or no longer."""
+
+
+_KINDS = {
+    grpc.StatusCode.UNAVAILABLE: QdrantLost,
+    grpc.StatusCode.DEADLINE_EXCEEDED: QdrantLate,
+    grpc.StatusCode.NOT_FOUND: CollectionGone,
+}
 
 
 def connect(settings: QdrantSettings) -> QdrantClient:
@@ -69,13 +93,18 @@ def connect(settings: QdrantSettings) -> QdrantClient:
     return client
 
 
+def reconnect(settings: QdrantSettings) -> QdrantClient:
+    """A client with a connection of its own to a server that `connect` has found to be usable."""
+    return _server_client(settings)
+
+
 @contextmanager
 def explained(settings: QdrantSettings) -> Iterator[None]:
     """Turn what a client raises inside into `QdrantUnavailable`."""
     try:
         yield
     except grpc.RpcError as error:
-        raise QdrantUnavailable(_sentence(settings, error)) from error
+        raise _KINDS.get(error.code(), QdrantUnavailable)(_sentence(settings, error)) from error
     except ValidationError as error:
         raise QdrantUnavailable(
             "the gallery holds what this version does not store "
@@ -135,7 +164,7 @@ def _server_client(settings: QdrantSettings) -> QdrantClient:
         prefer_grpc=True,
         api_key=key,
         timeout=settings.timeout_s,
-        grpc_options=dict(_GRPC_OPTIONS),
+        grpc_options=dict(GRPC_OPTIONS),
         check_compatibility=False,  # it would ask over REST, and warn from a thread of its own
     )
 

@@ -8,15 +8,19 @@ import numpy as np
 from app.api.ports import (
     Candidate,
     Embedding,
+    GallerySnapshot,
     JudgeIntent,
     JudgeQuery,
     RerankScore,
     RerankScores,
 )
-from app.errors import CandidatesFailed, GalleryUnavailable, JudgeError, UnknownImage
+from app.errors import CandidatesFailed, JudgeError, UnknownImage
+from models.composition.composer import Composer
+from models.composition.vector import CompositionWeights
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, IntentSource, Roles
 
+NO_TEXTS = np.zeros((0, 4), np.float32)
 SPEC = GallerySpec(
     encoder_fingerprint="fake-1",
     embedding_dim=4,
@@ -38,15 +42,20 @@ def gallery_image(image_id: str, content_hash: str = "a" * 64) -> GalleryImage:
 
 
 class FakeGallery:
-    """Finds its images in the order given; remembers how it was asked."""
+    """Finds its images in the order given; remembers how it was asked. Its own generation."""
+
+    spec = SPEC
 
     def __init__(self, images: Sequence[GalleryImage]) -> None:
         self.images = list(images)
         self.excluded: str | None = None
         self.limit = 0
 
-    async def spec(self) -> GallerySpec:
-        return SPEC
+    def snapshot(self) -> GallerySnapshot:
+        return GallerySnapshot(self, Composer(SPEC, lambda texts: NO_TEXTS, CompositionWeights()))
+
+    async def check_ready(self) -> None:
+        """Always."""
 
     async def count(self) -> int:
         return len(self.images)
@@ -78,22 +87,17 @@ class FakeQueryEmbedder:
         self.source, self.delay_s = source, delay_s
         self.modes: list[str] = []
 
-    def check_ready(self, spec: GallerySpec) -> None:
-        if spec.encoder_fingerprint != self.fingerprint:
-            raise GalleryUnavailable("another encoder")
-
-    def check_open(self) -> None:
-        """Always."""
-
     async def encode_reference(self, image: object) -> Embedding:
         return np.full(4, 0.5, np.float32)
 
-    async def compose(self, reference: Embedding, text: str, roles: Roles | None) -> ComposedIntent:
+    async def compose(
+        self, composer: Composer, reference: Embedding, text: str, roles: Roles | None
+    ) -> ComposedIntent:
         if roles is not None:
             return ComposedIntent(**roles.model_dump(), source="client")
         return ComposedIntent(target=text, source=self.source)
 
-    async def embed(self, mode, reference, text, intent, weights=None):  # type: ignore[no-untyped-def]
+    async def embed(self, composer, mode, reference, text, intent, weights=None):  # type: ignore[no-untyped-def]
         self.modes.append(mode)
         await asyncio.sleep(self.delay_s)
         return reference

@@ -27,6 +27,8 @@ class Shim:
     Attributes:
         asked: Every request in order, as (method, message).
         delay_s: Before every answer.
+        delays: Before the next answers, instead.
+        lost: How many of the next requests are lost.
         version: What it says it is.
         key: The only key that opens it; None: no key needed.
         failing: Method → the status it fails with.
@@ -38,6 +40,8 @@ class Shim:
         self.port = free_port()
         self.asked: list[tuple[str, Any]] = []
         self.delay_s = 0.0
+        self.delays: list[float] = []
+        self.lost = 0
         self.version = "1.20.0"
         self.key: str | None = None
         self.failing: dict[str, grpc.StatusCode] = {}
@@ -115,7 +119,10 @@ class _Door(grpc.ServerInterceptor):
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT")
             if method in shim.failing:
                 context.abort(shim.failing[method], "as told")
-            time.sleep(shim.delay_s)
+            if shim.lost:
+                shim.lost -= 1
+                context.abort(grpc.StatusCode.UNAVAILABLE, "lost as told")
+            time.sleep(shim.delays.pop(0) if shim.delays else shim.delay_s)
             with shim.lock:
                 try:
                     return handler.unary_unary(request, context)

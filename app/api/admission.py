@@ -1,15 +1,16 @@
 """Who is searched for now: refused at the door, or given turns at what all searches share.
 
 The coarse stage needs the encoder and the gallery, which everybody needs. So searches take turns
-at them, the earliest deadline first, and how long a search works there is learned from those
-before. Whoever could not be through in good time is refused at once, and not when time is up.
+at them, the earliest deadline first; those that name much in filter and `among` only one at a
+time, so that the others get along. How long a search works there is learned from those before.
+Whoever could not be through in good time is refused at once, and not when time is up.
 """
 
 import asyncio
 import heapq
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from itertools import count
 
 from app.errors import Overloaded
@@ -37,6 +38,7 @@ class Admission:
         self._free = at_once
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = count()
+        self._naming_much = asyncio.Lock()
 
     def check_room(self, timeout_s: float) -> None:
         """Check that a search with so much time would be admitted now.
@@ -71,13 +73,15 @@ class Admission:
             IN_FLIGHT.dec()
 
     @contextmanager
-    def coarse(self, deadline: float) -> Iterator["CoarseWork"]:
+    def coarse(self, deadline: float, names_much: bool = False) -> Iterator["CoarseWork"]:
         """The coarse stage of one search, from its beginning to its candidates.
 
         Args:
             deadline: Of the search, on the event loop's clock, in seconds.
+            names_much: Whether only one of its kind may work at a time.
         """
-        work = CoarseWork(self, deadline)
+        alone = self._naming_much if names_much else nullcontext()
+        work = CoarseWork(self, deadline, alone)
         self._in_coarse += 1
         try:
             yield work
@@ -132,8 +136,10 @@ class CoarseWork:
         worked_s: How long its turns took, in seconds.
     """
 
-    def __init__(self, admission: Admission, deadline: float) -> None:
-        self._admission, self.deadline = admission, deadline
+    def __init__(
+        self, admission: Admission, deadline: float, alone: AbstractAsyncContextManager[None]
+    ) -> None:
+        self._admission, self.deadline, self._alone = admission, deadline, alone
         self.worked_s = 0.0
 
     @property
@@ -144,10 +150,11 @@ class CoarseWork:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """A turn at encoder or gallery while inside."""
-        await self._admission.take_turn(self.deadline)
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.worked_s += time.perf_counter() - began
-            self._admission.end_turn()
+        async with self._alone:
+            await self._admission.take_turn(self.deadline)
+            began = time.perf_counter()
+            try:
+                yield
+            finally:
+                self.worked_s += time.perf_counter() - began
+                self._admission.end_turn()

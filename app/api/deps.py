@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from app.api.explain import Explanations
 from app.api.ports import Gallery, QueryEmbedder
 from app.api.search import SearchService
+from app.api.turns import Turns
 from models.image_store import ImageStore
 from models.images import ImageLimits
 
@@ -27,6 +28,10 @@ def _explanations(request: Request) -> Explanations:
     return cast(Explanations, request.app.state.explanations)
 
 
+def _browsing(request: Request) -> Turns:
+    return cast(Turns, request.app.state.browsing)
+
+
 def _notice(request: Request) -> str | None:
     return cast("str | None", request.app.state.notice)
 
@@ -43,6 +48,7 @@ SearchDep = Annotated[SearchService, Depends(_search)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
 EmbedderDep = Annotated[QueryEmbedder, Depends(_embedder)]
 ExplanationsDep = Annotated[Explanations, Depends(_explanations)]
+BrowsingDep = Annotated[Turns, Depends(_browsing)]
 NoticeDep = Annotated[str | None, Depends(_notice)]
 ImageStoreDep = Annotated[ImageStore, Depends(_image_store)]
 ImageLimitsDep = Annotated[ImageLimits, Depends(_image_limits)]

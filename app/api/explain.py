@@ -6,8 +6,6 @@ may wait, and pictures that were read are remembered, so that a second phrase co
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.api.ports import Gallery, PatchEmbedder
-from app.errors import NotSupported, Overloaded, UnknownImage
+from app.api.turns import Turns
+from app.errors import NotSupported, UnknownImage
 from models.composition.relevance import Patches, relevance_map
 from models.composition.rivals import rivals
 from models.contracts.gallery import GalleryImage
@@ -58,8 +57,7 @@ class Explanations:
     ) -> None:
         self._gallery, self._embedder, self._store = gallery, embedder, store
         self._locates_kinds = locates_kinds
-        self._turn = asyncio.Semaphore(1)
-        self._waiting = 0
+        self._turns = Turns(1, _MAX_WAITING, "explanations")
         self._read: OrderedDict[Path, Patches] = OrderedDict()  # by the copy that was read
 
     @property
@@ -81,9 +79,9 @@ class Explanations:
                 "this encoder cannot show where it sees a phrase; plain vision transformers and "
                 "ResNets with attention pooling can"
             )
-        spec = await self._gallery.spec()
+        spec = self._gallery.snapshot().generation.spec
         against = rivals(phrase, spec.facets, spec.noun_facet)
-        async with self._my_turn():
+        async with self._turns.mine():
             patches = await self._patches(image, spec.rerank_px)
             texts = await self._embedder.encode_texts([phrase, *against.phrases])
         relevance = relevance_map(patches, texts[0], texts[1:], self._embedder.logit_scale)
@@ -101,17 +99,6 @@ class Explanations:
         if len(self._read) > _REMEMBERED_PICTURES:
             self._read.popitem(last=False)
         return patches
-
-    @asynccontextmanager
-    async def _my_turn(self) -> AsyncIterator[None]:
-        if self._waiting >= _MAX_WAITING:
-            raise Overloaded(f"{self._waiting} explanations are wanted already; try again soon")
-        self._waiting += 1
-        try:
-            async with self._turn:
-                yield
-        finally:
-            self._waiting -= 1
 
 
 def _picture(path: Path, image_id: str) -> Image.Image:

@@ -33,9 +33,9 @@ async def explain(
     phrase: Annotated[Phrase, Query(description="short: a word or two see best")],
 ) -> ExplainResponse | Response:
     """A small grid over the image: how much of each place is the phrase, and not its rivals."""
-    image, _ = await gallery.get(image_id)
-    spec = await gallery.spec()
-    said = hashlib.sha256(f"{phrase}\0{spec.built_at}".encode()).hexdigest()
+    generation = gallery.snapshot().generation
+    image, _ = await generation.get(image_id)
+    said = hashlib.sha256(f"{phrase}\0{generation.spec.built_at}".encode()).hexdigest()
     headers = {
         "ETag": quoted(embedder.fingerprint, image.content_hash[:16], said[:16]),
         "Cache-Control": "no-cache",

@@ -15,6 +15,7 @@ from app.api import openapi, page
 from app.api.explain import Explanations
 from app.api.explain_routes import router as explain_router
 from app.api.gallery import QdrantGallery
+from app.api.in_service import GalleryInService
 from app.api.query_embedder import ClipQueryEmbedder
 from app.api.reference_copies import StoredReferenceCopies
 from app.api.routes import router
@@ -22,10 +23,9 @@ from app.api.search import SearchLimits, SearchService
 from app.api.search_routes import router as search_router
 from app.api.second_stage import second_stage
 from app.api.settings import ApiSettings, settings_from_environment
-from app.errors import GalleryUnavailable
+from app.api.turns import Turns
 from app.observability import configure_logging
 from app.request_body import BodyLimits
-from models.contracts.gallery import GallerySpec
 from models.encoder import ImageTextEncoder
 from models.image_store import ImageStore
 from models.images import ImageLimits
@@ -34,7 +34,7 @@ from models.presets import Preset, preset_name
 _log = logging.getLogger(__name__)
 
 _FORM_OVERHEAD_BYTES = 1_000_000
-_RETRY_GALLERY_S = 2.0
+_MOST_BROWSING = 16
 GRACE_S = 5  # for answers under way when the process is told to stop
 
 
@@ -86,17 +86,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     preset = settings.effective_preset()
     encoder = await asyncio.to_thread(ImageTextEncoder, preset.encoder)
     _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
-    gallery = QdrantGallery(settings.qdrant)
+    qdrant = QdrantGallery(settings.qdrant)
     embedder = ClipQueryEmbedder(encoder, preset.composition)
+    gallery = GalleryInService(qdrant, embedder, preset_name(settings.preset))
     app.state.gallery, app.state.embedder = gallery, embedder
     app.state.explanations = Explanations(
         gallery, embedder, app.state.image_store, preset.encoder.locates_kinds
     )
+    app.state.browsing = Turns(1, _MOST_BROWSING, "pages")
     app.state.notice = preset.encoder.notice
     async with AsyncExitStack() as open_:
-        open_.callback(gallery.close)
+        open_.callback(qdrant.close)
         open_.callback(embedder.close)
-        await _refuse_other_encoder(gallery, embedder)
+        await gallery.refuse_other_encoder()
         second = await open_.enter_async_context(
             second_stage(settings, preset, app.state.image_store)
         )
@@ -107,7 +109,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             StoredReferenceCopies(app.state.image_store),
             second,
         )
-        open_.callback(asyncio.create_task(_open_gallery(gallery, embedder, settings)).cancel)
+        open_.callback(asyncio.create_task(gallery.watch()).cancel)
         yield
 
 
@@ -122,50 +124,3 @@ def _limits(settings: ApiSettings, preset: Preset) -> SearchLimits:
         rerank_weight=preset.second_stage.rerank_weight,
         default_composition=preset.composition_mode,
     )
-
-
-async def _refuse_other_encoder(gallery: QdrantGallery, embedder: ClipQueryEmbedder) -> None:
-    """A wrong preset is found at the start, not by the first client; no gallery yet is no fault.
-
-    Raises:
-        GalleryUnavailable: The gallery was embedded by another encoder.
-    """
-    try:
-        spec = await gallery.spec()
-    except GalleryUnavailable:
-        return
-    embedder.check_encoder(spec)
-
-
-def _warn_of_other_preset(spec: GallerySpec, settings: ApiSettings) -> None:
-    """Its encoder is ours, or it would not be open; the rest of its preset may not be."""
-    ours = preset_name(settings.preset)
-    if spec.preset != ours:
-        _log.warning(
-            "the gallery was built with the preset %s, but this service runs %s, so queries are "
-            "composed and judged with weights that were tuned for something else; set "
-            "CIR_API__PRESET to %s, or build the gallery again with CIR_INDEXER__PRESET=%s",
-            spec.preset, ours, spec.preset, ours,
-        )  # fmt: skip
-
-
-async def _open_gallery(
-    gallery: QdrantGallery, embedder: ClipQueryEmbedder, settings: ApiSettings
-) -> None:
-    """Follow the alias: learn the schema of the gallery in service, now and after every swap."""
-    learned, told = None, ""
-    while True:
-        try:
-            spec = await gallery.spec()
-            if spec != learned:
-                await embedder.learn(spec)
-                learned = spec
-                _log.info("gallery of %s in service", spec.built_at)
-                _warn_of_other_preset(spec, settings)
-        except GalleryUnavailable as error:
-            if str(error) != told:  # say it once, not every two seconds
-                _log.warning("not ready: %s", error)
-            told = str(error)
-        except Exception:  # whatever it is, the next look may find it gone
-            _log.exception("the gallery cannot be opened")
-        await asyncio.sleep(_RETRY_GALLERY_S)

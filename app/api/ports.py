@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.api.schemas import Filter
+from models.composition.composer import Composer
 from models.composition.relevance import Patches
 from models.composition.vector import CompositionMode, Embeddings, PartialWeights
 from models.contracts.gallery import GalleryImage, GallerySpec
@@ -25,11 +26,14 @@ class Candidate:
     retrieval_score: float
 
 
-class Gallery(Protocol):
-    """The searchable images, read only."""
+class Generation(Protocol):
+    """The images of one build, read only; they never change. Where it has been dropped, the
+    generation that replaced it answers.
+    """
 
-    async def spec(self) -> GallerySpec:
-        """The gallery in service; raises `GalleryUnavailable` if there is none."""
+    @property
+    def spec(self) -> GallerySpec:
+        """What a reader must know before it searches."""
 
     async def count(self) -> int:
         """How many images it holds."""
@@ -58,6 +62,29 @@ class Gallery(Protocol):
         """Some images at random."""
 
 
+@dataclass(frozen=True)
+class GallerySnapshot:
+    """What a search takes at its start and reads to its end.
+
+    Attributes:
+        generation: The images.
+        composer: Knows the generation's vocabulary; for `QueryEmbedder` alone to use.
+    """
+
+    generation: Generation
+    composer: Composer
+
+
+class Gallery(Protocol):
+    """The gallery in service, which may be replaced at any time."""
+
+    def snapshot(self) -> GallerySnapshot:
+        """As it is now; raises `GalleryUnavailable` if there is none for our encoder."""
+
+    async def check_ready(self) -> None:
+        """Raise `GalleryUnavailable` unless searches are answered; asks Qdrant."""
+
+
 class QueryEmbedder(Protocol):
     """Images, texts and roles → embeddings."""
 
@@ -65,20 +92,17 @@ class QueryEmbedder(Protocol):
     def fingerprint(self) -> str:
         """The encoder's fingerprint."""
 
-    def check_ready(self, spec: GallerySpec) -> None:
-        """Raise `GalleryUnavailable` unless this gallery's queries can be embedded."""
-
-    def check_open(self) -> None:
-        """Raise `GalleryUnavailable` until a gallery has been opened; asks nobody."""
-
     async def encode_reference(self, image: Image.Image) -> Embedding:
         """A reference image's embedding."""
 
-    async def compose(self, reference: Embedding, text: str, roles: Roles | None) -> ComposedIntent:
-        """The intent of a composed query."""
+    async def compose(
+        self, composer: Composer, reference: Embedding, text: str, roles: Roles | None
+    ) -> ComposedIntent:
+        """The intent of a composed query, in a gallery's words."""
 
     async def embed(
         self,
+        composer: Composer,
         mode: CompositionMode,
         reference: Embedding,
         text: str,
@@ -103,7 +127,7 @@ class PatchEmbedder(Protocol):
         """An image's patches; only where `explains`."""
 
     async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """Texts' embeddings, (B, D); raises `GalleryUnavailable` until a gallery is open."""
+        """Texts' embeddings, (B, D)."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import TypeVar
 from PIL import Image
 
 from app.api.ports import Embedding
-from app.errors import GalleryUnavailable, InvalidRequest
-from models.composition.composer import Composer
+from app.errors import InvalidRequest, OtherEncoder
+from models.composition.composer import Composer, RememberedTexts
 from models.composition.relevance import Patches
 from models.composition.vector import (
     CompositionMode,
@@ -25,14 +25,15 @@ from models.encoder import ImageTextEncoder
 
 T = TypeVar("T")
 
+_TEXTS_AT_ONCE = 16  # of a vocabulary: a search waits no longer than these take
+
 
 class ClipQueryEmbedder:
-    """Embeds queries for the gallery in service."""
+    """Embeds queries, for whichever gallery is in service."""
 
     def __init__(self, encoder: ImageTextEncoder, weights: CompositionWeights) -> None:
         self._encoder, self._weights = encoder, weights
-        self._composer: Composer | None = None
-        self._learned: GallerySpec | None = None
+        self._texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim)
         self._thread = ThreadPoolExecutor(1, "encoder")
 
     def close(self) -> None:
@@ -44,44 +45,36 @@ class ClipQueryEmbedder:
         """The encoder's fingerprint."""
         return self._encoder.fingerprint
 
-    async def learn(self, spec: GallerySpec) -> None:
-        """Get to know a gallery's schema, and warm up both towers and the gallery's words.
+    async def learn(self, spec: GallerySpec) -> Composer:
+        """Get to know a gallery's vocabulary, a few texts at a time: searches get in between.
+
+        Texts that an earlier gallery had are not embedded again.
 
         Raises:
-            GalleryUnavailable: The gallery was embedded by another encoder.
+            OtherEncoder: The gallery was embedded by another encoder.
         """
         self.check_encoder(spec)
-
-        def warm_up() -> Composer:
-            composer = Composer(spec, self._encoder.encode_texts, self._weights)
-            grey = self._encoder.encode_images([Image.new("RGB", (224, 224), "grey")])[0]
-            composer.intent(grey, "the same")
-            return composer
-
-        self._composer = await self._run(warm_up)
-        self._learned = spec
-
-    def check_ready(self, spec: GallerySpec) -> None:
-        """Whether this gallery's queries can be embedded; see the port."""
-        self.check_encoder(spec)
-        if self._learned != spec:
-            raise GalleryUnavailable("the service is still opening the gallery")
-
-    def check_open(self) -> None:
-        """Whether a gallery has been opened; see the port."""
-        self._ready()
+        composer = Composer(spec, self._texts.encode, self._weights)
+        new = self._texts.unknown(composer.vocabulary())
+        for start in range(0, len(new), _TEXTS_AT_ONCE):
+            await self.encode_texts(new[start : start + _TEXTS_AT_ONCE])
+        grey = await self.encode_reference(Image.new("RGB", (224, 224), "grey"))
+        await self.compose(composer, grey, "the same", None)  # what is left to be warmed up
+        return composer
 
     async def encode_reference(self, image: Image.Image) -> Embedding:
         """A reference image's embedding; see the port."""
         return await self._run(lambda: self._encoder.encode_images([image])[0])
 
-    async def compose(self, reference: Embedding, text: str, roles: Roles | None) -> ComposedIntent:
+    async def compose(
+        self, composer: Composer, reference: Embedding, text: str, roles: Roles | None
+    ) -> ComposedIntent:
         """The intent; see the port."""
-        composer = self._ready()
         return await self._run(lambda: composer.intent(reference, text, roles))
 
     async def embed(
         self,
+        composer: Composer,
         mode: CompositionMode,
         reference: Embedding,
         text: str,
@@ -89,7 +82,6 @@ class ClipQueryEmbedder:
         weights: PartialWeights | None = None,
     ) -> Embedding:
         """The query embedding; see the port."""
-        composer = self._ready()
         try:
             whole = self._weights.changed_by(weights)
         except ValueError as error:
@@ -112,25 +104,19 @@ class ClipQueryEmbedder:
 
     async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Texts' embeddings; see the port."""
-        composer = self._ready()
-        return await self._run(lambda: composer.encode_texts(texts))
+        return await self._run(lambda: self._texts.encode(texts))
 
     def check_encoder(self, spec: GallerySpec) -> None:
         """Check that a gallery was embedded by this encoder.
 
         Raises:
-            GalleryUnavailable: It was not; says by which, and what to do.
+            OtherEncoder: It was not; says by which, and what to do.
         """
         if spec.encoder_fingerprint != self.fingerprint:
-            raise GalleryUnavailable(
+            raise OtherEncoder(
                 f"the gallery was built with encoder {spec.encoder_fingerprint}, but this service "
                 f"runs {self.fingerprint}; build it again, or set the preset it was built with"
             )
-
-    def _ready(self) -> Composer:
-        if self._composer is None:
-            raise GalleryUnavailable("the service has not opened its gallery yet; see /readyz")
-        return self._composer
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

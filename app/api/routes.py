@@ -1,18 +1,18 @@
 """The HTTP interface besides the search: the gallery, its images, and the service's state."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.api.answers import gallery_item
 from app.api.caching import not_modified, quoted
 from app.api.deps import (
-    EmbedderDep,
+    BrowsingDep,
     ExplanationsDep,
     GalleryDep,
     ImageStoreDep,
@@ -20,6 +20,7 @@ from app.api.deps import (
     SearchDep,
 )
 from app.api.schemas import (
+    MAX_PAGE,
     Filter,
     GalleryItem,
     GalleryPage,
@@ -29,11 +30,17 @@ from app.api.schemas import (
 )
 from app.client_text import parse_json
 from app.errors import GalleryUnavailable, UnknownImage
+from app.problems import ProblemDetail
 from models.image_store import ImageStore
 
 router = APIRouter()
 
 _A_DAY = "public, max-age=86400"  # no longer: another build may give an id another picture
+_BROWSING_ERRORS: dict[int | str, dict[str, Any]] = {
+    422: {"model": ProblemDetail, "description": "The filter, limit or offset cannot be used"},
+    429: {"model": ProblemDetail, "description": "Too many pages are wanted at once"},
+    503: {"model": ProblemDetail, "description": "No gallery in service"},
+}
 _FILTER = TypeAdapter(Filter)
 
 FilterText = Annotated[
@@ -52,9 +59,10 @@ async def gallery(
     gallery: GalleryDep, explanations: ExplanationsDep, search: SearchDep, notice: NoticeDep
 ) -> GalleryResponse:
     """What is searched: how many images, which attributes, which encoder."""
-    spec = await gallery.spec()
+    generation = gallery.snapshot().generation
+    spec = generation.spec
     return GalleryResponse(
-        images=await gallery.count(),
+        images=await generation.count(),
         encoder_fingerprint=spec.encoder_fingerprint,
         built_at=spec.built_at,
         noun_facet=spec.noun_facet,
@@ -65,38 +73,55 @@ async def gallery(
     )
 
 
-@router.get("/gallery/images", tags=["gallery"])
+@router.get(
+    "/gallery/images", tags=["gallery"], response_model=GalleryPage, responses=_BROWSING_ERRORS
+)
 async def gallery_images(
     request: Request,
     gallery: GalleryDep,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 24,
+    browsing: BrowsingDep,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 24,
     offset: Annotated[str | None, Query(max_length=64)] = None,
     filter_text: FilterText = None,
-) -> GalleryPage:
+) -> Response:
     """Browse the gallery, or the part of it that fits a filter, a page at a time."""
-    images, following = await gallery.page(limit, offset, _filter(filter_text))
-    return GalleryPage(
-        images=[gallery_item(request, image) for image in images], next_offset=following
-    )
+    wanted = _filter(filter_text)
+    async with browsing.mine():
+        images, following = await gallery.snapshot().generation.page(limit, offset, wanted)
+        return await asyncio.to_thread(
+            lambda: _json(
+                GalleryPage(
+                    images=[gallery_item(request, image) for image in images],
+                    next_offset=following,
+                )
+            )
+        )
 
 
 @router.get("/gallery/images/{image_id:path}", tags=["gallery"])
 async def gallery_image(request: Request, image_id: str, gallery: GalleryDep) -> GalleryItem:
     """What the gallery knows of one image."""
-    found, _ = await gallery.get(image_id)
+    found, _ = await gallery.snapshot().generation.get(image_id)
     return gallery_item(request, found)
 
 
-@router.get("/gallery/random", tags=["gallery"])
+@router.get(
+    "/gallery/random", tags=["gallery"], response_model=GallerySample, responses=_BROWSING_ERRORS
+)
 async def gallery_random(
     request: Request,
     gallery: GalleryDep,
-    limit: Annotated[int, Query(ge=1, le=100)] = 1,
+    browsing: BrowsingDep,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
     filter_text: FilterText = None,
-) -> GallerySample:
+) -> Response:
     """Some images at random, all of them fitting a filter if there is one."""
-    images = await gallery.sample(limit, _filter(filter_text))
-    return GallerySample(images=[gallery_item(request, image) for image in images])
+    wanted = _filter(filter_text)
+    async with browsing.mine():
+        images = await gallery.snapshot().generation.sample(limit, wanted)
+        return await asyncio.to_thread(
+            lambda: _json(GallerySample(images=[gallery_item(request, image) for image in images]))
+        )
 
 
 @router.get("/thumbnails/{image_id:path}", tags=["gallery"], response_class=FileResponse)
@@ -104,7 +129,9 @@ async def thumbnail(
     request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
 ) -> Response:
     """A gallery image, small."""
-    return await _copy(request, image_id, (await gallery.spec()).thumbnail_px, gallery, store)
+    return await _copy(
+        request, image_id, gallery.snapshot().generation.spec.thumbnail_px, gallery, store
+    )
 
 
 @router.get("/images/{image_id:path}", tags=["gallery"], response_class=FileResponse)
@@ -112,7 +139,9 @@ async def image(
     request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
 ) -> Response:
     """A gallery image, at the size that is re-ranked."""
-    return await _copy(request, image_id, (await gallery.spec()).rerank_px, gallery, store)
+    return await _copy(
+        request, image_id, gallery.snapshot().generation.spec.rerank_px, gallery, store
+    )
 
 
 @router.get("/healthz", tags=["service"], response_class=PlainTextResponse)
@@ -122,10 +151,10 @@ async def healthz() -> str:
 
 
 @router.get("/readyz", tags=["service"], response_model=Readiness)
-async def readyz(gallery: GalleryDep, embedder: EmbedderDep) -> JSONResponse:
+async def readyz(gallery: GalleryDep) -> JSONResponse:
     """Whether searches can be answered: 200, or 503 with the reasons."""
     try:
-        embedder.check_ready(await gallery.spec())
+        await gallery.check_ready()
     except GalleryUnavailable as error:
         return JSONResponse(Readiness(ready=False, reasons=[str(error)]).model_dump(), 503)
     return JSONResponse(Readiness(ready=True, reasons=[]).model_dump())
@@ -140,7 +169,7 @@ async def metrics() -> PlainTextResponse:
 async def _copy(
     request: Request, image_id: str, side_px: int, gallery: GalleryDep, store: ImageStore
 ) -> Response:
-    found, _ = await gallery.get(image_id)
+    found, _ = await gallery.snapshot().generation.get(image_id)
     headers = {"ETag": quoted(found.content_hash, str(side_px)), "Cache-Control": _A_DAY}
     if (same := not_modified(request, headers)) is not None:
         return same
@@ -153,6 +182,11 @@ async def _copy(
             path = store.path_of(found.content_hash, side_px)
             return FileResponse(path, media_type="image/jpeg", headers=headers)
     raise UnknownImage(f"the image store {wrong} of {image_id!r} at {side_px} px; build it again")
+
+
+def _json(body: BaseModel) -> Response:
+    """A body as a response; a hundred images take their time, so not on the event loop."""
+    return Response(body.model_dump_json(), media_type="application/json")
 
 
 def _filter(text: str | None) -> Filter | None:

@@ -23,6 +23,7 @@ from models.contracts.rerank import MAX_CANDIDATES
 MAX_TEXT_CHARS = 500
 MAX_CONDITIONS, MAX_LIST_VALUES, MAX_FILTER_VALUES = 32, 256, 512
 MAX_VALUE_CHARS = 512
+MAX_PAGE = 100  # images of one answer to who browses
 MAX_RERANK_WEIGHT = 1000  # from there on the retrieval score says nothing any more
 
 ModificationText = Annotated[
@@ -78,8 +79,13 @@ Condition = Annotated[
 ]
 
 
+def filter_values(conditions: dict[str, Condition]) -> int:
+    """How many values a filter names, a range as one."""
+    return sum(len(c) if isinstance(c, list) else 1 for c in conditions.values())
+
+
 def _no_more_values_than_allowed(conditions: dict[str, Condition]) -> dict[str, Condition]:
-    values = sum(len(c) if isinstance(c, list) else 1 for c in conditions.values())
+    values = filter_values(conditions)
     if values > MAX_FILTER_VALUES:
         raise ValueError(f"a filter has at most {MAX_FILTER_VALUES} values in all, found {values}")
     return conditions

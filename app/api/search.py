@@ -12,9 +12,9 @@ from functools import partial
 
 from app.api.admission import Admission, CoarseWork
 from app.api.fusion import fuse
-from app.api.ports import Candidate, Gallery, QueryEmbedder, ReferenceCopies
+from app.api.ports import Candidate, Gallery, GallerySnapshot, QueryEmbedder, ReferenceCopies
 from app.api.rerank import Judging, SecondStage
-from app.api.schemas import SearchOptions
+from app.api.schemas import SearchOptions, filter_values
 from app.api.stages import CoarseFound, ComposedQuery, IntentFound, Judged, SearchOutcome, Stage
 from app.api.understanding import INTENT_FALLBACK, Understanding, Understood
 from app.errors import DeadlineExceeded, InvalidRequest
@@ -26,6 +26,7 @@ RERANK_DISABLED = "rerank_disabled"
 
 # of a search that does not say, where the operator allows as many
 _TOP_K, _RETRIEVAL_DEPTH = 10, 100
+_MUCH_NAMED = 64  # values of a filter and images of `among`, together
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class SearchService:
         """Put together; without `copies` and `second` there is only the coarse stage."""
         self._embedder, self._gallery, self._limits = embedder, gallery, limits
         self._second = second
-        self._understanding = Understanding(embedder, gallery, copies, second)
+        self._understanding = Understanding(embedder, copies, second)
         self._admission = Admission(limits.max_concurrent_searches)
 
     @property
@@ -149,13 +150,13 @@ class SearchService:
         """
         depths = self._limits.depths(query.options)
         _check_intent(query.options)
-        self._embedder.check_open()  # before the judge is asked for nothing
+        snapshot = self._gallery.snapshot()  # before the judge is asked for nothing
         timeout_ms = self._timeout_ms(query.options.timeout_ms)
         left_s = timeout_ms / 1000 - timer.elapsed_s()
         deadline = asyncio.get_running_loop().time() + left_s
         ending = "abandoned"  # by the client, unless it comes to an end of its own
         try:
-            async with aclosing(self._answer(query, depths, deadline, timer)) as stages:
+            async with aclosing(self._answer(query, snapshot, depths, deadline, timer)) as stages:
                 async for stage in stages:
                     if isinstance(stage, SearchOutcome):
                         ending = _count(stage)
@@ -172,16 +173,25 @@ class SearchService:
             SEARCHES.labels(ending).inc()
 
     async def _answer(
-        self, query: ComposedQuery, depths: Depths, deadline: float, timer: StageTimer
+        self,
+        query: ComposedQuery,
+        snapshot: GallerySnapshot,
+        depths: Depths,
+        deadline: float,
+        timer: StageTimer,
     ) -> AsyncGenerator[Stage, None]:
         judging, depth = Judging(), depths.rerank if self._second is not None else 0
-        with self._admission.coarse(deadline) as work:
+        with self._admission.coarse(deadline, _names_much(query.options)) as work:
             # timeouts end before each yield: held across one they would strike whoever reads
             async with asyncio.timeout_at(deadline):
-                understood = await self._understanding.read(query, depth > 0, work, judging, timer)
+                understood = await self._understanding.read(
+                    query, snapshot, depth > 0, work, judging, timer
+                )
             yield IntentFound(understood.intent)
             async with asyncio.timeout_at(deadline):
-                candidates = await self._retrieve(query, depths.retrieval, understood, work, timer)
+                candidates = await self._retrieve(
+                    query, snapshot, depths.retrieval, understood, work, timer
+                )
         outcome = partial(self._outcome, query.options, depths, understood.intent, candidates)
         yield CoarseFound(outcome(judging))
         to_judge = candidates[:depth]
@@ -198,6 +208,7 @@ class SearchService:
     async def _retrieve(
         self,
         query: ComposedQuery,
+        snapshot: GallerySnapshot,
         depth: int,
         understood: Understood,
         work: CoarseWork,
@@ -207,6 +218,7 @@ class SearchService:
         with timer.stage("embed"):
             async with work.turn():
                 query_embedding = await self._embedder.embed(
+                    snapshot.composer,
                     options.composition,
                     understood.reference,
                     query.modification_text,
@@ -215,7 +227,7 @@ class SearchService:
                 )
         with timer.stage("retrieve"):
             async with work.turn():
-                return await self._gallery.retrieve(
+                return await snapshot.generation.retrieve(
                     query_embedding,
                     depth,
                     options.filter,
@@ -275,6 +287,11 @@ def _check_intent(options: SearchOptions) -> None:
             "intent_source says who composes an intent; it goes with composition "
             "`intersection`, and not with an intent of your own"
         )
+
+
+def _names_much(options: SearchOptions) -> bool:
+    """Whether filter and `among` are so long that checking them is work."""
+    return filter_values(options.filter or {}) + len(options.among or ()) > _MUCH_NAMED
 
 
 def _target(intent: ComposedIntent | None) -> str | None:

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 
 from app.api.admission import CoarseWork
-from app.api.ports import Embedding, Gallery, JudgeQuery, QueryEmbedder, ReferenceCopies
+from app.api.ports import Embedding, GallerySnapshot, JudgeQuery, QueryEmbedder, ReferenceCopies
 from app.api.rerank import Judging, SecondStage
 from app.api.stages import ComposedQuery
 from app.errors import CandidatesFailed
@@ -41,16 +41,16 @@ class Understanding:
     def __init__(
         self,
         embedder: QueryEmbedder,
-        gallery: Gallery,
         copies: ReferenceCopies | None,
         second: SecondStage | None,
     ) -> None:
-        self._embedder, self._gallery = embedder, gallery
+        self._embedder = embedder
         self._copies, self._second = copies, second
 
     async def read(
         self,
         query: ComposedQuery,
+        snapshot: GallerySnapshot,
         rerank: bool,
         work: CoarseWork,
         judging: Judging,
@@ -60,6 +60,7 @@ class Understanding:
 
         Args:
             query: What the client asks.
+            snapshot: The gallery that it is asked of.
             rerank: Whether candidates are to be judged later.
             work: Gives its turns at encoder and gallery.
             judging: Gets the words for what the judge did not do.
@@ -69,17 +70,19 @@ class Understanding:
             UnknownImage: The reference is no gallery image.
             GalleryUnavailable: There is nothing to search.
         """
-        reference = query.reference
+        reference, rerank_px = query.reference, snapshot.generation.spec.rerank_px
         if isinstance(reference, str):
             with timer.stage("embed"):
                 async with work.turn():
-                    image, embedding = await self._gallery.get(reference)
+                    image, embedding = await snapshot.generation.get(reference)
             content_hash = image.content_hash
-            judge_query, intent = await self._ask(query, content_hash, rerank, work, judging, timer)
+            judge_query, intent = await self._ask(
+                query, content_hash, rerank_px, rerank, work, judging, timer
+            )
         else:
             content_hash = reference.content_hash
             asking = asyncio.create_task(
-                self._ask(query, content_hash, rerank, work, judging, timer)
+                self._ask(query, content_hash, rerank_px, rerank, work, judging, timer)
             )
             try:
                 with timer.stage("embed"):
@@ -92,7 +95,10 @@ class Understanding:
             with timer.stage("intent"):
                 async with work.turn():
                     intent = await self._embedder.compose(
-                        embedding, query.modification_text, query.options.intent
+                        snapshot.composer,
+                        embedding,
+                        query.modification_text,
+                        query.options.intent,
                     )
         return Understood(embedding, content_hash, intent, judge_query)
 
@@ -100,6 +106,7 @@ class Understanding:
         self,
         query: ComposedQuery,
         content_hash: str,
+        rerank_px: int,
         rerank: bool,
         work: CoarseWork,
         judging: Judging,
@@ -118,7 +125,6 @@ class Understanding:
         compose = roles_wanted and by_judge
         if not (compose or rerank):
             return None, None
-        rerank_px = (await self._gallery.spec()).rerank_px
         try:
             if isinstance(query.reference, str):
                 jpeg = await self._copies.of_gallery(content_hash, rerank_px)

@@ -32,9 +32,9 @@ async def check_gallery(
         return [Finding("gallery", "warn", f"there is none in {where} yet", build)]
     gallery = QdrantGallery(settings)
     try:
-        spec = await gallery.spec()
-        count = await gallery.count()
-        sample, _ = await gallery.page(_SAMPLES, None, None)
+        generation = await gallery.current()
+        spec, count = generation.spec, await generation.count()
+        sample, _ = await generation.page(_SAMPLES, None, None)
     except GalleryLocked as error:
         return [Finding("gallery", "warn", f"{error}; it could not be looked into")]
     except NoGallery:

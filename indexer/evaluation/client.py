@@ -17,7 +17,7 @@ from models.errors import JobError
 
 _WAITS_S = 60  # for an API that is full or not ready
 _REFUSED = (429, 503)
-_PAGE = 1000
+_PAGE = 100
 
 
 class SearchFailed(JobError):

@@ -5,7 +5,7 @@ Blocking, and made for one thread.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -36,20 +36,20 @@ class Composer:
 
         Args:
             spec: The gallery's schema.
-            encode_texts: Texts → float32 (B, D) unit rows.
+            encode_texts: Texts → float32 (B, D) unit rows; expected to remember what it has
+                embedded, see `RememberedTexts`.
             weights: How much each role counts.
         """
-        self._texts = _RememberedTexts(encode_texts, spec.embedding_dim)
-        self._weights = weights
+        self._encode_texts, self._weights = encode_texts, weights
         self._facets = (
-            FacetIntents(spec.facets, spec.noun_facet, self._texts.encode)
+            FacetIntents(spec.facets, spec.noun_facet, encode_texts)
             if spec.noun_facet is not None
             else None
         )
 
-    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """Texts → float32 (B, D) unit rows, remembered; the gallery's own words already are."""
-        return self._texts.encode(texts)
+    def vocabulary(self) -> list[str]:
+        """The texts that queries of this gallery are compared with, whatever is asked."""
+        return self._facets.vocabulary() if self._facets is not None else []
 
     def intent(self, reference: Embedding, text: str, roles: Roles | None = None) -> ComposedIntent:
         """The intent: the client's roles, else facets, else none.
@@ -81,7 +81,7 @@ class Composer:
         weights = weights or self._weights
         if mode == "image":
             return reference
-        text_embedding: Embedding = self._texts.encode([text])[0]
+        text_embedding: Embedding = self._encode_texts([text])[0]
         if mode == "text":
             return text_embedding
         # without an intent's words there is nothing to intersect with: the plain sum, and said so
@@ -90,25 +90,30 @@ class Composer:
         if intent is None:
             raise ValueError("an intersection needs an intent")
         roles = RoleEmbeddings(
-            target=self._texts.encode([intent.target])[0],
-            preserve=self._texts.encode(intent.preserve),
-            desired=self._texts.encode(intent.desired),
-            forbidden=self._texts.encode(intent.forbidden),
+            target=self._encode_texts([intent.target])[0],
+            preserve=self._encode_texts(intent.preserve),
+            desired=self._encode_texts(intent.desired),
+            forbidden=self._encode_texts(intent.forbidden),
         )
         return intersect(roles, reference, text_embedding, weights)
 
 
-class _RememberedTexts:
-    """Text embeddings by text: a gallery's vocabulary is embedded once, not per query."""
+class RememberedTexts:
+    """Text embeddings by text: vocabularies are embedded once, not per query nor per gallery."""
 
     def __init__(self, encode_texts: EncodeTexts, embedding_dim: int) -> None:
+        """`encode_texts`: texts → float32 (B, `embedding_dim`) unit rows."""
         self._encode_texts = encode_texts
         self._dim = embedding_dim
         self._rows: OrderedDict[str, Embedding] = OrderedDict()
 
+    def unknown(self, texts: Iterable[str]) -> list[str]:
+        """Those that have not been embedded yet, each once."""
+        return [text for text in dict.fromkeys(texts) if text not in self._rows]
+
     def encode(self, texts: Sequence[str]) -> Embeddings:
-        unknown = [text for text in dict.fromkeys(texts) if text not in self._rows]
-        if unknown:
+        """Texts → float32 (B, D) unit rows."""
+        if unknown := self.unknown(texts):
             self._rows.update(zip(unknown, self._encode_texts(unknown), strict=True))
         for text in texts:
             self._rows.move_to_end(text)

@@ -25,6 +25,10 @@ class FacetIntents:
         self._context = {facet.name for facet in facets if facet.context}
         self._reader = SubjectReader(facets, noun_facet, encode_texts)
 
+    def vocabulary(self) -> list[str]:
+        """The texts that images are compared with, whatever is asked."""
+        return self._reader.vocabulary()
+
     def compose(self, reference: Embedding, text: str) -> ComposedIntent:
         """Roles of a composed query.
 

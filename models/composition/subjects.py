@@ -5,6 +5,7 @@ comparing the image with phrases such as "a red striped sofa"; where the gallery
 things in one image, also with pairs of them.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -81,21 +82,36 @@ class SubjectReader:
             return list(pairs[winner])
         return best
 
+    def vocabulary(self) -> list[str]:
+        """The texts that every image is compared with; pairs of them depend on the image."""
+        columns = self._columns()
+        if _combinations(columns) > _MAX_PHRASES:
+            return [value for column in columns for value in column]
+        return [subject.phrase for subject in self._subjects(columns)]
+
+    def _columns(self) -> list[list[str]]:
+        """The values of every facet of a phrase, the noun last."""
+        return [list(facet.values) for facet in [*self._adjectives, self._noun]]
+
+    def _subjects(self, columns: Sequence[Sequence[str]]) -> list[Subject]:
+        """All combinations of the columns' values."""
+        names = [facet.name for facet in self._adjectives]
+        return [
+            Subject(values[-1], tuple(zip(names, values[:-1], strict=True)))
+            for values in product(*columns)
+        ]
+
     def _phrases(
         self, reference: Embedding, known: tuple[str, ...]
     ) -> tuple[list[Subject], Embeddings]:
         """All subjects worth comparing with the image, and their phrases' embeddings."""
-        columns = [list(facet.values) for facet in [*self._adjectives, self._noun]]
-        while np.prod([len(column) for column in columns]) > _MAX_PHRASES:
+        columns = self._columns()
+        while _combinations(columns) > _MAX_PHRASES:
             widest = max(columns, key=len)
             likely = np.argsort(-(self._encode_texts(widest) @ reference))
             columns[columns.index(widest)] = [widest[i] for i in likely[: max(1, len(widest) // 2)]]
         columns[-1] = list(dict.fromkeys([*known, *columns[-1]]))  # what is there is never cut
-        names = [facet.name for facet in self._adjectives]
-        subjects = [
-            Subject(values[-1], tuple(zip(names, values[:-1], strict=True)))
-            for values in product(*columns)
-        ]
+        subjects = self._subjects(columns)
         return subjects, self._encode_texts([subject.phrase for subject in subjects])
 
     @staticmethod
@@ -123,3 +139,7 @@ class SubjectReader:
         ]
         pairs.sort(key=lambda pair: -pair[0])
         return [(left, right) for _, left, right in pairs[:_PAIRS_COMPARED]]
+
+
+def _combinations(columns: Sequence[Sequence[str]]) -> int:
+    return math.prod(len(column) for column in columns)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app import problems
 from app.api.routes import router
+from app.api.turns import Turns
 from models.contracts.gallery import is_image_id
 from models.image_store import ImageStore
 from tests.app.stub_worker import serving
@@ -31,6 +32,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     app.include_router(router)
     problems.install(app)
     app.state.image_store = store
+    app.state.browsing = Turns(1)
     return app
 
 

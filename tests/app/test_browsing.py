@@ -1,15 +1,22 @@
 """What the page needs besides searches: filtered and random images, copies and files to keep."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app import problems
 from app.api import page as page_module
+from app.api.routes import router
+from app.api.turns import Turns
 from tests.app.test_api import REFERENCE, assert_problem
+from tests.fakes import FakeGallery, gallery_image
 
 STATIC = Path(page_module.__file__).parent / "static"
 GREEN_OR_RED = {"colour": ["green", "red"], "price": {"lte": 200}}
@@ -21,18 +28,22 @@ def fits(attributes: dict[str, Any]) -> bool:
     return bool({"green", "red"} & set(colours)) and attributes["price"] <= 200
 
 
-def test_pages_of_a_filter_hold_what_fits_and_all_of_it(client: TestClient) -> None:
-    everything = client.get("/gallery/images?limit=1000").json()["images"]
-    expected = {item["image_id"] for item in everything if fits(item["attributes"])}
-    assert expected
-    seen: list[str] = []
-    asked = {"limit": "7", "filter": json.dumps(GREEN_OR_RED)}
+def all_pages(client: TestClient, **asked: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
     while True:
         page = client.get("/gallery/images", params=asked).json()
-        seen += [item["image_id"] for item in page["images"]]
+        items += page["images"]
         if page["next_offset"] is None:
-            break
+            return items
         asked["offset"] = page["next_offset"]
+
+
+def test_pages_of_a_filter_hold_what_fits_and_all_of_it(client: TestClient) -> None:
+    everything = all_pages(client, limit="100")
+    expected = {item["image_id"] for item in everything if fits(item["attributes"])}
+    assert expected
+    found = all_pages(client, limit="7", filter=json.dumps(GREEN_OR_RED))
+    seen = [item["image_id"] for item in found]
     assert len(seen) == len(set(seen))
     assert set(seen) == expected
 
@@ -58,6 +69,46 @@ def test_random_images_differ_and_fit(client: TestClient) -> None:
 )
 def test_bad_filters(client: TestClient, path: str, text: str, type_: str, word: str) -> None:
     assert_problem(client.get(path, params={"filter": text}), 422, type_, word)
+
+
+@pytest.mark.parametrize("path", ["/gallery/images", "/gallery/random"])
+def test_pages_are_short(client: TestClient, path: str) -> None:
+    assert client.get(path, params={"limit": 100}).status_code == 200
+    assert_problem(client.get(path, params={"limit": 101}), 422, "invalid-request", "limit", "100")
+
+
+class SlowGallery(FakeGallery):
+    """Takes its time for a page; counts how many are wanted of it at once."""
+
+    at_once = most_at_once = 0
+
+    async def page(self, limit, offset, filters):  # type: ignore[no-untyped-def]
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.01)
+        self.at_once -= 1
+        return await super().page(limit, offset, filters)
+
+
+def test_who_browses_waits_for_a_turn_and_not_in_a_long_queue() -> None:
+    app = FastAPI()
+    app.include_router(router)
+    problems.install(app)
+    app.state.gallery = gallery = SlowGallery([gallery_image("one")])
+    app.state.browsing = Turns(1, 16, "pages")
+
+    async def crowd() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+            answers = await asyncio.gather(*(http.get("/gallery/images") for _ in range(20)))
+            return [*answers, await http.get("/gallery/images")]
+
+    *crowded, later = asyncio.run(crowd())
+    refused = [answer for answer in crowded if answer.status_code != 200]
+    assert len(refused) == 4
+    assert_problem(refused[0], 429, "overloaded", "16 pages")
+    assert later.json()["images"][0]["image_id"] == "one"
+    assert gallery.most_at_once == 1
 
 
 def test_one_image_by_its_id(client: TestClient) -> None:

@@ -71,7 +71,7 @@ def test_all_pictures_are_as_large_as_the_gallery_says_and_another_preset_is_men
         judged = settings.model_copy(update={"worker": WorkerSettings(urls=(url,))})
         with TestClient(create_app(judged)) as client:
             wait_until_ready(client)
-            small, large = get(client, "/images/1.png/thumbnail"), get(client, "/images/1.png")
+            small, large = get(client, "/thumbnails/1.png"), get(client, "/images/1.png")
             for reference in (
                 {"base64": base64.b64encode(upload.getvalue()).decode()},
                 {"image_id": "0.png"},
@@ -102,4 +102,5 @@ def test_a_gallery_that_does_not_say_is_of_another_version(
     client.close()
     with TestClient(create_app(settings), raise_server_exceptions=False) as api:
         reasons = api.get("/readyz").json()["reasons"]
-    assert "built by another version of the indexer; build it again" in reasons[0]
+    assert f"does not store ({lost}: " in reasons[0]
+    assert "build it again" in reasons[0]

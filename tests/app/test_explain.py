@@ -12,7 +12,7 @@ from app.api.explain import Explanations
 from app.errors import NotSupported, Overloaded, UnknownImage
 from models.composition.relevance import Patches
 from models.composition.vector import Embeddings
-from models.contracts.gallery import Facet, GallerySpec
+from models.contracts.gallery import Facet
 from models.image_store import ImageStore
 from models.images import to_jpeg
 from tests.app.test_api import REFERENCE, assert_problem
@@ -91,15 +91,13 @@ def test_what_cannot_be_explained_says_so(store: ImageStore) -> None:
 
 
 def test_maps_of_kinds_are_trusted_only_where_that_was_found_good(store: ImageStore) -> None:
-    class Furniture(FakeGallery):
-        async def spec(self) -> GallerySpec:
-            facets = (
-                Facet(name="category", kind="keyword", values=("sofa", "chair")),
-                Facet(name="colour", kind="keyword", values=("red", "blue")),
-            )
-            return SPEC.model_copy(update={"facets": facets, "noun_facet": "category"})
+    facets = (
+        Facet(name="category", kind="keyword", values=("sofa", "chair")),
+        Facet(name="colour", kind="keyword", values=("red", "blue")),
+    )
 
-    gallery = Furniture(IMAGES)
+    gallery = FakeGallery(IMAGES)
+    gallery.spec = SPEC.model_copy(update={"facets": facets, "noun_facet": "category"})
     expected = {"red": True, "sofa": False, "a red sofa": False, "something cosy": False}
     for known in (False, True):
         explanations = Explanations(gallery, FakePatchEmbedder(), store, locates_kinds=known)

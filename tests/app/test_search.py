@@ -251,3 +251,37 @@ def test_a_preset_says_how_a_search_is_composed_that_does_not(
     assert embedder.modes == [mode]
     assert not outcome.degraded
     assert (outcome.intent is None) == (mode != "intersection")
+
+
+class CrowdedEmbedder(FakeQueryEmbedder):
+    """Counts how many queries it embeds at once."""
+
+    at_once = most_at_once = 0
+
+    async def embed(self, *query, **options):  # type: ignore[no-untyped-def]
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await super().embed(*query, **options)
+        finally:
+            self.at_once -= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "at_once"),
+    [
+        ({}, 4),
+        ({"filter": {"colour": ["red", "blue"], "price": 5}}, 4),
+        ({"filter": {"colour": ["red"] * 40, "maker": ["ACME"] * 40}}, 1),
+        ({"among": ["one"] * 65}, 1),
+    ],
+)
+def test_searches_that_name_much_take_turns(options: dict[str, Any], at_once: int) -> None:
+    embedder = CrowdedEmbedder(delay_s=0.01)
+
+    async def crowd() -> None:
+        service = SearchService(embedder, FakeGallery(IMAGES), LIMITS)
+        await asyncio.gather(*(service.search(query(**options), StageTimer()) for _ in range(5)))
+
+    asyncio.run(crowd())
+    assert embedder.most_at_once == at_once

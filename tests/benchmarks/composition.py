@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from indexer.metrics import average_precision_at_k, recall_at_k
-from models.composition.composer import Composer, CompositionMode
+from models.composition.composer import Composer, CompositionMode, RememberedTexts
 from models.composition.vector import CompositionWeights
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
@@ -53,11 +53,12 @@ class Bench:
             built_at="in memory",
         )  # fmt: skip
         self.encoder, self.queries = encoder, queries
+        self.encode_texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim).encode
         self.gallery = self._embed(rows)
         row_of = {row.image_id: number for number, row in enumerate(rows)}
         self.references = [row_of[query["reference_image_id"]] for query in queries]
         self.answers = [[row_of[i] for i in query["target_image_ids"]] for query in queries]
-        composer = Composer(self.spec, encoder.encode_texts, CompositionWeights())
+        composer = Composer(self.spec, self.encode_texts, CompositionWeights())
         self.texts = [query["modification_text"] for query in queries]
         self.facet_intents = [
             composer.intent(self.gallery[reference], text)
@@ -90,7 +91,7 @@ class Bench:
         intents: Sequence[ComposedIntent],
     ) -> np.ndarray:
         """(queries, 3): mAP@10, recall@1, recall@50; the reference itself is left out."""
-        composer = Composer(self.spec, self.encoder.encode_texts, weights)
+        composer = Composer(self.spec, self.encode_texts, weights)
         composer._texts = self._remembered = getattr(self, "_remembered", composer._texts)
         vectors = np.stack(
             [

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from app.api.fusion import fuse
 from app.api.ports import Candidate
 from indexer.metrics import average_precision_at_k, recall_at_k
-from models.composition.composer import Composer
+from models.composition.composer import Composer, RememberedTexts
 from models.contracts.gallery import GalleryImage
 from models.contracts.intent import ComposedIntent
 from models.encoder import ImageTextEncoder
@@ -169,7 +169,8 @@ def similarities(
     bench: Bench, composed: Mapping[int, ComposedIntent | None]
 ) -> dict[str, np.ndarray]:
     """(queries, N) per composition; the reference itself is left out."""
-    composer = Composer(bench.spec, bench.encoder.encode_texts, bench.weights)
+    texts = RememberedTexts(bench.encoder.encode_texts, bench.encoder.embedding_dim)
+    composer = Composer(bench.spec, texts.encode, bench.weights)
     by_judge = [composed[n] or bench.facet_intents[n] for n in range(len(bench.queries))]
     ways = {
         "text": ("text", bench.facet_intents), "image": ("image", bench.facet_intents),

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.api.filters import qdrant_filter
+from app.api.server_reads import qdrant_filter
 from indexer.build import build_gallery
 from indexer.preparer import Skipped
 from indexer.settings import GallerySettings, IndexerSettings

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdrant_client.local.payload_filters import check_filter
 
-from app.api.filters import qdrant_filter
+from app.api.server_reads import qdrant_filter
 from models.contracts.gallery import AttributeValue, GalleryImage
 from models.manifest import ImageRow, read_manifest
 from models.schema import SchemaError, guessed, number_of, schema_of, typed

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from models.composition.composer import Composer
+from models.composition.composer import Composer, RememberedTexts
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import Roles
 from models.encoder import ImageTextEncoder
@@ -46,7 +46,8 @@ def mine(
         thumbnail_px=preset.rerank_px,
         built_at="for training",
     )
-    composer = Composer(spec, encoder.encode_texts, preset.composition)
+    texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim)
+    composer = Composer(spec, texts.encode, preset.composition)
     count = min(queries, len(lessons.queries))
     mined = {}
     for number in tqdm(random.Random(seed).sample(range(len(lessons.queries)), count), "mine"):
