@@ -92,7 +92,6 @@ class Bench:
     ) -> np.ndarray:
         """(queries, 3): mAP@10, recall@1, recall@50; the reference itself is left out."""
         composer = Composer(self.spec, self.encode_texts, weights)
-        composer._texts = self._remembered = getattr(self, "_remembered", composer._texts)
         vectors = np.stack(
             [
                 composer.embed(mode, self.gallery[reference], text, intent)

@@ -66,7 +66,8 @@ class CoarseStage:
         return ranked
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.stack([self._texts[text] for text in texts])
+        rows = [self._texts[text] for text in texts]
+        return np.stack(rows) if rows else np.zeros((0, self._gallery.shape[1]), dtype=np.float32)
 
     def similarity(self, picture: int, others: Sequence[int]) -> float:
         """The highest cosine of a picture with any of some others."""
