@@ -1,6 +1,7 @@
 """Errors → `application/problem+json` (RFC 9457): one table, no stack traces."""
 
 import logging
+import reprlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +26,8 @@ _STATUS: dict[type[errors.ServiceError], int] = {
     errors.NotSupported: 501,
 }
 _MAX_ECHO_CHARS = 80
+_ECHO = reprlib.Repr()  # looks at the beginning of an input only, however long it is
+_ECHO.maxstring = _ECHO.maxother = _MAX_ECHO_CHARS
 _UNEXPECTED = "something went wrong on our side; the log has the details"
 
 
@@ -106,7 +109,7 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
         {
             "field": ".".join(str(part) for part in entry["loc"]),
             "message": entry["msg"],
-            "found": repr(entry.get("input"))[:_MAX_ECHO_CHARS],
+            "found": _ECHO.repr(entry.get("input"))[:_MAX_ECHO_CHARS],
         }
         for entry in error.errors()
     ]

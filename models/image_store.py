@@ -9,12 +9,14 @@ are.
 import os
 import tempfile
 from collections.abc import Container, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from models.errors import JobError
 
 _PARTIAL = ".partial"
+_TRIES = 10
 _BEGINS, _ENDS = b"\xff\xd8\xff", b"\xff\xd9"
 
 
@@ -66,10 +68,11 @@ class ImageStore:
         """
         path = self.path_of(content_hash, side_px)
         try:
-            try:
-                _write(path, data)
-            except FileNotFoundError:  # another build that begins took ours for a leftover
-                _write(path, data)
+            for _ in range(_TRIES - 1):
+                with suppress(FileNotFoundError):  # a build that begins took ours for a leftover
+                    _write(path, data)
+                    return
+            _write(path, data)
         except OSError as error:
             raise StoreUnwritable(
                 f"{path} cannot be written: {error.strerror}; make room there, or mend the rights, "
