@@ -10,11 +10,11 @@ from typing import Any
 
 from indexer.demo.catalogue import write_catalogue
 from indexer.demo.scene import SPLITS
-from indexer.evaluation import command
+from indexer.evaluation import cli as evaluation
+from indexer.pipeline.source import check, read_rows
 from indexer.settings import IndexerSettings
-from indexer.source import check, read_rows
+from models.datasets.manifest import AsAttributes
 from models.errors import InputError, JobError
-from models.manifest import AsAttributes
 from models.settings import read_settings
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser(
         "evaluate", help="measure the retrieval of a running API", epilog=_EPILOG
     )
-    command.add_arguments(evaluate)
+    evaluation.add_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
     return parser
 
@@ -134,7 +134,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    print("\n".join(command.run(options)))
+    print("\n".join(evaluation.run(options)))
     return _OK
 
 
@@ -146,9 +146,9 @@ def _build(options: argparse.Namespace) -> int:
         print("\n".join(check(rows, settings)))
         return _OK
     # torch and open_clip take seconds to import: not before the input is known to be sound
-    from indexer.build import BuildFailed, build_gallery  # noqa: PLC0415
-    from indexer.writer import GalleryWriter  # noqa: PLC0415
-    from models.encoder import ImageTextEncoder  # noqa: PLC0415
+    from indexer.gallery.server.writer import GalleryWriter  # noqa: PLC0415
+    from indexer.pipeline.build import BuildFailed, build_gallery  # noqa: PLC0415
+    from models.encoder.encoder import ImageTextEncoder  # noqa: PLC0415
 
     writer = GalleryWriter(settings.qdrant)
     try:

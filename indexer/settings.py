@@ -2,55 +2,12 @@
 
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from indexer.gallery.settings import GallerySettings
 from models.presets import Preset, load_preset, overridden
-from models.settings import EncoderSettings, ProcessSettings, QdrantSettings
-
-
-class GallerySettings(QdrantSettings):
-    """Where the gallery is, and how a server spreads it over its nodes."""
-
-    timeout_s: int = Field(
-        60, ge=1, le=3600, description="longest wait for one answer of the server"
-    )
-    shard_number: int | None = Field(
-        None,
-        ge=1,
-        le=1024,
-        description="pieces of the gallery; default: the server's, one per node",
-    )
-    replication_factor: int | None = Field(
-        None,
-        ge=1,
-        le=64,
-        description="nodes that hold each piece; with 2, one may fail without notice; "
-        "default: the server's",
-    )
-    write_consistency_factor: int | None = Field(
-        None,
-        ge=1,
-        le=64,
-        description="replicas that must have stored a batch before the build goes on; "
-        "default: the server's",
-    )
-    swap_grace_s: float = Field(
-        5,
-        ge=0,
-        le=3600,
-        description="how long the replaced gallery stays for searches that still read it; servers",
-    )
-
-    @model_validator(mode="after")
-    def _replicas_can_answer(self) -> "GallerySettings":
-        needed, there = self.write_consistency_factor, self.replication_factor
-        if needed is not None and there is not None and needed > there:
-            raise ValueError(
-                f"write_consistency_factor is {needed}, more than there are replicas; at most "
-                f"{there}, the replication_factor"
-            )
-        return self
+from models.settings import EncoderSettings, ProcessSettings
 
 
 class IndexerSettings(ProcessSettings):

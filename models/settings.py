@@ -10,21 +10,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
-    field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as NotJson
 
-from models.contracts.gallery import ALIAS
 from models.errors import InputError
 
 PRESETS = Path(__file__).parent / "presets"
@@ -136,40 +132,6 @@ class JudgeSettings(SettingsGroup):
         if self.adapter is None and self.base == "demo":
             return str(PRESETS / "demo" / "judge" / "adapter")
         return self.adapter
-
-
-class QdrantSettings(SettingsGroup):
-    """Where the gallery is: a Qdrant server if `url` is set, else an embedded folder."""
-
-    path: Path = Field(
-        Path("data/qdrant"), description="folder of the embedded engine; one process at a time"
-    )
-    url: str | None = Field(None, description="a Qdrant server, e.g. `http://qdrant:6333`")
-    grpc_port: int = Field(6334, ge=1, le=65535, description="the server's port for gRPC")
-    api_key: SecretStr | None = Field(None, description="the server's key")
-    timeout_s: int = Field(
-        10, ge=1, le=3600, description="longest wait for one answer of the server"
-    )
-    alias: str = Field(
-        ALIAS,
-        pattern=r"^[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*$",  # `__` ends it in the names of collections
-        max_length=64,
-        description="what the gallery is called in Qdrant; two galleries on one server need two",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, url: str | None) -> str | None:
-        if url is not None:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-                raise ValueError("this is no address of a Qdrant server, like `http://qdrant:6333`")
-        return url
-
-    @property
-    def printed_url(self) -> str:
-        """The server's address as it may be printed."""
-        return without_password(self.url or "")
 
 
 def without_password(url: str) -> str:

@@ -21,15 +21,17 @@ from hypothesis import settings
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings
-from indexer.build import BuildReport, build_gallery
 from indexer.demo.catalogue import write_catalogue
-from indexer.settings import GallerySettings, IndexerSettings
-from indexer.writer import GalleryWriter
-from models.encoder import ImageTextEncoder
-from models.manifest import read_manifest
+from indexer.gallery.server.client import connect
+from indexer.gallery.server.writer import GalleryWriter
+from indexer.gallery.settings import GallerySettings, QdrantSettings
+from indexer.pipeline.build import build_gallery
+from indexer.pipeline.report import BuildReport
+from indexer.settings import IndexerSettings
+from models.datasets.manifest import read_manifest
+from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
-from models.qdrant import connect
-from models.settings import EncoderSettings, QdrantSettings
+from models.settings import EncoderSettings
 
 CATALOGUE_IMAGES = 360
 

@@ -5,20 +5,15 @@ from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 
-from app.api.ports import (
-    Candidate,
-    Embedding,
-    GallerySnapshot,
-    JudgeIntent,
-    JudgeQuery,
-    RerankScore,
-    RerankScores,
-)
-from app.errors import CandidatesFailed, JudgeError, UnknownImage
-from models.composition.composer import Composer
-from models.composition.vector import CompositionWeights
+from app.api.search.ports import GallerySnapshot, JudgeIntent, JudgeQuery, RerankScore, RerankScores
+from app.web.errors import CandidatesFailed, JudgeError
+from indexer.gallery.errors import UnknownImage
+from indexer.gallery.ports import Candidate
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, IntentSource, Roles
+from models.encoder.types import Embedding
+from models.query.composition import Composer
+from models.query.weights import CompositionWeights
 
 NO_TEXTS = np.zeros((0, 4), np.float32)
 SPEC = GallerySpec(

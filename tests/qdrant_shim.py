@@ -18,7 +18,7 @@ from qdrant_client import QdrantClient
 from qdrant_client import grpc as pb
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-from tests.app.stub_worker import free_port
+from tests.app.api.stub_worker import free_port
 
 
 class Shim:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tomllib
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -16,8 +15,8 @@ from pydantic import BaseModel
 from app.api.settings import ApiSettings
 from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 OURS = {"app", "indexer", "models"}
 
 
@@ -25,10 +24,10 @@ OURS = {"app", "indexer", "models"}
     ("module", "absent"),
     [
         ("models.contracts.gallery", ["torch", "numpy", "qdrant_client", "PIL"]),
-        ("models.composition.composer", ["torch", "open_clip"]),
+        ("models.query.composition", ["torch", "open_clip"]),
         ("indexer.cli", ["torch", "open_clip", "fastapi", "httpx", "matplotlib"]),
         ("models.contracts.rerank", ["torch", "numpy", "fastapi"]),
-        ("app.api.main", ["peft", "models.training", "indexer"]),
+        ("app.api.main", ["peft", "models.training", "indexer.pipeline", "indexer.demo"]),
     ],
 )
 def test_importing_a_module_does_not_load_what_it_must_not_know(
@@ -66,7 +65,10 @@ def installed_with(extra: str) -> set[str]:
     [
         ("api", "app.api.main"),
         ("worker", "app.worker.main"),
-        ("indexer", "indexer.build, indexer.writer, indexer.demo.catalogue"),
+        (
+            "indexer",
+            "indexer.pipeline.build, indexer.gallery.server.writer, indexer.demo.catalogue",
+        ),
     ],
 )
 def test_a_process_imports_nothing_that_its_extra_does_not_install(

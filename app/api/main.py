@@ -10,25 +10,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app import problems, request_context, startup
-from app.api import openapi, page
-from app.api.explain import Explanations
-from app.api.explain_routes import router as explain_router
-from app.api.gallery import QdrantGallery
-from app.api.in_service import GalleryInService
-from app.api.query_embedder import ClipQueryEmbedder
-from app.api.reference_copies import StoredReferenceCopies
-from app.api.routes import router
-from app.api.search import SearchLimits, SearchService
-from app.api.search_routes import router as search_router
-from app.api.second_stage import second_stage
+from app.api.adapters.gallery import QdrantGallery
+from app.api.adapters.query_encoder import ClipQueryEmbedder
+from app.api.adapters.reference_images import StoredReferenceCopies
+from app.api.adapters.rerankers import second_stage
+from app.api.adapters.snapshots import GalleryInService
+from app.api.http import openapi, page
+from app.api.http.explain import router as explain_router
+from app.api.http.gallery import router
+from app.api.http.search import router as search_router
+from app.api.search.explain import Explanations
+from app.api.search.service import SearchLimits, SearchService
+from app.api.search.turns import Turns
 from app.api.settings import ApiSettings, settings_from_environment
-from app.api.turns import Turns
-from app.observability import configure_logging
-from app.request_body import BodyLimits
-from models.encoder import ImageTextEncoder
-from models.image_store import ImageStore
-from models.images import ImageLimits
+from app.web import middleware, problems, startup
+from app.web.logging import configure_logging
+from app.web.request_body import BodyLimits
+from indexer.gallery.image_store import ImageStore
+from models.datasets.images import ImageLimits
+from models.encoder.encoder import ImageTextEncoder
 from models.presets import Preset, preset_name
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # a redirect would lead to whatever host the client named
     )
-    request_context.install(app, _body_limits(settings))
+    middleware.install(app, _body_limits(settings))
     app.state.settings = settings
     app.state.image_store = ImageStore(settings.image_store)
     app.state.image_limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)

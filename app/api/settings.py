@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from app.api.scoring_protocol import ScoringFormat
-from models.composition.vector import CompositionMode, PartialWeights
+from indexer.gallery.settings import QdrantSettings
 from models.contracts.gallery import MAX_QUERY_LIMIT
 from models.contracts.rerank import MAX_CANDIDATES, MAX_DEADLINE_MS
 from models.presets import MAX_RERANK_WEIGHT, Preset, load_preset, overridden
+from models.query.weights import CompositionMode, PartialWeights
 from models.settings import (
     EncoderSettings,
     LogLevel,
     ProcessSettings,
-    QdrantSettings,
     SettingsGroup,
     read_settings,
     without_password,
@@ -56,6 +56,9 @@ class WorkerSettings(SettingsGroup):
                 "does not name; use http://, or list the workers and leave expand_names off"
             )
         return self
+
+
+ScoringFormat = Literal["rerank", "score"]
 
 
 class ExternalJudgeSettings(SettingsGroup):

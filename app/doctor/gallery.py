@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.api.gallery import QdrantGallery
+from app.api.adapters.gallery import QdrantGallery
 from app.doctor.images import check_copies
 from app.doctor.report import Finding
-from app.errors import GalleryLocked, GalleryUnavailable, NoGallery
+from indexer.gallery.errors import GalleryLocked, GalleryUnavailable, NoGallery
+from indexer.gallery.settings import QdrantSettings
 from models.contracts.gallery import GallerySpec
-from models.encoder import ImageTextEncoder, fingerprint_name
+from models.encoder.encoder import ImageTextEncoder, fingerprint_name
 from models.hub import ModelUnavailable
-from models.settings import EncoderSettings, QdrantSettings
+from models.settings import EncoderSettings
 
 _SAMPLES = 500
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.doctor.report import Finding
+from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import GalleryImage, GallerySpec
-from models.image_store import ImageStore
-from models.images import ImageLimits, InvalidImage, decode_image
+from models.datasets.images import ImageLimits, InvalidImage, decode_image
 
 _DECODED = 20  # images whose copies are decoded; of the others both ends are looked at
 

@@ -5,7 +5,7 @@ Nothing heavy is imported before it is known to be installed, and nothing is dow
 
 from collections.abc import Callable, Iterator
 
-from app.doctor import machine
+from app.doctor.environment import free_disk_bytes, ram_bytes
 from app.doctor.report import Finding, in_bytes
 from models.presets import ModelNeeds
 from models.settings import EncoderSettings, JudgeSettings
@@ -17,7 +17,7 @@ PROCESS_BYTES = 900_000_000
 
 def check_encoder(settings: EncoderSettings, needs: ModelNeeds | None) -> Iterator[Finding]:
     """Report an encoder; `needs` is None where the preset says nothing about this model."""
-    from models.encoder_source import missing_weights  # noqa: PLC0415
+    from models.encoder.sources import missing_weights  # noqa: PLC0415
     from models.hub import ModelUnavailable  # noqa: PLC0415
 
     tag = f", weights {settings.pretrained}" if settings.pretrained else ""
@@ -42,8 +42,7 @@ def check_judge(
         without: The command that runs all but the judge.
     """
     from models import hub  # noqa: PLC0415
-    from models.reranker.fit import check_fit  # noqa: PLC0415
-    from models.reranker.loading import HUB_FILES  # noqa: PLC0415
+    from models.reranker.loading import HUB_FILES, check_fit  # noqa: PLC0415
 
     adapter = settings.adapter or ("its own" if settings.base == "demo" else "none")
     yield Finding(
@@ -89,7 +88,7 @@ def _download(area: str, missing_bytes: int) -> Iterator[Finding]:
         yield Finding(area, "ok", "its files are here")
         return
     size, cache = in_bytes(missing_bytes), hub.cache()
-    free = machine.free_disk_bytes(cache)
+    free = free_disk_bytes(cache)
     if free < missing_bytes:
         yield Finding(
             area, "error", f"{size} are to be downloaded to {cache}, {in_bytes(free)} are free",
@@ -117,7 +116,7 @@ def _device(
     yield Finding(area, "ok", f"would run on {reason}, {dtype_on(device.type)}")
     if needs is None:
         return
-    yield _room(area, "RAM", machine.ram_bytes(), PROCESS_BYTES + needs.ram_bytes)
+    yield _room(area, "RAM", ram_bytes(), PROCESS_BYTES + needs.ram_bytes)
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory
         yield _room(area, "GPU memory", memory, needs.device_bytes)

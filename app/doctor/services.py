@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import httpx
 from pydantic import ValidationError
 
-from app.api.external_judge import self_test
-from app.api.scoring_client import ScoringClient
+from app.api.adapters.vllm_client import self_test
+from app.api.adapters.vllm_protocol import ScoringClient
 from app.api.settings import ApiSettings, ExternalJudgeSettings
-from app.doctor import machine
+from app.doctor import environment
 from app.doctor.report import Finding
-from app.errors import JudgeError
+from app.web.errors import JudgeError
 from models.contracts.rerank import WorkerInfo
 from models.settings import without_password
 
@@ -20,7 +20,7 @@ _SELF_TEST_S = 20.0
 
 def check_port(host: str, port: int) -> Finding:
     """Report whether the API could listen."""
-    if machine.port_is_free(host, port):
+    if environment.port_is_free(host, port):
         return Finding("port", "ok", f"{host}:{port} is free")
     return Finding(
         "port", "warn", f"something listens on {host}:{port} already",

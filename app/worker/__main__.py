@@ -1,6 +1,6 @@
 """`python -m app.worker`: a worker, with the settings of the environment."""
 
-from app.server import main
+from app.web.server import main
 from app.worker.main import create_app
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What only the worker can answer with, besides `app.errors`."""
+"""What only the worker can answer with, besides `app.web.errors`."""
 
-from app.errors import Overloaded, ServiceError
+from app.web.errors import Overloaded
+from indexer.gallery.errors import ServiceError
 
 
 class QueueFull(Overloaded):

@@ -4,22 +4,21 @@ import asyncio
 import gc
 import logging
 
-from app.worker.batcher import Batcher
-from app.worker.candidates import CandidateImages
-from app.worker.device_thread import DeviceThread
-from app.worker.endings import ask_to_stop
+from app.worker.engine import Batcher
 from app.worker.errors import NotReady
-from app.worker.feature_cache import FeatureCache
-from app.worker.job_queue import JobQueue
-from app.worker.judging import Judging
-from app.worker.ports import Judge
-from app.worker.prefix_cache import PrefixCache
-from app.worker.schedule import Schedule
+from app.worker.inference.caches import FeatureCache, PrefixCache
+from app.worker.inference.device import DeviceThread
+from app.worker.inference.images import CandidateImages
+from app.worker.inference.model import Judge
+from app.worker.inference.scoring import Judging
+from app.worker.process import ask_to_stop
+from app.worker.scheduling.policy import Schedule
+from app.worker.scheduling.queue import JobQueue
 from app.worker.service import JudgeService
 from app.worker.settings import WorkerSettings
+from indexer.gallery.image_store import ImageStore
 from models.contracts.rerank import WorkerInfo
-from models.image_store import ImageStore
-from models.images import ImageLimits
+from models.datasets.images import ImageLimits
 
 _log = logging.getLogger(__name__)
 

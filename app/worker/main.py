@@ -11,15 +11,14 @@ from typing import cast
 
 from fastapi import FastAPI
 
-from app import problems, request_context, startup
-from app.observability import configure_logging
-from app.request_body import BodyLimits
+from app.web import middleware, problems, startup
+from app.web.logging import configure_logging
+from app.web.request_body import BodyLimits
 from app.worker import errors
-from app.worker.device_thread import DeviceThread
-from app.worker.early_shutdown import early_shutdown
-from app.worker.endings import follow
+from app.worker.inference.device import DeviceThread
+from app.worker.inference.model import Judge
 from app.worker.lifecycle import Worker
-from app.worker.ports import Judge
+from app.worker.process import early_shutdown, follow
 from app.worker.routes import router
 from app.worker.settings import WorkerSettings, settings_from_environment
 
@@ -56,7 +55,7 @@ def create_app(settings: WorkerSettings | None = None, judge: Judge | None = Non
     )
     # base64 in JSON is a third longer than the bytes it stands for
     max_body_bytes = settings.max_upload_bytes * 4 // 3 + _CANDIDATES_BYTES
-    request_context.install(app, BodyLimits(settings.max_upload_bytes, max_body_bytes))
+    middleware.install(app, BodyLimits(settings.max_upload_bytes, max_body_bytes))
     app.state.settings, app.state.judge = settings, judge
     app.include_router(router)
     problems.install(app, errors.STATUS)
@@ -92,7 +91,7 @@ def _load_judge(settings: WorkerSettings) -> Judge:
     """Load the judge of the settings, or else of the preset."""
     chosen = settings.effective_judge()
     # models.reranker takes seconds to import: not before it is needed, and on the device's thread
-    from models.reranker.judge import Judge as RealJudge  # noqa: PLC0415
+    from models.reranker.reranker import Judge as RealJudge  # noqa: PLC0415
 
     # it knows its own kinds of picture and prefix only, and is given no others
     return cast(Judge, RealJudge(chosen))

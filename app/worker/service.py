@@ -10,11 +10,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
-from app.errors import InvalidReference, ServiceError
+from app.web.errors import InvalidReference
 from app.worker.errors import CannotCompose
-from app.worker.job_queue import JobQueue
-from app.worker.jobs import ComposeJob, Job, Query, RerankJob
-from app.worker.ports import Judge, PreparedImage
+from app.worker.inference.model import Judge, PreparedImage, Query
+from app.worker.scheduling.jobs import ComposeJob, Job, RerankJob
+from app.worker.scheduling.queue import JobQueue
+from indexer.gallery.errors import ServiceError
 from models.contracts.intent import ComposedIntent
 from models.contracts.rerank import (
     ComposeRequest,
@@ -23,7 +24,7 @@ from models.contracts.rerank import (
     RerankEnd,
     RerankRequest,
 )
-from models.images import ImageLimits, InvalidImage, decode_image
+from models.datasets.images import ImageLimits, InvalidImage, decode_image
 
 T = TypeVar("T")
 

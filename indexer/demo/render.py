@@ -11,7 +11,7 @@ import resvg_py
 from PIL import Image
 
 from indexer.demo import artwork
-from indexer.demo.finishes import finished, overlay
+from indexer.demo.artwork import finished, overlay
 from indexer.demo.scene import Item, Scene
 
 _PAINTED = re.compile(r'<[^<>]*fill="\{paint\}"[^<>]*/>')

@@ -12,7 +12,6 @@ import zlib
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from indexer.demo.finishes import FINISHES
 from models.errors import InputError
 
 Split = Literal["train", "validation", "test"]
@@ -192,3 +191,6 @@ def sample_scenes(count: int, seed: int, split: Split, families: bool | None = N
         parent = sample_scene(rng, held_out_allowed=held_out)
         scenes += [parent, *variations(parent, rng, held_out_allowed=held_out)]
     return scenes[:count]
+
+
+FINISHES = ("matte", "metallic", "glassy", "glowing")

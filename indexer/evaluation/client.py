@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from indexer.evaluation.contracts import Answer, Configuration, Query
+from indexer.evaluation.types import Answer, Configuration, Query
 from models.errors import JobError
 
 _WAITS_S = 60  # for an API that is full or not ready

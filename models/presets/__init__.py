@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.composition.vector import CompositionMode, CompositionWeights
 from models.contracts.rerank import MAX_CANDIDATES
 from models.errors import InputError
+from models.query.weights import CompositionMode, CompositionWeights
 from models.settings import EncoderSettings, JudgeSettings, sentences
 
 MAX_RERANK_WEIGHT = 100

@@ -23,7 +23,7 @@ from transformers import (
 
 from models.device import resolve_device
 from models.hub import ModelUnavailable, local_folder
-from models.reranker.card import (
+from models.reranker.adapter_card import (
     CARD,
     Contradiction,
     JudgeCard,
@@ -31,9 +31,9 @@ from models.reranker.card import (
     choose_wording,
     read_card,
 )
-from models.reranker.families import UnknownFamily, family_of, family_type
-from models.reranker.family import Processor
-from models.reranker.templates import CIR, Wording
+from models.reranker.architectures.base import Processor
+from models.reranker.architectures.registry import UnknownFamily, family_of, family_type
+from models.reranker.prompts import CIR, Wording
 from models.settings import JudgeSettings
 
 _log = logging.getLogger(__name__)
@@ -215,3 +215,35 @@ def _dtype(settings: JudgeSettings, device: torch.device) -> torch.dtype:
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
     has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if has_it else torch.float32
+
+
+def check_fit(settings: JudgeSettings) -> None:
+    """Check a judge whose files are here: architecture, processor, weights, adapter, template.
+
+    The model is built without memory behind its tensors; with an adapter, the base's files are
+    read once, for their hash.
+
+    Raises:
+        ModelUnavailable: Something is missing, or does not fit.
+    """
+    base = local_folder(settings.base_source, "the judge's base", HUB_FILES)
+    model = _without_weights(base)
+    if not any(base.glob("*.safetensors")):
+        raise JudgeUnavailable(f"the judge's base in {base} has no weights (*.safetensors)")
+    if settings.adapter_source is None:
+        return
+    adapter = local_folder(settings.adapter_source, "the judge's adapter", HUB_FILES)
+    find_wording(settings, base, adapter, content_hash(base))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*meta parameter")  # nothing is to be copied
+        merge_adapter(model, adapter)
+
+
+def _without_weights(base: Path) -> Any:
+    try:
+        load_processor(base)
+        config = AutoConfig.from_pretrained(base)
+        with torch.device("meta"):
+            return AutoModelForImageTextToText.from_config(config)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, KeyError) as error:
+        raise JudgeUnavailable(f"the judge's base in {base} cannot be loaded: {error}") from error

@@ -14,8 +14,12 @@ from pydantic import ValidationError
 from models.errors import InputError
 from models.reranker.loading import JudgeUnavailable
 from models.settings import sentences
-from models.training import demo_encoder, demo_judge, encoder, reranker, synthesize
-from models.training.adapter.lora import UnfitBase
+from models.training.demo_reranker import pipeline
+from models.training.encoder import demo as demo_encoder
+from models.training.encoder import finetune as encoder
+from models.training.reranker import finetune as reranker
+from models.training.reranker import synthesize
+from models.training.reranker.lora import UnfitBase
 
 _OK, _USAGE, _INTERRUPTED = 0, 2, 130
 _INPUT_ERRORS = (InputError, JudgeUnavailable, UnfitBase, FileNotFoundError)
@@ -40,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser(
         "demo-judge", help="the demo judge, from nothing: vision tower, base, adapter"
     )
-    demo_judge.add_arguments(command)
-    command.set_defaults(run=demo_judge.train)
+    pipeline.add_arguments(command)
+    command.set_defaults(run=pipeline.train)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given)
     options.invocation = shlex.join(["python", "-m", "models.training", *given])

@@ -14,13 +14,14 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from app.__main__ import _why_no_worker, main
+from app.__main__ import main
 from app.api.main import create_app
 from app.api.settings import settings_from_environment
-from tests.app.stub_worker import free_port
+from app.launcher import _why_no_worker
+from tests.app.api.stub_worker import free_port
 from tests.app.test_main import wait_for
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SECRET = "hunter2"
 AN_ADDRESS = f"user:{SECRET}@there"
 QDRANT = {"QDRANT__API_KEY": SECRET, "QDRANT__URL": f"ftp://{AN_ADDRESS}"}

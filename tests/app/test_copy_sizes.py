@@ -11,16 +11,16 @@ from PIL import Image
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
-from indexer.build import build_gallery
-from indexer.writer import GalleryWriter
-from models.encoder import ImageTextEncoder
-from models.manifest import read_folder
+from indexer.gallery.server.client import connect
+from indexer.gallery.server.writer import GalleryWriter
+from indexer.pipeline.build import build_gallery
+from models.datasets.manifest import read_folder
+from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
-from models.qdrant import connect
-from tests.app.stub_worker import stub_worker
+from tests.app.api.stub_worker import stub_worker
 from tests.conftest import indexer_settings, wait_until_ready
-from tests.indexer.test_build import noise
-from tests.models.test_encoder import tiny_model
+from tests.indexer.pipeline.test_build import noise
+from tests.models.encoder.test_encoder import tiny_model
 
 RERANK_PX, THUMBNAIL_PX = 96, 48
 

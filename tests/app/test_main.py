@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.__main__ import WorkerProcess, main
-from tests.app.stub_worker import free_port
-
-ROOT = Path(__file__).parents[2]
+from app.__main__ import main
+from app.launcher import WorkerProcess
+from tests.app.api.stub_worker import free_port
+from tests.paths import ROOT
 
 # writes its process id into a folder, then does as told
 SCRIPT = """

@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from indexer.metrics import average_precision_at_k, recall_at_k
-from models.composition.composer import Composer, CompositionMode, RememberedTexts
-from models.composition.vector import CompositionWeights
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import ComposedIntent, Roles
-from models.encoder import ImageTextEncoder
-from models.images import ImageLimits, decode_image
-from models.manifest import ImageRow, read_manifest
+from models.datasets.images import ImageLimits, decode_image
+from models.datasets.manifest import ImageRow, read_manifest
+from models.datasets.schema import schema_of
+from models.encoder.encoder import ImageTextEncoder
+from models.encoder.text_cache import RememberedTexts
+from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
-from models.schema import schema_of
+from models.query.composition import Composer
+from models.query.weights import CompositionMode, CompositionWeights
 
 MODES: tuple[CompositionMode, ...] = ("image", "text", "union", "intersection")
 DEPTH = 50

@@ -15,8 +15,8 @@ import numpy as np
 
 from indexer.demo.language import describe_item
 from indexer.demo.scene import COLOURS, KINDS, PATTERNS, Item
-from models.encoder import ImageTextEncoder
-from models.images import ImageLimits, decode_image
+from models.datasets.images import ImageLimits, decode_image
+from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
 
 

@@ -23,10 +23,11 @@ from typing import Any
 import httpx
 import numpy as np
 
-from app.api.schemas import MAX_FILTER_VALUES, MAX_LIST_VALUES, MAX_PAGE
-from tests.app.stub_worker import free_port
+from app.api.http.schemas import MAX_PAGE
+from models.contracts.filter import MAX_FILTER_VALUES, MAX_LIST_VALUES
+from tests.app.api.stub_worker import free_port
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 TEXTS = ("the same but blue", "make it green", "with stripes", "in the snow", "the same but red")
 
 Send = Callable[[httpx.Client, int], httpx.Response]

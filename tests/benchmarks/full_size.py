@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, set_seed
 
-from models.reranker.judge import Judge
-from models.reranker.prompt import UnreadableIntent
+from models.reranker.intent_format import UnreadableIntent
+from models.reranker.reranker import Judge
 from models.settings import JudgeSettings
 
 FAMILIES = ("Qwen3-VL", "Qwen2.5-VL", "SmolVLM-256M-aeon")

@@ -17,20 +17,21 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from app.api.fusion import fuse
-from app.api.ports import Candidate
-from indexer.metrics import average_precision_at_k, recall_at_k
-from models.composition.composer import Composer, RememberedTexts
+from app.api.search.ranking import fuse
+from indexer.gallery.ports import Candidate
 from models.contracts.gallery import GalleryImage
 from models.contracts.intent import ComposedIntent
-from models.encoder import ImageTextEncoder
-from models.images import ImageLimits, decode_image
-from models.manifest import ImageRow, read_manifest
+from models.datasets.images import ImageLimits, decode_image
+from models.datasets.manifest import ImageRow, read_manifest
+from models.encoder.encoder import ImageTextEncoder
+from models.encoder.text_cache import RememberedTexts
+from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
-from models.reranker.judge import Judge, VisualFeatures
-from models.reranker.prompt import UnreadableIntent
+from models.query.composition import Composer
+from models.reranker.intent_format import UnreadableIntent
+from models.reranker.reranker import Judge, VisualFeatures
 from models.settings import JudgeSettings
-from models.training.judge.lessons import Lessons, Negatives, read_lessons
+from models.training.demo_reranker.data import Lessons, Negatives, read_lessons
 from tests.benchmarks.composition import Bench
 
 DEPTH = 50

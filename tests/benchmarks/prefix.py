@@ -22,10 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen3VLProcessor
 
 from models.device import resolve_device
-from models.reranker.judge import Judge, PreparedImage
 from models.reranker.loading import LoadedJudge
+from models.reranker.reranker import Judge, PreparedImage
 from models.settings import JudgeSettings
-from models.training.judge.scratch import create_model
+from models.training.demo_reranker.base_model import create_model
 
 SHAPES = {
     "small": (

@@ -16,7 +16,7 @@ import pytest
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
-from tests.app.stub_worker import serving
+from tests.app.api.stub_worker import serving
 from tests.conftest import BuiltGallery
 from tests.integration.test_two_stages import Worker
 

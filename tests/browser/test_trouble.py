@@ -11,12 +11,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings
-from models.settings import QdrantSettings
-from tests.app.stub_worker import serving
+from indexer.gallery.settings import QdrantSettings
+from tests.app.api.stub_worker import serving
 from tests.browser.conftest import Guard, Service
 from tests.browser.steps import a_plain_thing, address, in_address, shown, wait_for_the_judge
 from tests.conftest import BuiltGallery
-from tests.models.test_encoder import tiny_model
+from tests.models.encoder.test_encoder import tiny_model
 
 TEXT = "the same but green"
 

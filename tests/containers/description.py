@@ -1,7 +1,6 @@
 """docker-compose.yml and the Dockerfile as tests read them: with defaults, in one form."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from app.api.settings import ApiSettings
 from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
 from models.settings import check_no_unknown
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 PROFILES = {
     "cpu": {"api", "worker", "gallery", "qdrant"},

@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 ENGINE = os.environ.get("CONTAINERS", "")
 COMPOSE = {"docker": ["docker", "compose"], "podman": ["podman-compose"]}
 SEARCH_MS = 15_000

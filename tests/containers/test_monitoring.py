@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from prometheus_client import REGISTRY
 
-import app.observability
+import app.web.logging
 import app.worker.metrics  # noqa: F401
 from tests.containers.description import DOCKER, PROFILES, exposed_port, reachable, target
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.app.stub_worker import free_port
+from tests.app.api.stub_worker import free_port
 from tests.containers.stack import COMPOSE, ENGINE, SEARCH_MS, Load, Stack, health_command
 
 IMAGES = 300

@@ -7,13 +7,14 @@ import pytest
 
 from indexer import cli
 from indexer.cli import main
-from indexer.settings import GallerySettings, IndexerSettings
-from indexer.writer import GalleryWriter
+from indexer.gallery.server.client import connect
+from indexer.gallery.server.writer import GalleryWriter
+from indexer.gallery.settings import GallerySettings
+from indexer.settings import IndexerSettings
 from models.contracts.gallery import GallerySpec
-from models.qdrant import connect
 from tests.conftest import environment_of, indexer_settings
-from tests.indexer.test_build import gallery_ids, save_all
-from tests.models.test_encoder import tiny_model
+from tests.indexer.pipeline.test_build import gallery_ids, save_all
+from tests.models.encoder.test_encoder import tiny_model
 
 
 def environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> IndexerSettings:

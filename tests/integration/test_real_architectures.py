@@ -17,11 +17,12 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
 from indexer.cli import main as indexer
-from models.encoder import create_untrained, save_weights
-from models.settings import EncoderSettings, QdrantSettings
+from indexer.gallery.settings import QdrantSettings
+from models.encoder.checkpoints import create_untrained, save_weights
+from models.settings import EncoderSettings
 from tests.conftest import wait_until_ready
 from tests.integration.test_two_stages import Worker
-from tests.models.judges import PROCESSORS
+from tests.models.rerankers import PROCESSORS
 
 SHARED = PROCESSORS.parent
 PHOTOGRAPHS, RERANKED = 60, 4

@@ -10,10 +10,10 @@ from statistics import mean
 import torch
 from fastapi.testclient import TestClient
 
-from indexer.metrics import average_precision_at_k, recall_at_k
-from models.encoder import ImageTextEncoder
-from models.training.contrastive import recall_at_1
-from models.training.pairs import load_pairs
+from models.encoder.encoder import ImageTextEncoder
+from models.metrics.retrieval import average_precision_at_k, recall_at_k
+from models.training.encoder.contrastive import recall_at_1
+from models.training.encoder.pairs import load_pairs
 
 
 def quality(client: TestClient, catalogue: Path, composition: str) -> tuple[float, float]:
@@ -47,8 +47,8 @@ def test_the_intersection_finds_more_than_the_baselines(
 def test_the_shipped_encoder_knows_the_demo_catalogue(
     catalogue: Path, encoder: ImageTextEncoder
 ) -> None:
-    from models.images import ImageLimits, decode_image
-    from models.manifest import read_manifest
+    from models.datasets.images import ImageLimits, decode_image
+    from models.datasets.manifest import read_manifest
 
     rows = {row.caption: row for row in read_manifest(catalogue)}  # one picture per caption
     pictures = [decode_image(row.read_bytes(), ImageLimits()) for row in rows.values()]

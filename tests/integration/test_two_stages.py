@@ -18,8 +18,8 @@ from fastapi.testclient import TestClient
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
 from tests.conftest import BuiltGallery, wait_until_ready
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
 TARGETS_RIGHT, TOLERANCE = 0.8, 0.05  # word for word, of the first 60 test queries
 

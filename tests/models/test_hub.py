@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.stub_worker import free_port
+from tests.app.api.stub_worker import free_port
 from tests.models.hub_mirror import hub_mirror
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = {"config.json": b"{}", "model.safetensors": b"x" * 1000, "README.md": b"no"}
 PATTERNS = ("*.json", "*.safetensors")
 GET = f"hub.local_folder(sys.argv[1], 'the encoder', {PATTERNS})"
@@ -92,7 +92,7 @@ def test_errors_of_the_hub_name_the_way_out(expression: str, tmp_path: Path) -> 
 
 def test_an_encoders_pretrained_tag_comes_from_the_mirror_and_says_so(tmp_path: Path) -> None:
     code = (
-        "from models.encoder import ImageTextEncoder\n"
+        "from models.encoder.encoder import ImageTextEncoder\n"
         "from models.settings import EncoderSettings\n"
         "s = EncoderSettings(model='ViT-B-32', pretrained='laion2b_s34b_b79k', device='cpu')\n"
         "try: ImageTextEncoder(s)\n"

@@ -1,7 +1,6 @@
 """Presets: every file is whole, and every value in it can be set otherwise."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +9,10 @@ from pydantic import BaseModel
 from app.api.settings import ApiSettings, settings_from_environment
 from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
-from models.encoder_source import check_names
+from models.encoder.sources import check_names
 from models.presets import load_preset, overridden, preset_names
 from models.settings import EncoderSettings, JudgeSettings
+from tests.paths import ROOT
 
 # of every value of a preset: the variable that sets it, and something else that it can be
 OTHERWISE = {
@@ -146,7 +146,7 @@ def test_the_sizes_of_the_shipped_models_are_as_said() -> None:
     assert needs is not None
     assert needs.judge is not None
     for part, model in (("encoder", needs.encoder), ("judge", needs.judge)):
-        files = (Path(__file__).parents[2] / "models/presets/demo" / part).rglob("*.safetensors")
+        files = (ROOT / "models/presets/demo" / part).rglob("*.safetensors")
         float32 = 2 * sum(file.stat().st_size for file in files)  # the files are float16
         assert float32 <= model.ram_bytes <= 3 * float32
         assert model.download_bytes == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.evaluation.benchmarks import circo, cirr, fashioniq, genecis
-from indexer.evaluation.contracts import Benchmark
+from indexer.evaluation.types import Benchmark
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from indexer.evaluation.benchmarks.measures import mean_average_precision, recall_of_any
 from indexer.evaluation.benchmarks.phrasings import phrase
-from indexer.evaluation.contracts import Benchmark, BenchmarkError, Query
+from indexer.evaluation.types import Benchmark, BenchmarkError, Query
 from models.contracts.gallery import AttributeValue, Facet
 
 DEPTH, FEWEST_QUERIES = 50, 20

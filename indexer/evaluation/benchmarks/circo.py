@@ -10,11 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from indexer.evaluation.benchmarks.annotations import Record, Source, check_split, read_records
-from indexer.evaluation.benchmarks.images import check_present, coco_file, manifest_rows
+from indexer.evaluation.benchmarks.annotations import (
+    Record,
+    Source,
+    check_present,
+    check_split,
+    coco_file,
+    manifest_rows,
+    read_records,
+)
 from indexer.evaluation.benchmarks.measures import mean_average_precision, recall
-from indexer.evaluation.contracts import Benchmark, BenchmarkError, Query, Ranked
-from indexer.evaluation.predictions import check_predictions, leading
+from indexer.evaluation.scoring import check_predictions, leading
+from indexer.evaluation.types import Benchmark, BenchmarkError, Query, Ranked
 
 SPLITS = ("val", "test")
 

@@ -12,19 +12,15 @@ from typing import Any
 from indexer.evaluation.benchmarks.annotations import (
     Record,
     Source,
+    check_present,
     check_split,
+    manifest_rows,
     read_paths,
     read_records,
 )
-from indexer.evaluation.benchmarks.images import check_present, manifest_rows
 from indexer.evaluation.benchmarks.measures import recall
-from indexer.evaluation.contracts import Benchmark, BenchmarkError, Query, Ranked
-from indexer.evaluation.predictions import (
-    SUBSET_METRIC,
-    SUBSET_SUFFIX,
-    check_predictions,
-    leading,
-)
+from indexer.evaluation.scoring import SUBSET_METRIC, SUBSET_SUFFIX, check_predictions, leading
+from indexer.evaluation.types import Benchmark, BenchmarkError, Query, Ranked
 
 SPLITS = ("val", "test1")
 

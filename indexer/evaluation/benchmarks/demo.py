@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from indexer.evaluation.benchmarks.measures import mean_average_precision, recall_of_any
-from indexer.evaluation.contracts import Benchmark, BenchmarkError, Query
+from indexer.evaluation.types import Benchmark, BenchmarkError, Query
 
 DEPTH = 50
 

@@ -9,13 +9,14 @@ from typing import Any
 from indexer.evaluation.benchmarks.annotations import (
     Record,
     Source,
+    check_present,
     check_split,
+    manifest_rows,
     read_names,
     read_records,
 )
-from indexer.evaluation.benchmarks.images import check_present, manifest_rows
 from indexer.evaluation.benchmarks.measures import recall
-from indexer.evaluation.contracts import Benchmark, BenchmarkError, Measure, Query
+from indexer.evaluation.types import Benchmark, BenchmarkError, Measure, Query
 
 SPLITS = ("val",)
 CATEGORIES = ("dress", "shirt", "toptee")

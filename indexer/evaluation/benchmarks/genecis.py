@@ -7,10 +7,17 @@ crops that would have to be cut out of Visual Genome first.
 from pathlib import Path
 from typing import Any
 
-from indexer.evaluation.benchmarks.annotations import Record, Source, check_split, read_records
-from indexer.evaluation.benchmarks.images import check_present, coco_file, manifest_rows
+from indexer.evaluation.benchmarks.annotations import (
+    Record,
+    Source,
+    check_present,
+    check_split,
+    coco_file,
+    manifest_rows,
+    read_records,
+)
 from indexer.evaluation.benchmarks.measures import recall
-from indexer.evaluation.contracts import Benchmark, Query
+from indexer.evaluation.types import Benchmark, Query
 
 SPLITS = ("focus_object", "change_object")
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from indexer.evaluation.contracts import Measure, Query, Ranked
-from indexer.metrics import average_precision_at_k, recall_at_k
+from indexer.evaluation.types import Measure, Query, Ranked
+from models.metrics.retrieval import average_precision_at_k, recall_at_k
 
 
 def recall(

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from PIL import Image
 
-from indexer.evaluation.contracts import Answer, Benchmark, Configuration, Measure, Query
 from indexer.evaluation.results import Results, Run
-from indexer.metrics import recall_at_k
+from indexer.evaluation.types import Answer, Benchmark, Configuration, Measure, Query
+from models.metrics.retrieval import recall_at_k
 
 TEXT, IMAGE, UNION = Configuration("text", 0), Configuration("image", 0), Configuration("union", 20)
 SCRIPT = "wider <script>alert('x')</script> & größer"

@@ -9,10 +9,10 @@ import pytest
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from indexer.cli import main
-from models.settings import QdrantSettings
-from tests.app.stub_worker import serving
+from indexer.gallery.settings import QdrantSettings
+from tests.app.api.stub_worker import serving
+from tests.indexer.evaluation.benchmarks.published import at_hand
 from tests.indexer.evaluation.conftest import wait_until_serving
-from tests.indexer.evaluation.published import at_hand
 
 FACETS = ("department", "coarse", "fine")
 

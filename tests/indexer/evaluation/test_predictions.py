@@ -6,14 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.evaluation.contracts import Benchmark, BenchmarkError, Query
-from indexer.evaluation.predictions import (
-    check_predictions,
-    leading,
-    read_predictions,
-    under_protocol,
-)
-from tests.indexer.evaluation.published import write_json
+from indexer.evaluation.scoring import check_predictions, leading, read_predictions, under_protocol
+from indexer.evaluation.types import Benchmark, BenchmarkError, Query
+from tests.indexer.evaluation.benchmarks.published import write_json
 
 QUERIES = (Query("1", "r", "is red"), Query("2", "r", "is blue"))
 BENCHMARK = Benchmark("two", QUERIES, measures=(), depth=3)

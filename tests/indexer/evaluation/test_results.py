@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from indexer.evaluation.contracts import BenchmarkError
-from indexer.evaluation.examples import ALL_QUERIES, Balance, balance, best, worst
+from indexer.evaluation.report.examples import ALL_QUERIES, Balance, balance, best, worst
 from indexer.evaluation.results import Results, Run, recall_curve
+from indexer.evaluation.types import BenchmarkError
 from tests.indexer.evaluation.finished import (
     BENCHMARK,
     IMAGE,

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from indexer.evaluation.benchmarks import cirr, fashioniq
-from indexer.evaluation.contracts import Benchmark, BenchmarkError, Measure, Query
 from indexer.evaluation.scoring import means, score
-from tests.indexer.evaluation.published import at_hand, cirr_pair, write_json
+from indexer.evaluation.types import Benchmark, BenchmarkError, Measure, Query
+from tests.indexer.evaluation.benchmarks.published import at_hand, cirr_pair, write_json
 
 Array = NDArray[np.float64]
 

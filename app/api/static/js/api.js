@@ -1,6 +1,6 @@
 // The public HTTP interface, and nothing else of the service.
 
-import { refused } from "./words.js";
+import { refused } from "./ui/messages.js";
 
 // Anything that went wrong, with a stable word for what it was and a sentence about it.
 export class Problem extends Error {

@@ -1,26 +1,26 @@
 // Puts the page together: one query, one way to change it (`go`), and everything shown from it.
 
-import * as address from "./address.js";
+import * as address from "./state/url.js";
 import { Problem, getJson, searchForm, searchStream } from "./api.js";
-import * as browse from "./browse.js";
-import { combobox } from "./combobox.js";
-import * as compare from "./compare.js";
-import * as coverage from "./coverage.js";
-import { $, announce, toTop } from "./dom.js";
-import * as examples from "./examples.js";
-import * as filters from "./filters.js";
+import * as browse from "./query/browse.js";
+import { combobox } from "./query/combobox.js";
+import * as compare from "./results/compare.js";
+import * as coverage from "./results/coverage.js";
+import { $, announce, toTop } from "./ui/dom.js";
+import * as examples from "./query/examples.js";
+import * as filters from "./query/filters.js";
 import * as fold from "./fold.js";
-import * as intent from "./intent.js";
+import * as intent from "./query/intent.js";
 import * as notices from "./notices.js";
-import * as references from "./reference.js";
-import * as results from "./results.js";
-import * as schema from "./schema.js";
-import * as share from "./share.js";
+import * as references from "./query/reference.js";
+import * as results from "./results/results.js";
+import * as schema from "./state/gallery_schema.js";
+import * as share from "./results/share.js";
 import { toolbar } from "./toolbar.js";
-import * as trail from "./trail.js";
-import * as trouble from "./trouble.js";
-import * as why from "./why.js";
-import { count } from "./words.js";
+import * as trail from "./state/history.js";
+import * as trouble from "./ui/errors.js";
+import * as why from "./results/explanation.js";
+import { count } from "./ui/messages.js";
 
 let query = address.EMPTY;
 let searching = null; // AbortController of the search under way

@@ -1,6 +1,6 @@
 // Sentences that stay until somebody puts them away.
 
-import { $, h } from "./dom.js";
+import { $, h } from "./ui/dom.js";
 
 const away = new Set(); // what was put away is not said again
 

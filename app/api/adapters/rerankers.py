@@ -1,0 +1,72 @@
+"""Which judge the second stage asks: our workers, an external reranker, or none."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+
+from app.api.adapters.vllm_client import ExternalJudge
+from app.api.adapters.worker_client import HttpJudge
+from app.api.adapters.worker_pool import WorkerPool
+from app.api.search.reranking import SecondStage
+from app.api.settings import ApiSettings
+from indexer.gallery.image_store import ImageStore
+from models.presets import Preset
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def second_stage(
+    settings: ApiSettings, preset: Preset, store: ImageStore
+) -> AsyncIterator[SecondStage | None]:
+    """The second stage as it is set up, with somebody who looks after its judge; or None."""
+    if settings.worker.urls:
+        async with _http(settings.worker.connect_timeout_s) as http:
+            pool = WorkerPool(http, settings.worker)
+            async with kept_up(pool.watch, settings.worker.retry_after_s):
+                yield SecondStage(
+                    HttpJudge(http, pool),
+                    preset.second_stage.judge_composes,
+                    settings.compose_timeout_ms,
+                    settings.answer_reserve_ms,
+                )
+    elif settings.external_judge.url is not None:
+        async with _http(settings.external_judge.connect_timeout_s) as http:
+            judge = ExternalJudge(http, settings.external_judge, store)
+            async with kept_up(judge.watch, settings.external_judge.retry_after_s):
+                yield SecondStage(
+                    judge, composes=False, answer_reserve_ms=settings.answer_reserve_ms
+                )
+    else:
+        yield None
+
+
+def _http(connect_timeout_s: float) -> httpx.AsyncClient:
+    # how long an answer may take is the search's business, see `rerank`
+    timeout = httpx.Timeout(None, connect=connect_timeout_s)
+    unlimited = httpx.Limits(max_connections=None)  # the door is at the search
+    return httpx.AsyncClient(timeout=timeout, limits=unlimited, trust_env=False)
+
+
+@asynccontextmanager
+async def kept_up(
+    watch: Callable[[], Awaitable[None]], retry_after_s: float
+) -> AsyncIterator[None]:
+    """Run a watch as long as the block; one that fails is logged and begins anew after a while."""
+
+    async def watching() -> None:
+        while True:
+            try:
+                await watch()
+            except Exception:
+                _log.exception("looking after the judge failed; it begins anew")
+            await asyncio.sleep(retry_after_s)
+
+    task = asyncio.create_task(watching())
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -1,0 +1,175 @@
+"""What vLLM's `/v1/rerank` and `/v1/score` take and give, for pictures on both sides.
+
+As documented for vLLM 0.16 (`RerankRequest`, `ScoreRequest`, `ScoreMultiModalParam`): a query and a
+list of documents, each `{"content": [parts]}`, a part being a text or an `image_url`. Older
+versions take neither a picture in the query nor a list of such documents. Pictures travel as data
+URLs: the engine is never given an address to fetch.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import httpx
+from pydantic import BaseModel, Field, ValidationError
+
+from app.api.settings import ExternalJudgeSettings, ScoringFormat
+from app.web.errors import CandidatesFailed, JudgeFailed, JudgeOverloaded, JudgeUnavailable
+from models.settings import without_password
+
+PATHS: dict[ScoringFormat, str] = {"rerank": "/v1/rerank", "score": "/v1/score"}
+_INSTRUCTION = (
+    "The query is a picture and a text that says what should be different about it. Judge whether "
+    "the document shows the picture that is wished for."
+)
+_Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Ranked(BaseModel):
+    index: int
+    relevance_score: _Score
+
+
+class _RerankAnswer(BaseModel):
+    results: list[_Ranked]
+
+
+class _Scored(BaseModel):
+    index: int
+    score: _Score
+
+
+class _ScoreAnswer(BaseModel):
+    data: list[_Scored]
+
+
+def request_body(
+    format_: ScoringFormat,
+    model: str,
+    reference_jpeg: bytes,
+    wish: str,
+    candidate_jpegs: Sequence[bytes],
+) -> dict[str, Any]:
+    """One query against some candidates.
+
+    Args:
+        format_: Whose request it is.
+        model: The name the model is served under.
+        reference_jpeg: The reference image.
+        wish: What should be different, in words.
+        candidate_jpegs: The documents, in the order the scores will come in.
+    """
+    query = {"content": [_picture(reference_jpeg), {"type": "text", "text": wish}]}
+    return {
+        "model": model,
+        "query" if format_ == "rerank" else "queries": query,
+        "documents": [{"content": [_picture(jpeg)]} for jpeg in candidate_jpegs],
+        "instruction": _INSTRUCTION,
+        "use_activation": True,  # scores from 0 to 1, not logits
+    }
+
+
+def read_scores(format_: ScoringFormat, answer: bytes, count: int) -> list[float]:
+    """The scores of an answer, in the order of the documents, each 0 to 1.
+
+    Raises:
+        JudgeFailed: It is not such an answer, or not about exactly these documents.
+    """
+    by_index: list[tuple[int, float]]
+    try:
+        if format_ == "rerank":
+            ranked = _RerankAnswer.model_validate_json(answer).results
+            by_index = sorted((found.index, found.relevance_score) for found in ranked)
+        else:
+            scored = _ScoreAnswer.model_validate_json(answer).data
+            by_index = sorted((found.index, found.score) for found in scored)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise JudgeFailed(
+            f"the external judge's answer is none of `{PATHS[format_]}` with scores from 0 to 1: "
+            f"{where}: {first['msg']}"
+        ) from None
+    if [index for index, _ in by_index] != list(range(count)):
+        raise JudgeFailed(
+            f"the external judge was asked about {count} pictures and answered about "
+            f"{[index for index, _ in by_index]}"
+        )
+    return [score for _, score in by_index]
+
+
+def _picture(jpeg: bytes) -> dict[str, Any]:
+    url = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+_MAX_REASON_CHARS = 300
+
+
+class ScoringClient:
+    """Asks one engine; remembers nothing.
+
+    Attributes:
+        address: Where it asks, as it may be printed.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, settings: ExternalJudgeSettings) -> None:
+        self._http, self._settings = http, settings
+        self._url = f"{settings.url}{PATHS[settings.format]}"
+        self.address = without_password(self._url)
+        self._headers = {"content-type": "application/json"}
+        if settings.api_key is not None:
+            self._headers["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+
+    async def scores(
+        self, reference_jpeg: bytes, wish: str, candidate_jpegs: Sequence[bytes]
+    ) -> list[float]:
+        """How well each candidate fits, 0 to 1, in their order.
+
+        Raises:
+            CandidatesFailed: The engine refuses these pictures.
+            JudgeOverloaded: It has enough to do.
+            JudgeUnavailable: It cannot be reached, or lets nobody in.
+            JudgeFailed: It failed, or its answer makes no sense.
+        """
+        content = await asyncio.to_thread(self._body, reference_jpeg, wish, candidate_jpegs)
+        try:
+            answer = await self._http.post(self._url, content=content, headers=self._headers)
+        except httpx.TransportError as error:
+            raise JudgeUnavailable(
+                f"{self.address} cannot be reached: {type(error).__name__} {error}".strip()
+            ) from error
+        except httpx.HTTPError as error:
+            raise JudgeFailed(f"{self.address} does not speak HTTP as we do: {error}") from error
+        _check_status(answer)
+        return read_scores(self._settings.format, answer.content, len(candidate_jpegs))
+
+    def _body(self, reference_jpeg: bytes, wish: str, candidate_jpegs: Sequence[bytes]) -> bytes:
+        """Off the event loop: base64 of a chunk is a few hundred kilobytes."""
+        settings = self._settings
+        body = request_body(settings.format, settings.model, reference_jpeg, wish, candidate_jpegs)
+        return json.dumps(body).encode()
+
+
+def _check_status(answer: httpx.Response) -> None:
+    if answer.status_code == httpx.codes.OK:
+        return
+    said = f"{answer.status_code}: {answer.text[:_MAX_REASON_CHARS]}"
+    match answer.status_code:
+        case httpx.codes.TOO_MANY_REQUESTS:
+            raise JudgeOverloaded("the external judge has enough to do")
+        case httpx.codes.SERVICE_UNAVAILABLE | httpx.codes.BAD_GATEWAY:
+            raise JudgeUnavailable(f"the external judge is not there, {said}")
+        case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
+            raise JudgeUnavailable(
+                f"the external judge refuses our key, {said}; set CIR_API__EXTERNAL_JUDGE__API_KEY"
+            )
+        case httpx.codes.BAD_REQUEST | httpx.codes.UNPROCESSABLE_ENTITY:
+            raise CandidatesFailed(
+                f"the external judge refused a request, {said} (pictures on both sides need vLLM "
+                "0.16 or newer and room for two in --max-model-len)"
+            )
+        case _:
+            raise JudgeFailed(f"the external judge answered {said}")

@@ -1,0 +1,281 @@
+"""The `Judge` port on HTTP: asks workers, tries the next one, believes nothing unchecked.
+
+It limits no time by itself beyond connecting; whoever calls stops waiting at their deadline, which
+closes the connection, and the worker drops the work.
+"""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import httpx
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from app.api.adapters.worker_pool import Worker, WorkerPool
+from app.api.search.ports import JudgeIntent, JudgeQuery, RerankScore, RerankScores
+from app.web.errors import (
+    CandidatesFailed,
+    JudgeDeadline,
+    JudgeError,
+    JudgeFailed,
+    JudgeOverloaded,
+    JudgeUnavailable,
+)
+from models.contracts.gallery import GalleryImage
+from models.contracts.rerank import (
+    Candidate,
+    ComposeRequest,
+    ComposeResponse,
+    RerankChunk,
+    RerankEnd,
+    RerankRequest,
+)
+
+_LINE: TypeAdapter[RerankChunk | RerankEnd] = TypeAdapter(
+    Annotated[RerankChunk | RerankEnd, Field(discriminator="type")]
+)
+_MAX_LINE_BYTES = 2_000_000  # more than a thousand failed candidates with their reasons
+_MAX_QUERY_ID_CHARS = 100
+_JSON = {"content-type": "application/json"}
+
+
+class HttpJudge:
+    """Composes and judges on whichever worker a query belongs to."""
+
+    def __init__(self, http: httpx.AsyncClient, pool: WorkerPool) -> None:
+        self._http, self._pool = http, pool
+
+    async def compose(self, query: JudgeQuery, timeout_s: float) -> JudgeIntent:
+        """The intent by the judge; see the port."""
+        until = asyncio.get_running_loop().time() + timeout_s
+        failure: JudgeError = JudgeUnavailable("no worker can be reached")
+        for worker in self._pool.order(_key(query)):
+            body = ComposeRequest(**_fields(query, until))
+            try:
+                async with self._asked(worker, "/v1/compose", body) as answer:
+                    composed = _composed(await _whole(answer))
+            except (JudgeUnavailable, JudgeOverloaded) as error:
+                failure = _worse(failure, error)
+                continue
+            self._pool.answered(worker, composed.judge)
+            return JudgeIntent(composed.intent, composed.judge)
+        raise failure
+
+    async def rerank(
+        self,
+        query: JudgeQuery,
+        target: str | None,
+        candidates: Sequence[GalleryImage],
+        timeout_s: float,
+    ) -> AsyncGenerator[RerankScores, None]:
+        """Scores as they come; what a lost worker leaves, the next one gets. See the port.
+
+        Once there are scores, a worker with another version of the judge is passed over. Judging
+        anew with that version could end with fewer scores than there were, and would take back
+        what was told as done.
+        """
+        until = asyncio.get_running_loop().time() + timeout_s
+        sheet = _ScoreSheet(candidates, query.rerank_px)
+        failure: JudgeError = JudgeUnavailable("no worker can be reached")
+        for worker in self._pool.order(_key(query)):
+            body = RerankRequest(
+                **_fields(query, until), target=target, candidates=sheet.unanswered()
+            )
+            try:
+                async with self._asked(worker, "/v1/rerank", body) as answer:
+                    async for line in _lines(answer):
+                        if isinstance(line, RerankEnd):
+                            self._pool.answered(worker, line.judge)
+                            if line.status == "shutting_down":
+                                self._pool.failed(worker, "it is shutting down")
+                            sheet.close(line)
+                            return
+                        if scores := sheet.enter(line):
+                            yield scores
+                self._pool.suspect(worker)
+                sheet.cut_off()
+                return
+            except (JudgeUnavailable, JudgeOverloaded) as error:
+                failure = _worse(failure, error)
+                if sheet.answered:  # it was lost between its last score and its last line
+                    sheet.finish()
+                    return
+        raise failure
+
+    @asynccontextmanager
+    async def _asked(
+        self, worker: Worker, path: str, body: BaseModel
+    ) -> AsyncIterator[httpx.Response]:
+        """A worker's answer with status 200, as it comes in; everything else is a `JudgeError`."""
+        url, content = worker.url + path, body.model_dump_json()
+        try:
+            async with self._http.stream("POST", url, content=content, headers=_JSON) as answer:
+                if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                    self._pool.failed(worker, "not ready (503)")
+                _check_status(answer.status_code)
+                yield answer
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            self._pool.failed(worker, f"{type(error).__name__} {error}".strip())
+            raise JudgeUnavailable(f"{worker} cannot be reached") from error
+        except httpx.TransportError as error:
+            self._pool.suspect(worker)
+            raise JudgeUnavailable(f"{worker} was lost: {type(error).__name__}") from error
+        except httpx.HTTPError as error:
+            raise JudgeFailed(f"{worker} does not speak HTTP as we do: {error}") from error
+        except asyncio.CancelledError:  # time was up, or the client left
+            self._pool.suspect(worker)
+            raise
+
+
+class _ScoreSheet:
+    """Which candidates are still without an answer, and whose the answers are.
+
+    Refuses answers nobody asked for, and scores of a second version.
+    """
+
+    def __init__(self, candidates: Sequence[GalleryImage], rerank_px: int) -> None:
+        self._open = {
+            image.image_id: Candidate(
+                image_id=image.image_id, content_hash=image.content_hash, rerank_px=rerank_px
+            )
+            for image in candidates
+        }
+        self._failed = 0
+        self._judge: str | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether nothing is left to ask anybody for."""
+        return not self._open
+
+    def unanswered(self) -> list[Candidate]:
+        return list(self._open.values())
+
+    def enter(self, chunk: RerankChunk) -> RerankScores | None:
+        """Take a chunk; None for one without scores.
+
+        Raises:
+            JudgeUnavailable: It is by another version than the scores before it.
+        """
+        if not chunk.scores:
+            return None
+        if self._judge not in (None, chunk.judge):
+            raise JudgeUnavailable(f"{self._judge} gave scores, and this is {chunk.judge}")
+        self._judge = chunk.judge
+        for judgement in chunk.scores:
+            self._strike(judgement.image_id)
+        scores = [RerankScore(judgement.image_id, judgement.score) for judgement in chunk.scores]
+        return RerankScores(scores, chunk.judge)
+
+    def close(self, end: RerankEnd) -> None:
+        """Take the last line.
+
+        Raises:
+            JudgeError: Some candidates are left without a score.
+        """
+        for candidate in end.failed:
+            self._strike(candidate.image_id)
+        self._failed += len(end.failed)
+        if end.status == "deadline":
+            raise JudgeDeadline("the worker ran out of time")
+        if end.status == "failed":
+            raise JudgeFailed("the judge failed")
+        if self._open and end.status == "complete":
+            raise JudgeFailed(f"the worker said nothing of {len(self._open)} candidates")
+        if self._open:
+            raise JudgeUnavailable("the worker is shutting down")
+        self.finish()
+
+    def cut_off(self) -> None:
+        """The last line never came.
+
+        Raises:
+            JudgeError: Some candidates are left without a score.
+        """
+        if self._open:
+            raise JudgeUnavailable("the worker's answer was cut off")
+        self.finish()
+
+    def finish(self) -> None:
+        """All are answered; raises `CandidatesFailed` if some of the answers are no score."""
+        if self._failed:
+            raise CandidatesFailed(f"{self._failed} candidates could not be judged")
+
+    def _strike(self, image_id: str) -> None:
+        if self._open.pop(image_id, None) is None:
+            raise JudgeFailed(f"the worker answered {image_id!r} unasked or twice")
+
+
+def _key(query: JudgeQuery) -> bytes:
+    text = query.modification_text.encode()
+    return hashlib.sha256(query.reference_jpeg + b"\0" + text).digest()
+
+
+def _fields(query: JudgeQuery, until: float) -> dict[str, object]:
+    left_s = until - asyncio.get_running_loop().time()
+    return {
+        "query_id": query.query_id[:_MAX_QUERY_ID_CHARS],
+        "reference_image": base64.b64encode(query.reference_jpeg),
+        "modification_text": query.modification_text,
+        "deadline_ms": max(1, int(left_s * 1000)),
+    }
+
+
+def _check_status(status: int) -> None:
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        raise JudgeOverloaded("the worker has enough to do")
+    if status == httpx.codes.SERVICE_UNAVAILABLE:
+        raise JudgeUnavailable("the worker is not ready")
+    if status == httpx.codes.GATEWAY_TIMEOUT:
+        raise JudgeDeadline("the worker ran out of time")
+    if status != httpx.codes.OK:
+        raise JudgeFailed(f"the worker answered {status}")
+
+
+def _worse(one: JudgeError, other: JudgeError) -> JudgeError:
+    """Which of two failures to report: a worker that is there and busy says more than one gone."""
+    return one if isinstance(one, JudgeOverloaded) else other
+
+
+def _composed(data: bytes) -> ComposeResponse:
+    try:
+        composed = ComposeResponse.model_validate_json(data)
+    except ValidationError as error:
+        raise JudgeFailed(f"the composed intent makes no sense: {error}") from None
+    if composed.intent.source != "mllm":
+        raise JudgeFailed(f"the worker claims an intent of {composed.intent.source!r}")
+    return composed
+
+
+async def _whole(answer: httpx.Response) -> bytes:
+    data = bytearray()
+    async for piece in answer.aiter_bytes():
+        data += piece
+        _check_length(data)
+    return bytes(data)
+
+
+async def _lines(answer: httpx.Response) -> AsyncGenerator[RerankChunk | RerankEnd, None]:
+    """The answer's lines, checked; blank ones are left out."""
+    rest = bytearray()
+    async for piece in answer.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        _check_length(rest)
+        for line in lines:
+            if line.strip():
+                yield _parsed(bytes(line))
+
+
+def _parsed(line: bytes) -> RerankChunk | RerankEnd:
+    try:
+        return _LINE.validate_json(line)
+    except ValidationError as error:
+        raise JudgeFailed(f"a line of the worker makes no sense: {error}") from None
+
+
+def _check_length(data: bytearray) -> None:
+    if len(data) > _MAX_LINE_BYTES:
+        raise JudgeFailed(f"the worker answers without end, over {_MAX_LINE_BYTES:,} bytes a line")

@@ -1,0 +1,93 @@
+"""Domain types → public bodies."""
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from app.api.http.schemas import (
+    Composition,
+    Coverage,
+    GalleryItem,
+    Models,
+    SearchResponse,
+    SearchResult,
+)
+from app.api.search.metrics import StageTimer
+from app.api.search.ranking import Ranked
+from app.api.search.types import SearchOptions, SearchOutcome
+from app.web.logging import request_id_var
+from models.contracts.gallery import GalleryImage, address_of
+from models.contracts.intent import ComposedIntent
+
+
+def composition(options: SearchOptions, intent: ComposedIntent | None) -> Composition:
+    """How a query was composed."""
+    return Composition(mode=options.composition, intent=intent)
+
+
+def search_response(
+    request: Request,
+    options: SearchOptions,
+    outcome: SearchOutcome,
+    timer: StageTimer,
+    encoder: str,
+) -> SearchResponse:
+    """An outcome as it stands, cut to the results asked for."""
+    return SearchResponse(
+        request_id=request_id_var.get() or "",
+        composition=composition(options, outcome.intent),
+        results=[
+            _result(request, ranked, rank)
+            for rank, ranked in enumerate(outcome.ranked[: outcome.top_k], start=1)
+        ],
+        coverage=Coverage(
+            candidates=len(outcome.ranked),
+            reranked=outcome.reranked,
+            degraded=outcome.degraded,
+            reasons=outcome.reasons,
+        ),
+        timings_ms=timer.finish(),
+        models=Models(encoder=encoder, judge=outcome.judge),
+    )
+
+
+def gallery_item(request: Request, image: GalleryImage) -> GalleryItem:
+    """An image of the gallery, for browsing."""
+    return GalleryItem(**_described(request, image))
+
+
+def _result(request: Request, ranked: Ranked, rank: int) -> SearchResult:
+    return SearchResult(
+        rank=rank,
+        score=ranked.score,
+        retrieval_rank=ranked.retrieval_rank,
+        retrieval_score=ranked.candidate.retrieval_score,
+        rerank_score=ranked.rerank_score,
+        **_described(request, ranked.candidate.image),
+    )
+
+
+def _described(request: Request, image: GalleryImage) -> dict[str, Any]:
+    address = address_of(image.image_id)
+    return {
+        "image_id": image.image_id,
+        "image_url": request.app.url_path_for("image", image_id=address),
+        "thumbnail_url": request.app.url_path_for("thumbnail", image_id=address),
+        "caption": image.caption,
+        "attributes": image.attributes,
+    }
+
+
+def quoted(*parts: str) -> str:
+    """An entity tag of the parts that decide an answer; they must be plain words or hashes."""
+    return f'"{"-".join(parts)}"'
+
+
+def not_modified(request: Request, headers: dict[str, str]) -> Response | None:
+    """304 if the client's copy has the tag in `headers`; None if it needs the answer.
+
+    Weak tags compare equal to strong ones, as RFC 9110 (13.1.2) has it for If-None-Match.
+    """
+    asked = request.headers.get("if-none-match", "")
+    known = {tag.strip().removeprefix("W/") for tag in asked.split(",")}
+    return Response(status_code=304, headers=headers) if headers["ETag"] in known else None

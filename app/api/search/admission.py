@@ -1,0 +1,160 @@
+"""Who is searched for now: refused at the door, or given turns at what all searches share.
+
+The coarse stage needs the encoder and the gallery, which everybody needs. So searches take turns
+at them, the earliest deadline first; those that name much in filter and `among` only one at a
+time, so that the others get along. How long a search works there is learned from those before.
+Whoever could not be through in good time is refused at once, and not when time is up.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from itertools import count
+
+from app.api.search.metrics import IN_FLIGHT, SEARCHES
+from app.web.errors import Overloaded
+
+_AT_ONCE = 4  # in encoder and gallery: each is to have its next work at hand
+_NEWEST_SHARE = 0.2  # of the newest search in the moving mean of the work
+_SHARE_FOR_COARSE = 0.5  # of a search's time; the other half is for what comes after, and for luck
+
+
+class Admission:
+    """The door to the searches, and their order behind it."""
+
+    def __init__(self, max_searches: int, at_once: int = _AT_ONCE) -> None:
+        """Open the door.
+
+        Args:
+            max_searches: Most searches at once, whatever they do.
+            at_once: Most turns at once.
+        """
+        self._max_searches, self._at_once = max_searches, at_once
+        self._in_flight = 0
+        self._in_coarse = 0
+        self._work_s = 0.0  # of a search in the coarse stage, without its waiting
+        self._free = at_once
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+        self._naming_much = asyncio.Lock()
+
+    def check_room(self, timeout_s: float) -> None:
+        """Check that a search with so much time would be admitted now.
+
+        Raises:
+            Overloaded: It would not.
+        """
+        if self._in_flight >= self._max_searches:
+            SEARCHES.labels("refused").inc()
+            raise Overloaded(
+                f"{self._in_flight} searches are being answered, as many as this service takes; "
+                "try again in a second"
+            )
+        wait_s = self.expected_s(self._in_coarse + 1)
+        if self._in_coarse and wait_s > timeout_s * _SHARE_FOR_COARSE:
+            SEARCHES.labels("refused").inc()
+            raise Overloaded(
+                f"{self._in_coarse} searches come first, and candidates would take {wait_s:.1f} s "
+                f"of {timeout_s:g} s; try again in a second"
+            )
+
+    @contextmanager
+    def admitted(self, timeout_s: float) -> Iterator[None]:
+        """A place for one search; whatever it costs belongs inside. Raises as `check_room`."""
+        self.check_room(timeout_s)
+        self._in_flight += 1
+        IN_FLIGHT.inc()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            IN_FLIGHT.dec()
+
+    @contextmanager
+    def coarse(self, deadline: float, names_much: bool = False) -> Iterator["CoarseWork"]:
+        """The coarse stage of one search, from its beginning to its candidates.
+
+        Args:
+            deadline: Of the search, on the event loop's clock, in seconds.
+            names_much: Whether only one of its kind may work at a time.
+        """
+        alone = self._naming_much if names_much else nullcontext()
+        work = CoarseWork(self, deadline, alone)
+        self._in_coarse += 1
+        try:
+            yield work
+            self._learn(work.worked_s)
+        except BaseException:
+            self._learn(max(work.worked_s, self._work_s))  # it would have worked longer still
+            raise
+        finally:
+            self._in_coarse -= 1
+
+    def expected_s(self, searches: int) -> float:
+        """How long so many searches will take for their coarse stages, in seconds."""
+        return searches * self._work_s / self._at_once
+
+    def keep_s(self) -> float:
+        """What a search in the coarse stage must keep of its time to get through it, in seconds."""
+        return max(self._work_s, self.expected_s(self._in_coarse))
+
+    def _learn(self, worked_s: float) -> None:
+        share = _NEWEST_SHARE if self._work_s else 1.0
+        self._work_s += share * (worked_s - self._work_s)
+
+    async def take_turn(self, deadline: float) -> None:
+        """Wait for a turn; it ends with `end_turn`."""
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (deadline, next(self._numbers), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it came in the same moment
+                self.end_turn()
+            raise
+
+    def end_turn(self) -> None:
+        """Hand the turn to the earliest deadline."""
+        while self._waiting:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class CoarseWork:
+    """One search in the coarse stage.
+
+    Attributes:
+        deadline: Of the search, on the event loop's clock, in seconds.
+        worked_s: How long its turns took, in seconds.
+    """
+
+    def __init__(
+        self, admission: Admission, deadline: float, alone: AbstractAsyncContextManager[None]
+    ) -> None:
+        self._admission, self.deadline, self._alone = admission, deadline, alone
+        self.worked_s = 0.0
+
+    @property
+    def ask_until(self) -> float:
+        """Until when others may be asked and leave time for the candidates, as `deadline`."""
+        return self.deadline - self._admission.keep_s()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A turn at encoder or gallery while inside."""
+        async with self._alone:
+            await self._admission.take_turn(self.deadline)
+            began = time.perf_counter()
+            try:
+                yield
+            finally:
+                self.worked_s += time.perf_counter() - began
+                self._admission.end_turn()

@@ -1,0 +1,189 @@
+"""What the search needs of the world: domain types in, domain types out."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+from indexer.gallery.ports import Candidate
+from models.contracts.filter import Filter
+from models.contracts.gallery import GalleryImage, GallerySpec
+from models.contracts.intent import ComposedIntent, Roles
+from models.encoder.types import Embedding, Embeddings, Patches
+from models.query.composition import Composer
+from models.query.weights import CompositionMode, PartialWeights
+
+
+class Generation(Protocol):
+    """The images of one build, read only; they never change. Where it has been dropped, the
+    generation that replaced it answers.
+    """
+
+    @property
+    def spec(self) -> GallerySpec:
+        """What a reader must know before it searches."""
+
+    async def count(self) -> int:
+        """How many images it holds."""
+
+    async def retrieve(
+        self,
+        query_embedding: Embedding,
+        limit: int,
+        filters: Filter | None,
+        exclude_content_hash: str | None,
+        among: Sequence[str] | None = None,
+    ) -> list[Candidate]:
+        """The nearest images, best first; `InvalidFilter` if the filter does not fit, or an image
+        to search among is not there.
+        """
+
+    async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
+        """One image and its embedding; raises `UnknownImage`."""
+
+    async def page(
+        self, limit: int, offset: str | None, filters: Filter | None
+    ) -> tuple[Sequence[GalleryImage], str | None]:
+        """Some images, and where the next page begins."""
+
+    async def sample(self, limit: int, filters: Filter | None) -> Sequence[GalleryImage]:
+        """Some images at random."""
+
+
+@dataclass(frozen=True)
+class GallerySnapshot:
+    """What a search takes at its start and reads to its end.
+
+    Attributes:
+        generation: The images.
+        composer: Knows the generation's vocabulary; for `QueryEmbedder` alone to use.
+    """
+
+    generation: Generation
+    composer: Composer
+
+
+class Gallery(Protocol):
+    """The gallery in service, which may be replaced at any time."""
+
+    def snapshot(self) -> GallerySnapshot:
+        """As it is now; raises `GalleryUnavailable` if there is none for our encoder."""
+
+    async def check_ready(self) -> None:
+        """Raise `GalleryUnavailable` unless searches are answered; asks Qdrant."""
+
+
+class QueryEmbedder(Protocol):
+    """Images, texts and roles → embeddings."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The encoder's fingerprint."""
+
+    async def encode_reference(self, image: Image.Image) -> Embedding:
+        """A reference image's embedding."""
+
+    async def compose(
+        self, composer: Composer, reference: Embedding, text: str, roles: Roles | None
+    ) -> ComposedIntent:
+        """The intent of a composed query, in a gallery's words."""
+
+    async def embed(
+        self,
+        composer: Composer,
+        mode: CompositionMode,
+        reference: Embedding,
+        text: str,
+        intent: ComposedIntent | None,
+        weights: PartialWeights | None = None,
+    ) -> Embedding:
+        """The query embedding; `weights` that are set replace the preset's."""
+
+
+class PatchEmbedder(Protocol):
+    """Images → embeddings place by place, to explain what is seen where."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether the encoder in service can be read place by place."""
+
+    @property
+    def logit_scale(self) -> float:
+        """What turns the encoder's cosines into logits."""
+
+    async def encode_patches(self, image: Image.Image) -> Patches:
+        """An image's patches; only where `explains`."""
+
+    async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Texts' embeddings, (B, D)."""
+
+
+@dataclass(frozen=True)
+class JudgeQuery:
+    """A composed query as a worker gets it.
+
+    Attributes:
+        query_id: The request's id.
+        reference_jpeg: The reference at re-rank size.
+        modification_text: What should be different.
+        rerank_px: Longer side of the gallery's re-rank copies: what candidates are judged at.
+    """
+
+    query_id: str
+    reference_jpeg: bytes
+    modification_text: str
+    rerank_px: int
+
+
+@dataclass(frozen=True)
+class JudgeIntent:
+    """An intent, and the version of the judge that composed it."""
+
+    intent: ComposedIntent
+    judge: str
+
+
+@dataclass(frozen=True)
+class RerankScore:
+    """How well one candidate fits, 0 to 1."""
+
+    image_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class RerankScores:
+    """Scores of some candidates, and the version of the judge that gave them."""
+
+    scores: Sequence[RerankScore]
+    judge: str
+
+
+class Judge(Protocol):
+    """The multimodal model that composes intents and judges candidates; may be gone at any time."""
+
+    async def compose(self, query: JudgeQuery, timeout_s: float) -> JudgeIntent:
+        """What the text wants of the reference; raises `JudgeError`."""
+
+    def rerank(
+        self,
+        query: JudgeQuery,
+        target: str | None,
+        candidates: Sequence[GalleryImage],
+        timeout_s: float,
+    ) -> AsyncGenerator[RerankScores, None]:
+        """Scores as they are found, each candidate at most once and all by one version.
+
+        Raises `JudgeError` where candidates are left without a score; the scores before it hold.
+        """
+
+
+class ReferenceCopies(Protocol):
+    """Reference images as the judge wants them."""
+
+    async def of_upload(self, picture: Image.Image, side_px: int) -> bytes:
+        """An uploaded picture as JPEG, its longer side at most `side_px`."""
+
+    async def of_gallery(self, content_hash: str, side_px: int) -> bytes:
+        """A gallery image's stored copy; raises `CandidatesFailed` if there is none."""

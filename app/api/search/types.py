@@ -1,0 +1,147 @@
+"""What goes into a search and what comes out of it, stage by stage."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from app.api.search.ranking import Ranked
+from models.contracts.filter import Filter
+from models.contracts.gallery import MAX_QUERY_LIMIT
+from models.contracts.intent import ComposedIntent, Roles
+from models.contracts.rerank import MAX_CANDIDATES
+from models.query.weights import CompositionMode, PartialWeights
+
+MAX_RERANK_WEIGHT = 1000  # from there on the retrieval score says nothing any more
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A decoded picture, and the SHA-256 of the bytes it came as."""
+
+    picture: Image.Image
+    content_hash: str
+
+
+ImageId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+
+
+class SearchOptions(BaseModel):
+    """What can be asked besides image and text; the same in JSON and multipart."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_QUERY_LIMIT,
+        description="how many results; default: 10, or as many as the service allows",
+    )
+    composition: CompositionMode = Field(
+        "intersection",
+        description="how image and text become one query; the rest are baselines, "
+        "or how a preset's encoder was trained. Default: as the service is set up, which is "
+        "`intersection` unless its preset says otherwise",
+    )
+    retrieval_depth: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_QUERY_LIMIT,
+        description="how many candidates the coarse stage gives, but no fewer than "
+        "`top_k`; default: 100, or as many as the service allows, and no fewer than are re-ranked",
+    )
+    rerank_depth: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_CANDIDATES,
+        description="how many candidates to re-rank, no more than `retrieval_depth`; "
+        "0 turns the second stage off; default: as the service is set up",
+    )
+    timeout_ms: int | None = Field(
+        None, ge=1, le=60_000, description="answer within this time, from the end of the upload"
+    )
+    filter: Filter | None = Field(
+        None,
+        description="attribute → value, list of values (any of them), or range",
+        examples=[{"category": ["sofa", "chair"], "price": {"lte": 500}}],
+    )
+    among: list[ImageId] | None = Field(
+        None, min_length=1, max_length=1000, description="search only among these gallery images"
+    )
+    exclude_reference: bool = Field(True, description="leave out the reference gallery image")
+    intent: Roles | None = Field(None, description="edited roles, instead of composed ones")
+    intent_source: Literal["mllm", "facets"] | None = Field(
+        None, description="who composes the intent: the judge, or the gallery's attributes; "
+        "default: as the service is set up",
+    )  # fmt: skip
+    weights: PartialWeights | None = Field(
+        None, description="weights of the roles; what is left out is as in the preset"
+    )
+    rerank_weight: float | None = Field(
+        None, ge=0, le=MAX_RERANK_WEIGHT, allow_inf_nan=False,
+        description="w in retrieval score + w · rerank score; default: as the service is set up",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ComposedQuery:
+    """What a client asks.
+
+    Attributes:
+        reference: An uploaded picture, or the id of a gallery image.
+        modification_text: What should be different.
+        options: Everything else.
+    """
+
+    reference: Upload | str
+    modification_text: str
+    options: SearchOptions
+
+
+@dataclass(frozen=True)
+class IntentFound:
+    """How the query was understood; None for the baselines."""
+
+    intent: ComposedIntent | None
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What was found, and how.
+
+    Attributes:
+        intent: The roles; None for the baselines.
+        top_k: How many results were asked for.
+        ranked: All candidates of the coarse stage, in their final order.
+        reranked: How many of them the judge scored.
+        reasons: Stable words, see `schemas.Coverage`.
+        degraded: Whether the answer is less than what was asked for.
+        judge: Version of the judge if it had a part in this; else None.
+    """
+
+    intent: ComposedIntent | None
+    top_k: int
+    ranked: list[Ranked]
+    reranked: int
+    reasons: list[str]
+    degraded: bool
+    judge: str | None
+
+
+@dataclass(frozen=True)
+class CoarseFound:
+    """The answer as it would be without the second stage."""
+
+    outcome: SearchOutcome
+
+
+@dataclass(frozen=True)
+class Judged:
+    """So many of the candidates to judge are judged."""
+
+    reranked: int
+    of: int
+
+
+Stage = IntentFound | CoarseFound | Judged | SearchOutcome

@@ -1,0 +1,40 @@
+// What a search is doing, and what it did and did not do.
+
+import { $, announce, h } from "../ui/dom.js";
+import { STAGES, count, reason } from "../ui/messages.js";
+
+export function begin() {
+  $("judging").hidden = false;
+  $("progress").removeAttribute("value"); // unknown yet: the browser shows that it is busy
+  $("judged").textContent = "understanding the query";
+  $("coverage").hidden = true;
+  $("timing").textContent = "";
+}
+
+export function understood() {
+  $("judged").textContent = "searching the gallery";
+}
+
+export function found({ coverage }) {
+  $("judged").textContent = `${count(coverage.candidates, "candidate")} found`;
+}
+
+export function judged({ reranked, of }) {
+  Object.assign($("progress"), { max: of, value: reranked });
+  $("judged").textContent = `judged ${reranked} of ${of}`;
+}
+
+export function end() {
+  $("judging").hidden = true;
+}
+
+export function summary({ coverage, timings_ms: timings, models, results }) {
+  end();
+  const { candidates, reranked, degraded, reasons } = coverage;
+  const by = reranked ? `, ${reranked} judged by ${models.judge ?? "the judge"}` : "";
+  const stages = Object.entries(timings).filter(([stage]) => stage !== "total").map(([stage, ms]) => `${STAGES[stage] ?? stage} ${Math.round(ms)}`);
+  $("timing").textContent = `${count(candidates, "candidate")}${by} in ${Math.round(timings.total)} ms (${stages.join(", ")})`;
+  $("coverage").hidden = !degraded;
+  $("coverage").replaceChildren(...(degraded ? reasons.map((word) => h("li", { "data-reason": word }, reason(word))) : []));
+  announce(`${count(results.length, "result")}${by}. ${degraded ? reasons.map(reason).join(" ") : ""}`);
+}

@@ -1,0 +1,1 @@
+"""What both HTTP processes share: the server, errors as problem documents, logs."""

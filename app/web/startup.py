@@ -1,0 +1,65 @@
+"""A start that fails ends with a sentence instead of a stack trace.
+
+Bad settings end the process before there is an app. What fails later is a lifespan message, hence
+plain ASGI; whoever runs the app exits non-zero.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from indexer.gallery.errors import ServiceError
+
+_log = logging.getLogger(__name__)
+
+# what we raise ourselves for missing models, wrong names and galleries that do not fit
+_SENTENCES = (RuntimeError, ValueError, OSError, ServiceError)
+
+
+BAD_SETTINGS = 2  # the exit code
+
+_T = TypeVar("_T")
+
+
+def settings_or_exit(read: Callable[[], _T]) -> _T:
+    """Settings for an app that uvicorn makes, which would print their errors as stack traces.
+
+    Raises:
+        SystemExit: They are bad; the sentence is on stderr.
+    """
+    try:
+        return read()
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(BAD_SETTINGS) from None
+
+
+def install(app: FastAPI) -> None:
+    """Put it around an app."""
+    app.add_middleware(StartupSentence)
+
+
+class StartupSentence:
+    """Says why a start failed; the stack trace is logged at level debug."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or fail to."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def say(message: Message) -> None:
+            error = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, _SENTENCES):
+                _log.debug("the start failed", exc_info=error)
+                message = {**message, "message": f"cannot start: {error}"}
+            await send(message)
+
+        await self._app(scope, receive, say)

@@ -1,0 +1,1 @@
+"""What the worker asks of the model, and what it remembers between questions."""

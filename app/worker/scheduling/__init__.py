@@ -1,0 +1,1 @@
+"""Who is served next: jobs, the queue, the policy. No torch."""

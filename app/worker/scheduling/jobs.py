@@ -1,0 +1,161 @@
+"""Work that waits for the device: compose jobs and rerank jobs, and how far each has come.
+
+Plain state, changed only under the queue's lock; it knows neither threads nor the judge.
+"""
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import ClassVar, Literal
+
+from app.web.errors import DeadlineExceeded
+from app.worker.errors import ComposeFailed, ShuttingDown
+from app.worker.inference.images import Picture, UnusableCandidate
+from app.worker.inference.model import Prefix, Query
+from indexer.gallery.errors import ServiceError
+from models.contracts.intent import ComposedIntent
+from models.contracts.rerank import Candidate, FailedCandidate, RerankChunk, RerankEnd
+
+EndStatus = Literal["complete", "deadline", "shutting_down", "failed"]
+
+
+class Job(ABC):
+    """Something to do for a query.
+
+    Attributes:
+        visual_tokens: What is left to do. A candidate counts as much as the reference: both are
+            sent at the one re-rank size, and the candidates are not decoded yet.
+        over: Nobody waits any more; the device must not see it.
+        began: Whether the device has seen it.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, query: Query, images: int) -> None:
+        self.query = query
+        self.visual_tokens = images * query.reference.visual_tokens
+        self.admitted_at = time.monotonic()
+        self.over = False
+        self.began = False
+
+    @abstractmethod
+    def end(self, status: EndStatus) -> None:
+        """Say to whom it may concern that nothing more comes, and why."""
+
+    def abandon(self) -> None:  # noqa: B027 (most jobs hold nothing)
+        """Let go of what was begun for it."""
+
+
+class ComposeJob(Job):
+    """Wants the intent of a query."""
+
+    kind = "compose"
+
+    def __init__(
+        self, query: Query, deliver: Callable[[ComposedIntent | ServiceError], None]
+    ) -> None:
+        super().__init__(query, images=1)
+        self.deliver = deliver
+
+    def end(self, status: EndStatus) -> None:
+        """Deliver the error that stands for the status; nothing where the intent is delivered."""
+        if status == "deadline":
+            self.deliver(DeadlineExceeded("no intent was composed before the deadline"))
+        elif status == "shutting_down":
+            self.deliver(ShuttingDown("the worker is shutting down"))
+        elif status == "failed":
+            self.deliver(ComposeFailed("the judge failed to compose an intent"))
+
+
+class RerankJob(Job):
+    """Wants the scores of candidates.
+
+    Attributes:
+        prefix: What candidates are judged behind, once the query is opened.
+        judge_version: Of the judge that it waits for.
+        turns: Device steps it has had, or would have had, had it been here from the start.
+        hungry_since: When it could first use the device again.
+    """
+
+    kind = "rerank"
+
+    def __init__(
+        self,
+        query: Query,
+        target: str | None,
+        candidates: Sequence[Candidate],
+        judge_version: str,
+        deliver: Callable[[RerankChunk | RerankEnd], None],
+    ) -> None:
+        super().__init__(query, images=1 + len(candidates))
+        self.target = target
+        self.deliver = deliver
+        self.prefix: Prefix | None = None
+        self.turns = 0
+        self.hungry_since = self.admitted_at
+        self.failed: list[FailedCandidate] = []
+        self.judge_version = judge_version
+        self._waiting = deque(candidates)
+        self._fetching: list[tuple[Candidate, Future[Picture]]] = []
+
+    @property
+    def candidates_left(self) -> int:
+        """Candidates that no step has taken yet."""
+        return len(self._waiting) + len(self._fetching)
+
+    def end(self, status: EndStatus) -> None:
+        """Deliver the last line."""
+        self.deliver(RerankEnd(status=status, failed=self.failed, judge=self.judge_version))
+
+    def abandon(self) -> None:
+        """Cancel decodes that have not begun."""
+        for _, future in self._fetching:
+            future.cancel()
+        self._fetching.clear()
+        self._waiting.clear()
+        self.prefix = None
+
+    def fetch_ahead(
+        self,
+        depth: int,
+        fetch: Callable[[Candidate], "Future[Picture]"],
+        wake: Callable[[object], None],
+    ) -> None:
+        """Keep `depth` candidates in decoding or ready: no more, pictures take memory."""
+        while self._waiting and len(self._fetching) < depth:
+            candidate = self._waiting.popleft()
+            future = fetch(candidate)
+            self._fetching.append((candidate, future))
+            future.add_done_callback(wake)
+
+    def ripe_at(self, chunk_size: int, linger_s: float) -> float:
+        """When to take a turn: now (0) for a full chunk, soon for a part of one, else never."""
+        if self.prefix is None:
+            return 0.0
+        ready = sum(future.done() for _, future in self._fetching)
+        if ready >= min(chunk_size, self.candidates_left):
+            return 0.0
+        return self.hungry_since + linger_s if ready else math.inf
+
+    def take(self, most: int) -> tuple[list[Picture], list[FailedCandidate]]:
+        """Ready candidates in the order given, skipping those still in decoding.
+
+        Args:
+            most: How many pictures; candidates that turn out unusable come on top.
+        """
+        pictures: list[Picture] = []
+        failed: list[FailedCandidate] = []
+        still: list[tuple[Candidate, Future[Picture]]] = []
+        for candidate, future in self._fetching:
+            if len(pictures) == most or not future.done():
+                still.append((candidate, future))
+                continue
+            try:
+                pictures.append(future.result())
+            except UnusableCandidate as error:
+                failed.append(FailedCandidate(image_id=candidate.image_id, reason=str(error)))
+        self._fetching = still
+        return pictures, failed

@@ -1,0 +1,1 @@
+"""What an evaluation leaves to look at: figures, tables, plots, pages."""

@@ -1,0 +1,253 @@
+"""Searches the weights of composition and fusion on validation queries, over HTTP.
+
+One weight at a time, the others as they are (coordinate ascent), by the mean of the benchmark's
+headline. Intents are composed once and sent back with every trial; the weight of the judge takes
+one pass, because the answers hold both scores of every candidate.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from tqdm import tqdm
+
+from indexer.evaluation.client import SearchClient, open_client, request_of
+from indexer.evaluation.scoring import score
+from indexer.evaluation.types import Benchmark, BenchmarkError, Configuration, Query
+from models.metrics.bootstrap import paired
+from models.presets import Preset, SecondStage
+from models.query.weights import CompositionWeights
+
+GRID: Mapping[str, Sequence[float]] = {
+    "desired": (0.0, 0.1, 0.2),
+    "preserve": (0.0, 0.1, 0.2, 0.4, 0.8),
+    "text": (0.0, 0.1, 0.2, 0.35),
+    "forbidden": (0.0, 0.1, 0.2),
+}
+UNION_GRID = {"union_reference": tuple(round(0.1 * step, 1) for step in range(1, 10))}
+RERANK_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
+_ROUNDS = 2
+
+
+@dataclass
+class Tuned:
+    """A preset with tuned weights.
+
+    Attributes:
+        preset: The preset.
+        worth: Step → mean of the headline over the validation queries.
+    """
+
+    preset: Preset
+    worth: dict[str, float] = field(default_factory=dict)
+
+
+def tune(
+    api: str, benchmark: Benchmark, preset: Preset, concurrency: int, timeout_ms: int
+) -> Tuned:
+    """Tune a preset.
+
+    Args:
+        api: Address of an API that runs the preset.
+        benchmark: Validation queries.
+        preset: What to start from.
+        concurrency: Requests at a time.
+        timeout_ms: The deadline of each search.
+
+    Raises:
+        BenchmarkError: These are test queries, or their answers are secret.
+        SearchFailed: The API went away or refused a query.
+    """
+    if not benchmark.headline:
+        raise BenchmarkError(f"{benchmark.name} keeps its answers secret: nothing to tune by")
+    if benchmark.name.rpartition("-")[2].startswith("test"):
+        raise BenchmarkError(
+            f"{benchmark.name} are test queries; weights are tuned on validation queries, so that "
+            "the test still says something"
+        )
+
+    async def run() -> Tuned:
+        async with open_client(api, concurrency, timeout_ms) as client:
+            trials = Trials(client, benchmark, concurrency, timeout_ms)
+            tuned = Tuned(preset)
+            intents = await _tune_composition(trials, tuned)
+            await _tune_second_stage(trials, tuned, intents)
+            return tuned
+
+    return asyncio.run(run())
+
+
+Intents = Mapping[str, Mapping[str, Any]]  # query id → roles
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One result with the scores of both stages; the second is None where it was not judged."""
+
+    image_id: str
+    retrieval_score: float
+    rerank_score: float | None
+
+
+class Trials:
+    """Asks an API all queries of a benchmark."""
+
+    def __init__(
+        self, client: SearchClient, benchmark: Benchmark, concurrency: int, timeout_ms: int
+    ) -> None:
+        self._client, self._benchmark = client, benchmark
+        self._timeout_ms = timeout_ms
+        self._room = asyncio.Semaphore(concurrency)
+
+    async def intents(self, source: str) -> Intents | None:
+        """The intents of all queries, composed by `facets` or `mllm`.
+
+        Returns:
+            None if that source composed less than half of them: there is no such source here.
+        """
+        contents = await self._all(Configuration(source, 0), {})
+        found = {
+            query_id: {role: content["composition"]["intent"][role] for role in _ROLES}
+            for query_id, content in contents.items()
+            if content["composition"]["intent"]["source"] in (source, "facets")
+        }
+        made = sum(c["composition"]["intent"]["source"] == source for c in contents.values())
+        return found if 2 * made >= len(contents) else None
+
+    async def worth(
+        self, composition: str, weights: CompositionWeights, intents: Intents | None
+    ) -> list[float]:
+        """The headline of every query, without re-ranking; with these intents, if given."""
+        contents = await self._all(
+            Configuration(composition, 0), {"weights": weights.model_dump()}, intents
+        )
+        return self.headline({i: _image_ids(content) for i, content in contents.items()})
+
+    async def judged(
+        self, composition: str, weights: CompositionWeights, intents: Intents, depth: int
+    ) -> dict[str, list[Judged]]:
+        """The candidates of every query in coarse order, with both scores."""
+        more = {"weights": weights.model_dump(), "rerank_weight": 0.0, "top_k": depth}
+        contents = await self._all(Configuration(composition, depth), more, intents)
+        return {
+            query_id: [
+                Judged(r["image_id"], r["retrieval_score"], r["rerank_score"])
+                for r in content["results"]
+            ]
+            for query_id, content in contents.items()
+        }
+
+    def headline(self, ranked: Mapping[str, Sequence[str]]) -> list[float]:
+        """The benchmark's headline of every query, in a fixed order."""
+        values = score(self._benchmark, ranked)[self._benchmark.headline]
+        return [values[q.query_id] for q in self._benchmark.queries if q.query_id in values]
+
+    async def _all(
+        self,
+        configuration: Configuration,
+        more: Mapping[str, Any],
+        intents: Intents | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        async def one(query: Query) -> dict[str, Any]:
+            body = request_of(query, configuration, self._benchmark.depth, self._timeout_ms)
+            if intents is not None and query.query_id in intents:
+                body.pop("intent_source", None)
+                body["intent"] = dict(intents[query.query_id])
+            async with self._room:
+                return (await self._client.search({**body, **more}))[0]
+
+        queries = self._benchmark.queries
+        contents = await asyncio.gather(*(one(query) for query in queries))
+        return {q.query_id: content for q, content in zip(queries, contents, strict=True)}
+
+
+async def _tune_composition(trials: Trials, tuned: Tuned) -> Intents:
+    weights = tuned.preset.composition
+    intents = await trials.intents("facets")
+    if intents is None:
+        raise BenchmarkError(
+            "the gallery gives no intents: it has no facet that names the thing; "
+            "see CIR_INDEXER__NOUN_FACET"
+        )
+    before = await trials.worth("facets", weights, intents)
+    tuned.worth["facets, weights as they were"] = fmean(before)
+    weights = await _ascend(trials, "union", weights, UNION_GRID, None)
+    for _ in range(_ROUNDS):
+        weights = await _ascend(trials, "facets", weights, GRID, intents)
+    tuned.worth["facets"] = fmean(await trials.worth("facets", weights, intents))
+    tuned.preset = tuned.preset.model_copy(update={"composition": weights})
+    return intents
+
+
+async def _tune_second_stage(trials: Trials, tuned: Tuned, intents: Intents) -> None:
+    """Whether the judge composes, and what its scores weigh; unchanged where there is no judge.
+
+    Asking the judge costs every search time, so it composes only where that is surely better: the
+    paired interval of the difference lies above zero.
+    """
+    by_judge = await trials.intents("mllm")
+    if by_judge is None:
+        return
+    weights, stage = tuned.preset.composition, tuned.preset.second_stage
+    with_judge = await trials.worth("mllm", weights, by_judge)
+    tuned.worth["mllm"] = fmean(with_judge)
+    composes = paired(with_judge, await trials.worth("facets", weights, intents)).low > 0
+    source, chosen = ("mllm", by_judge) if composes else ("facets", intents)
+    depth = stage.rerank_depth
+    judged = await trials.judged(source, weights, chosen, depth)
+    by_weight = {
+        weight: fmean(trials.headline({i: fused(found, weight) for i, found in judged.items()}))
+        for weight in RERANK_WEIGHTS
+    }
+    best = max(by_weight, key=lambda weight: (by_weight[weight], -weight))
+    tuned.worth |= {
+        f"{source}, re-ranked {depth} deep, w = {weight}": value
+        for weight, value in by_weight.items()
+    }
+    stage = SecondStage(judge_composes=composes, rerank_depth=depth, rerank_weight=best)
+    tuned.preset = tuned.preset.model_copy(update={"second_stage": stage})
+
+
+async def _ascend(
+    trials: Trials,
+    composition: str,
+    weights: CompositionWeights,
+    grid: Mapping[str, Sequence[float]],
+    intents: Intents | None,
+) -> CompositionWeights:
+    """The best value of each weight of the grid in turn; what was there wins ties."""
+    for name, values in grid.items():
+        now = getattr(weights, name)
+        found = {}
+        for value in tqdm((now, *(v for v in values if v != now)), f"{composition}, {name}"):
+            trial = weights.model_copy(update={name: value})
+            found[value] = fmean(await trials.worth(composition, trial, intents))
+        weights = weights.model_copy(update={name: max(found, key=lambda value: found[value])})
+    return weights
+
+
+def fused(found: Sequence[Judged], weight: float) -> list[str]:
+    """Image ids by retrieval score + weight · rerank score; what was not judged keeps its place.
+
+    Args:
+        found: In coarse order.
+        weight: Of the rerank score.
+    """
+    places = [place for place, one in enumerate(found) if one.rerank_score is not None]
+    judged = sorted(
+        (found[place] for place in places),
+        key=lambda one: -(one.retrieval_score + weight * (one.rerank_score or 0.0)),
+    )
+    order = list(found)
+    for place, one in zip(places, judged, strict=True):
+        order[place] = one
+    return [one.image_id for one in order]
+
+
+_ROLES = ("target", "preserve", "desired", "forbidden")
+
+
+def _image_ids(content: Mapping[str, Any]) -> list[str]:
+    return [result["image_id"] for result in content["results"]]

@@ -1,0 +1,1 @@
+"""The gallery: where images, embeddings and copies are kept, and how they are found."""

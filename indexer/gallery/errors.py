@@ -1,0 +1,46 @@
+"""What can be wrong with a gallery, or with what is asked of it."""
+
+
+class ServiceError(Exception):
+    """Base of the tree; the message is a sentence for the client.
+
+    Attributes:
+        type: A stable word that clients can switch on.
+        retry_after_s: When it is worth trying again, if it is.
+    """
+
+    type = "internal"
+    retry_after_s: int | None = None
+
+
+class InvalidRequest(ServiceError):
+    """The request is not one we can answer."""
+
+    type = "invalid-request"
+
+
+class InvalidFilter(InvalidRequest):
+    """The filter names what the gallery does not have."""
+
+    type = "invalid-filter"
+
+
+class UnknownImage(ServiceError):
+    """No gallery image has that id."""
+
+    type = "unknown-image"
+
+
+class GalleryUnavailable(ServiceError):
+    """There is no gallery to search, or it was built with another encoder."""
+
+    type = "gallery-unavailable"
+    retry_after_s = 5
+
+
+class NoGallery(GalleryUnavailable):
+    """Nothing has been built where the gallery should be."""
+
+
+class GalleryLocked(GalleryUnavailable):
+    """The embedded gallery has one user at a time, and there is one."""

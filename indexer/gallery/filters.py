@@ -1,0 +1,124 @@
+"""What narrows a search or a page, checked against a gallery: filters, `among`, where to begin.
+
+A filter on what the gallery does not have would find nothing, silently; here it is an error that
+says what there is.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from indexer.gallery.errors import InvalidFilter, InvalidRequest
+from models.contracts.filter import Condition, Filter, NumberRange
+from models.contracts.gallery import Facet
+
+_EXPECTED = {"keyword": "text", "number": "a number or a range", "flag": "true or false"}
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """The attribute is, or has among its values, one of these words."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IsFlag:
+    """The attribute is true, or is false."""
+
+    name: str
+    value: bool
+
+
+@dataclass(frozen=True)
+class InRange:
+    """The attribute is a number within these bounds."""
+
+    name: str
+    bounds: NumberRange
+
+
+Check = AnyOf | IsFlag | InRange
+
+
+def checks(filters: Filter, facets: Sequence[Facet]) -> list[Check]:
+    """What has to hold of an image, all of it.
+
+    Raises:
+        InvalidFilter: An attribute, a value or its kind does not fit the gallery.
+    """
+    by_name = {facet.name: facet for facet in facets}
+    return [_check(name, wanted, by_name) for name, wanted in filters.items()]
+
+
+def page_start(offset: str | None) -> str | None:
+    """The point id that a page begins with.
+
+    Raises:
+        InvalidRequest: It is none.
+    """
+    try:
+        return None if offset is None else str(uuid.UUID(offset))
+    except ValueError:
+        raise InvalidRequest(f"offset {offset!r} is not a page's next_offset") from None
+
+
+def check_all_there(by_point: dict[str, str], there: set[str]) -> None:
+    """See that no image to search among is missing.
+
+    Args:
+        by_point: Point id → image id of all of them.
+        there: Point ids that the gallery has.
+
+    Raises:
+        InvalidFilter: One is.
+    """
+    missing = [image_id for point, image_id in by_point.items() if point not in there]
+    if missing:
+        raise InvalidFilter(
+            f"the gallery has no image with the id {missing[0]!r}"
+            + (f", nor {len(missing) - 1} others of `among`" if len(missing) > 1 else "")
+        )
+
+
+def _fits(value: object, kind: str) -> bool:
+    """Whether a value is of a facet's kind; true and false are no numbers here."""
+    if kind == "keyword":
+        return isinstance(value, str)
+    return isinstance(value, bool) if kind == "flag" else type(value) in (int, float)
+
+
+def _check(name: str, wanted: Condition, facets: Mapping[str, Facet]) -> Check:
+    """One attribute's condition, checked against the gallery's schema."""
+    if name not in facets:
+        known = ", ".join(facets) or "none"
+        raise InvalidFilter(f"the gallery has no attribute `{name}`; there are: {known}")
+    kind = facets[name].kind
+    if isinstance(wanted, NumberRange):
+        if kind != "number":
+            raise InvalidFilter(f"`{name}` holds no numbers, so it cannot be filtered by a range")
+        return InRange(name, wanted)
+    values = _checked(wanted if isinstance(wanted, list) else [wanted], facets[name])
+    if kind == "keyword":
+        return AnyOf(name, tuple(dict.fromkeys(values)))
+    if len(values) != 1:
+        raise InvalidFilter(f"`{name}` takes one value or a range, found {len(values)} values")
+    if kind == "flag":
+        return IsFlag(name, values[0])
+    return InRange(name, NumberRange(gte=values[0], lte=values[0]))
+
+
+def _checked(values: list[Any], facet: Facet) -> list[Any]:
+    """The values, if they are of the facet's kind and some image has them."""
+    if not values:
+        raise InvalidFilter(f"the list for `{facet.name}` is empty; nothing could match")
+    known = frozenset(facet.values)
+    for value in values:
+        if not _fits(value, facet.kind):
+            raise InvalidFilter(f"`{facet.name}` expects {_EXPECTED[facet.kind]}, found {value!r}")
+        if facet.kind == "keyword" and known and value not in known:
+            there_are = ", ".join(facet.values[:20])
+            raise InvalidFilter(f"no image has `{facet.name}` = {value!r}; values are: {there_are}")
+    return values

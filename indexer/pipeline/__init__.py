@@ -1,0 +1,1 @@
+"""Rows → decoded, embedded and stored images."""

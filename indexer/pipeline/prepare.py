@@ -1,0 +1,121 @@
+"""One row → everything a build needs of its file: bytes read, hashed, decoded, copies made.
+
+Runs in several threads at once, in front of the encoder. It knows no Qdrant and no batches; what
+is wrong with a file becomes a `Skipped` with a sentence, never an exception.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from PIL import Image
+
+from indexer.gallery.image_store import ImageStore
+from indexer.gallery.ports import KnownImage
+from models.contracts.gallery import GalleryImage
+from models.datasets.images import ImageLimits, InvalidImage, decode_with_size, to_jpeg
+from models.datasets.manifest import ImageRow
+
+T = TypeVar("T")
+
+_MAX_TIMEOUTS = 5  # in a row; a host that went silent is not waited for again, image by image
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[T]):
+    """An image ready to be embedded, or (`known`) one whose embedding can be copied."""
+
+    image: GalleryImage
+    model_input: T | None
+    known: KnownImage | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that is not indexed, and why."""
+
+    image_id: str
+    location: str
+    reason: str
+    sentence: str
+
+
+class Preparer(Generic[T]):
+    """Prepares rows; safe to call from many threads."""
+
+    def __init__(
+        self,
+        store: ImageStore,
+        limits: ImageLimits,
+        preprocess: Callable[[Image.Image], T],
+        sides_px: Collection[int],
+        known: Callable[[str, str], KnownImage | None],
+        read_timeout_s: float,
+    ) -> None:
+        """Say where copies go and how they are made.
+
+        Args:
+            store: Where copies are written.
+            limits: What is refused.
+            preprocess: RGB picture → the encoder's input.
+            sides_px: Longer sides of the copies.
+            known: Image id and content hash → the picture, if it need not be embedded again.
+            read_timeout_s: Longest wait for an image at a URL.
+        """
+        self._read_timeout_s = read_timeout_s
+        self._timeouts: Counter[str | None] = Counter()  # host → in a row
+        self._store, self._limits, self._preprocess = store, limits, preprocess
+        self._sides_px, self._known = sides_px, known
+
+    def prepare(self, row: ImageRow) -> Prepared[T] | Skipped:
+        """Read, check and decode one file, and write its copies into the image store."""
+        try:
+            data = self._read(row)
+        except OSError as error:
+            return Skipped(row.image_id, row.location, "unreadable", str(error))
+        content_hash = hashlib.sha256(data).hexdigest()
+        known = self._known(row.image_id, content_hash)
+        if known is not None and self._store.has(content_hash, self._sides_px):
+            return Prepared(_image(row, content_hash, known.width, known.height), None, known)
+        try:
+            picture, size = decode_with_size(data, self._limits, max(self._sides_px))
+        except InvalidImage as error:
+            return Skipped(row.image_id, row.location, error.reason, str(error))
+        for side_px in self._sides_px:
+            self._store.put(content_hash, side_px, to_jpeg(picture, side_px))
+        image = _image(row, content_hash, *size)
+        if known is not None:
+            return Prepared(image, None, known)
+        return Prepared(image, self._preprocess(picture))
+
+    def _read(self, row: ImageRow) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            OSError: It cannot be read, or its host has been silent for too long.
+        """
+        if self._timeouts[row.host] >= _MAX_TIMEOUTS:
+            raise OSError(
+                f"{row.host} did not answer {_MAX_TIMEOUTS} times in a row and was not asked again"
+            )
+        try:
+            data = row.read_bytes(self._read_timeout_s)
+        except TimeoutError:
+            self._timeouts[row.host] += row.host is not None
+            raise
+        self._timeouts.pop(row.host, None)
+        return data
+
+
+def _image(row: ImageRow, content_hash: str, width: int, height: int) -> GalleryImage:
+    return GalleryImage(
+        image_id=row.image_id,
+        content_hash=content_hash,
+        width=width,
+        height=height,
+        caption=row.caption,
+        attributes=row.attributes,
+        payload=row.payload,
+    )

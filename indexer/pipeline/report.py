@@ -1,0 +1,103 @@
+"""What a build did, and what it could not do."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+from indexer.pipeline.prepare import Skipped
+from indexer.pipeline.source import about_columns
+
+
+@dataclass
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        rows: Images the source lists.
+        indexed: Images in the gallery now.
+        embedded: Of these, embedded in this run.
+        reused: Of these, taken over from earlier builds with the embedding they had.
+        refused: Why the gallery was not put in service; None: it was.
+        passed_through: The manifest's columns that could be attributes and are none.
+        unused_copies: Copies in the image store that this gallery does not use: of images that are
+            gone, at other sizes, or of another gallery.
+        skipped: Rows not indexed, with reasons; `duplicate` are byte-identical to an earlier row.
+        seconds: Where the time of this thread went: `start` (resume, schema), `images` (waiting for
+            files), `encode`, `write` (waiting for Qdrant), `finish` (verify, swap), `total`.
+    """
+
+    rows: int
+    indexed: int = 0
+    embedded: int = 0
+    reused: int = 0
+    refused: str | None = None
+    passed_through: list[str] = field(default_factory=list)
+    unused_copies: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @property
+    def failed(self) -> int:
+        """Rows whose file could not be used; duplicates are not failures."""
+        return sum(skip.reason != "duplicate" for skip in self.skipped)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the report file."""
+        return {
+            "rows": self.rows,
+            "indexed": self.indexed,
+            "embedded": self.embedded,
+            "reused": self.reused,
+            "refused": self.refused,
+            "passed_through": self.passed_through,
+            "unused_copies": self.unused_copies,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "skipped": [asdict(skip) for skip in self.skipped],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The report in sentences."""
+        total = max(self.seconds["total"], 1e-9)
+        yield (
+            f"{self.indexed} of {self.rows} images in the gallery "
+            f"({self.embedded} embedded, {self.reused} taken over) in {total:.1f} s"
+        )
+        if self.embedded and self.seconds["encode"]:
+            yield (
+                f"{self.embedded / total:.0f} images/s over all; the encoder alone "
+                f"{self.embedded / self.seconds['encode']:.0f} images/s"
+            )
+        shares = ("start", "images", "encode", "write", "finish")
+        yield "time: " + ", ".join(f"{k} {self.seconds[k] / total:.0%}" for k in shares)
+        if self.unused_copies:
+            yield (
+                f"{self.unused_copies} copies in the image store are of no image in this gallery, "
+                "or at other sizes than its own"
+            )
+        yield from about_columns(self.passed_through)
+        yield from self.skip_lines()
+
+    def skip_lines(self) -> Iterator[str]:
+        """What was skipped and why, in sentences."""
+        for reason, count in Counter(skip.reason for skip in self.skipped).most_common():
+            yield f"skipped, {reason.replace('_', ' ')}: {count}"
+            for skip in islice((s for s in self.skipped if s.reason == reason), 5):
+                yield f"  {skip.image_id}: {skip.sentence}"
+            if count > 5:
+                yield f"  … and {count - 5} more, see the report file"
+
+
+class _Timer:
+    """Adds the time spent inside to one of a report's columns."""
+
+    def __init__(self, report: BuildReport, column: str) -> None:
+        self._report, self._column = report, column
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._report.seconds[self._column] += time.monotonic() - self._began

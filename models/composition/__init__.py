@@ -1,1 +1,0 @@
-"""Roles → one query embedding, and where roles come from without an LLM."""

@@ -1,0 +1,1 @@
+"""What catalogues are made of: manifests, images, attributes and their schema."""

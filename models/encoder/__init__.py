@@ -1,0 +1,1 @@
+"""Images and texts → unit vectors, whatever the architecture."""

@@ -1,0 +1,1 @@
+"""Figures: retrieval measures, their intervals, how they are drawn."""

@@ -1,0 +1,1 @@
+"""A composed query: words → intent → one vector."""

@@ -1,0 +1,1 @@
+"""The demo reranker's training from nothing: vision, language, base model."""

@@ -1,0 +1,142 @@
+"""Lessons as token rows: questions, descriptions, intents, and judgements."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from models.reranker.prompts import QWEN_VL, Template
+from models.training.demo_reranker.data import Lessons, Negatives, Query
+from models.training.packing import Batch, PieceWriter, Row, collate, places_of
+
+SAID = 1  # the one kind of token that is learned here
+PictureRow = Row[int]  # pictures are numbers in the catalogue
+PictureBatch = Batch[int]
+_LOOK = f"<|im_start|>user\n{QWEN_VL.picture}"
+
+
+class RowWriter(PieceWriter[int]):
+    """Writes lessons about square pictures of one size as rows."""
+
+    def __init__(
+        self,
+        template: Template,
+        tokenize: Callable[[str], list[int]],
+        image_token: int,
+        side: int,
+    ) -> None:
+        """`side`: visual tokens per side of the pictures."""
+        places = places_of(side, side)
+        super().__init__(tokenize, image_token, lambda _: places)
+        self._template = template
+
+    def questions(
+        self, picture: int, asked: Sequence[tuple[str, bool]], caption: str
+    ) -> PictureRow:
+        """Many questions behind one picture, each with its answer; then its description."""
+        row = self.trunk(_LOOK, picture)
+        self._ask(row, asked)
+        self.say(row, f"\nDescribe it.{QWEN_VL.answer_begins}")
+        self.say(row, self._template.answer(caption), asked=SAID)
+        return row
+
+    def glances(
+        self, query: Query, looked_at: Sequence[tuple[int, Sequence[tuple[str, bool]]]]
+    ) -> PictureRow:
+        """A query with its intent and, in branches, questions about candidates.
+
+        The step between looking at one picture and judging: which picture is meant has to be
+        learned, and many questions about it teach that sooner than one verdict.
+        """
+        row = self.query(query, [])
+        for picture, asked in looked_at:
+            self.fork(row)
+            self.say(row, self._template.shown, [picture])
+            self._ask(row, asked)
+        return row
+
+    def _ask(self, row: PictureRow, asked: Sequence[tuple[str, bool]]) -> None:
+        for phrase, answer in asked:
+            self.say(row, f"\nIs it {phrase}?")
+            self.say(row, "\n")
+            self._answer(row, answer)
+
+    def query(
+        self,
+        query: Query,
+        candidates: Sequence[tuple[int, bool]],
+        *,
+        shows_target: bool = True,
+        asks_intent: bool = True,
+    ) -> PictureRow:
+        """A query with its intent and judgements of candidates, each a branch."""
+        row = self.trunk(self._template.opening(query.text), query.reference)
+        if asks_intent and self._template.ask is not None:
+            self.fork(row)
+            self.say(row, self._template.ask)
+            self.say(row, self._template.answer(query.intent), asked=SAID)
+        for picture, fits in candidates:
+            self.fork(row)
+            asked = self._template.candidate(query.target if shows_target else None)
+            self.say(row, asked, [picture])
+            self._answer(row, fits)
+        return row
+
+    def _answer(self, row: PictureRow, yes: bool) -> None:
+        self.say(row, self._template.yes if yes else self._template.no, asked=SAID)
+
+
+Batches = Iterator[PictureBatch]
+
+
+def base_batches(lessons: Lessons, writer: RowWriter, rows: int, rng: random.Random) -> Batches:
+    """In turn: questions and descriptions; intents; intents with questions about candidates."""
+    negatives = Negatives(lessons)
+    while True:
+        yield collate([question_row(lessons, writer, rng) for _ in range(rows)])
+        yield collate([writer.query(rng.choice(lessons.queries), []) for _ in range(rows)])
+        yield collate([_glance_row(lessons, negatives, writer, rng) for _ in range(rows // 2)])
+
+
+def _glance_row(
+    lessons: Lessons, negatives: Negatives, writer: RowWriter, rng: random.Random
+) -> PictureRow:
+    query = rng.choice(lessons.queries)
+    pictures = [rng.choice(sorted(query.answers)), *negatives.draw(query, 3, rng)]
+    return writer.glances(
+        query,
+        [
+            (number, [*rng.sample(lessons.questions[number], 4), (query.target, not place)])
+            for place, number in enumerate(pictures)
+        ],
+    )
+
+
+def question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> PictureRow:
+    """Eight questions about one picture, and its description."""
+    number = rng.randrange(len(lessons.captions))
+    asked = rng.sample(lessons.questions[number], 8)
+    return writer.questions(number, asked, lessons.captions[number])
+
+
+def adapter_batches(
+    lessons: Lessons,
+    mined: Mapping[Query, Sequence[int]],
+    writer: RowWriter,
+    queries: int,
+    candidates: int,
+    rng: random.Random,
+) -> Batches:
+    """Queries with candidates, a third of them right ones; half of the queries come from
+    those searched for, and every fourth hides its target.
+    """
+    negatives, searched = Negatives(lessons, mined), list(mined) or lessons.queries
+    while True:
+        rows = []
+        for number in range(queries):
+            query = rng.choice(searched if rng.random() < 0.5 else lessons.queries)
+            answers = sorted(query.answers)
+            right = rng.sample(answers, min(len(answers), rng.randint(1, max(1, candidates // 2))))
+            wrong = negatives.draw(query, candidates - len(right), rng)
+            shown = [(n, True) for n in right] + [(n, False) for n in wrong]
+            rng.shuffle(shown)
+            rows.append(writer.query(query, shown, shows_target=number % 4 > 0))
+        yield collate(rows)

@@ -1,0 +1,196 @@
+"""Fine-tunes an encoder on the captions of a catalogue of one's own, at a low learning rate.
+
+A few hundred steps teach an encoder a catalogue's words; more make it forget others, so the figures
+before and after are on pictures it was not trained on. Statistics of batch norm stay as they are.
+"""
+
+import argparse
+import json
+import random
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.encoder.checkpoints import load_trainable, save_weights
+from models.settings import EncoderSettings
+from models.training.encoder.contrastive import (
+    adamw,
+    clamp_temperature,
+    contrastive_loss,
+    found_first,
+    image_size_px,
+    normalisation,
+    two_captions,
+)
+from models.training.encoder.pairs import Pairs, Tokenize, jitter, load_pairs
+from models.training.kept import made_of, state_path
+from models.training.loop import Loop
+from models.training.plots import plot_loss
+
+_WARMUP_SHARE, _RESAMPLES = 0.1, 2000
+
+_CARD = """# Model card: an encoder for a catalogue of one's own
+
+`{base}`, fine-tuned on the captions of {trained} pictures. Serve it, in indexer and API alike, with
+
+```sh
+export CIR_INDEXER__ENCODER__MODEL=local-dir:THIS_FOLDER
+export CIR_API__ENCODER__MODEL=local-dir:THIS_FOLDER
+```
+
+and build the gallery anew: embeddings of another encoder mean nothing to it. The weights of the
+composition were tuned for the base; tune them again.
+
+{table}
+
+A caption finds its own picture first, among pictures with different captions that were not trained
+on. [low, high]: 95 % bootstrap interval over captions.
+
+![Loss](report/loss.png)
+
+```sh
+{command}
+```
+
+The base's licence (see its own card) holds for what is made of it.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `python -m models.training encoder` understands."""
+    parser.add_argument("--manifest", type=Path, required=True, help="JSONL or CSV with captions")
+    parser.add_argument("--out", type=Path, required=True, help="the encoder's folder")
+    parser.add_argument(
+        "--base", default="demo",
+        help="`demo`, an open_clip name, `hf-hub:org/name` or `local-dir:/path` "
+        "(default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--pretrained", help="open_clip's tag or a weights file, for its names")
+    parser.add_argument(
+        "--validation", type=Path, help="another manifest to measure with (default: a share)"
+    )
+    parser.add_argument("--validation-share", type=float, default=0.1, help="default %(default)s")
+    parser.add_argument("--steps", type=int, default=300, help="default %(default)s")
+    parser.add_argument("--batch-size", type=int, default=64, help="default %(default)s")
+    parser.add_argument("--learning-rate", type=float, default=2e-5, help="default %(default)s")
+    parser.add_argument("--validate-every", type=int, default=50, help="and save the state")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fine-tune, measure before and after, and write weights, card and figures.
+
+    An interrupted run continues from its state in `<out>/work`; with other settings, data or base
+    it is another run, which begins anew.
+
+    Raises:
+        ManifestError: A manifest or a picture cannot be read, a caption is missing, or there are
+            too few of them.
+    """
+    work = options.out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    settings = EncoderSettings(model=options.base, pretrained=options.pretrained)
+    model, tokenize = load_trainable(settings, options.out)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    pairs, validation = _read_pairs(options, tokenize, image_size_px(model))
+    mean, std = normalisation(model)
+
+    def measure() -> np.ndarray:
+        return found_first(model, validation, mean, std)[0].cpu().numpy()
+
+    def loss_of(number: int) -> torch.Tensor:
+        torch.manual_seed(options.seed + number)  # a run that was cut off sees what it would have
+        rows = torch.randperm(len(pairs))[: options.batch_size]
+        _freeze_statistics(model)
+        clamp_temperature(model)
+        images = (jitter(pairs.images[rows].to(mean.device).float() / 255) - mean) / std
+        return contrastive_loss(model, images, two_captions(pairs, rows).to(mean.device))
+
+    before = measure()
+    state = state_path(work, "encoder", _made_of(options, model, pairs, validation))
+    loop = Loop("encoder", model, adamw(model, options.learning_rate), state)
+    loop.run(
+        loss_of,
+        steps=options.steps,
+        learning_rate=options.learning_rate,
+        validate=lambda: {"recall@1": round(float(measure().mean()), 4)},
+        validate_every=options.validate_every,
+        warmup_steps=max(1, round(_WARMUP_SHARE * options.steps)),
+        final_rate=0.0,
+    )
+    save_weights(model, options.out)
+    _report(options, loop, before, measure(), len(pairs))
+
+
+def _read_pairs(
+    options: argparse.Namespace, tokenize: Tokenize, size_px: int
+) -> tuple[Pairs, Pairs]:
+    """The pairs to train on and those to measure with; no picture is in both."""
+    one_manifest = options.validation is None
+    held_out = partial(_is_held_out, share=options.validation_share if one_manifest else 0)
+    pairs = load_pairs(
+        options.manifest, tokenize, size_px, chosen=lambda image_id: not held_out(image_id)
+    )
+    validation = (
+        load_pairs(options.manifest, tokenize, size_px, chosen=held_out)
+        if one_manifest
+        else load_pairs(options.validation, tokenize, size_px)
+    )
+    return pairs, validation
+
+
+def _made_of(
+    options: argparse.Namespace, model: torch.nn.Module, pairs: Pairs, validation: Pairs
+) -> str:
+    """Names what the trained weights, and what is measured on the way, follow from."""
+    settings = (options.steps, options.batch_size, options.learning_rate, options.seed)
+    data = (options.manifest, pairs.images, options.validation, validation.images)
+    return made_of(model.state_dict(), *data, settings)
+
+
+def _is_held_out(image_id: str, share: float) -> bool:
+    """The name alone decides, so a picture is on the same side in every run."""
+    return random.Random(f"part/{image_id}").random() < share
+
+
+def _freeze_statistics(model: torch.nn.Module) -> None:
+    """Leave batch norm's means alone: those of small batches of one catalogue are worse."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def _report(
+    options: argparse.Namespace, loop: Loop, before: np.ndarray, after: np.ndarray, trained: int
+) -> None:
+    folder = options.out / "report"
+    folder.mkdir(exist_ok=True)
+    figures = {
+        "before": _interval(before), "after": _interval(after), "gain": _interval(after - before),
+    }  # fmt: skip
+    metrics = {
+        "recall@1": figures, "among": len(before), "trained_on": trained, "losses": loop.losses,
+        "validations": loop.validations,
+    }  # fmt: skip
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    plot_loss(loop.losses, [], folder / "loss.png")
+    said = {name: "{:.3f} [{:.3f}, {:.3f}]".format(*values) for name, values in figures.items()}
+    table = (
+        "| text→image recall@1 | among | before | after | gain |\n|---|---|---|---|---|\n"
+        f"| held-out captions | {len(before)} | {said['before']} | {said['after']} | "
+        f"{said['gain']} |"
+    )
+    name = options.base + (f" ({options.pretrained})" if options.pretrained else "")
+    card = _CARD.format(base=name, trained=trained, table=table, command=options.invocation)
+    (options.out / "README.md").write_text(card, encoding="utf-8")
+    print(f"{table}\nwrote {options.out}")
+
+
+def _interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean and its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(0, len(values), (_RESAMPLES, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)

@@ -1,0 +1,1 @@
+"""Training of a LoRA adapter on a catalogue: queries, examples, tuning, evaluation, card."""

@@ -1,0 +1,250 @@
+"""Trains a LoRA adapter for a catalogue of one's own, and measures what it was worth.
+
+    queries   made of the manifest's attributes and captions   → `<out>/work/queries.jsonl`
+    pictures  through the base's vision tower, once            → `<out>/work/features.f16`
+    adapter   trained on the queries, resumable                → `<out>`, a peft LoRA folder
+    exam      held-out queries, before and after               → `<out>/README.md`, `<out>/report`
+
+`CIR_WORKER__JUDGE__ADAPTER=<out>` serves it. `<out>/work` can be deleted afterwards.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from models.datasets.manifest import ImageRow
+from models.datasets.phrasings import Part
+from models.device import resolve_device
+from models.hub import local_folder
+from models.reranker.adapter_card import JudgeCard, write_card
+from models.reranker.loading import HUB_FILES, content_hash
+from models.settings import JudgeSettings
+from models.training.kept import made_of, state_path
+from models.training.loop import Loop
+from models.training.reranker.catalogue import Catalogue
+from models.training.reranker.evaluation import Served, compare, examine, serve
+from models.training.reranker.examples import Lesson, summary
+from models.training.reranker.features import FeatureFile, see
+from models.training.reranker.lora import adapt, load_base
+from models.training.reranker.model_card import Provenance, table, write_judgements, write_report
+from models.training.reranker.sequences import TEMPLATE
+from models.training.reranker.synthesize import (
+    QUERIES,
+    add_catalogue_arguments,
+    read_catalogues,
+    synthesized,
+)
+from models.training.reranker.trainer import TuningSettings, Tutor, row_writer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `python -m models.training reranker` understands."""
+    parser.add_argument("--out", type=Path, required=True, help="the adapter's folder")
+    parser.add_argument(
+        "--base", default="demo", help="`demo`, a hub name or a folder (default %(default)s)"
+    )
+    parser.add_argument(
+        "--adapter", metavar="ADAPTER",
+        help="an adapter to train on: hub name, folder, or `none` for new weights "
+        "(default: the base's own, which the demo has)",
+    )  # fmt: skip
+    parser.add_argument("--visual-tokens", type=int, default=16, help="default %(default)s")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--steps", type=int, default=400, help="default %(default)s")
+    parser.add_argument(
+        "--batch-size", type=int, default=8, help="queries of a batch (default %(default)s)"
+    )
+    parser.add_argument(
+        "--accumulate", type=int, default=1, help="batches of a step (default %(default)s)"
+    )
+    parser.add_argument("--learning-rate", type=float, default=2e-4, help="default %(default)s")
+    parser.add_argument(
+        "--lora-rank", type=int, default=16, help="of new weights; α is twice that (%(default)s)"
+    )
+    parser.add_argument("--lora-dropout", type=float, default=0.05, help="default %(default)s")
+    parser.add_argument(
+        "--intent-weight", type=float, default=0.3,
+        help="of saying the intent, beside judging; 0 leaves it out (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gradient-checkpointing", action=argparse.BooleanOptionalAction,
+        help="trade time for memory (default: on a GPU)",
+    )  # fmt: skip
+    parser.add_argument("--validate-every", type=int, default=50, help="and save the state")
+    add_catalogue_arguments(parser)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What training and exam both need.
+
+    Attributes:
+        start: The judge that training begins with.
+        base: Its base's folder.
+        catalogues: The pictures of each part.
+        lessons: Queries with candidates, of both parts.
+        seen: Visual tokens of every picture they show.
+    """
+
+    start: JudgeSettings
+    base: Path
+    catalogues: Mapping[Part, Catalogue]
+    lessons: Sequence[Lesson]
+    seen: FeatureFile
+
+    def of(self, part: Part) -> list[Lesson]:
+        """The lessons of one part."""
+        return [lesson for lesson in self.lessons if lesson.part == part]
+
+    def examine(self, served: Served) -> dict[str, list[list[float]]]:
+        """A judge's scores of the held-out lessons."""
+        rows = self.catalogues["validation"].rows
+        return examine(served, self.of("validation"), rows, self.seen)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Go through the stages; those whose results are in `<out>/work` are not repeated.
+
+    A state of training is used by the run that made it: other settings, queries or another judge
+    to begin with make another run, which begins anew.
+
+    Raises:
+        ValidationError: An option has a value that the judge's settings do not take.
+        ManifestError: No queries can be made of a manifest, or a picture cannot be read.
+        JudgeUnavailable: Base or adapter cannot be loaded.
+        UnfitBase: No adapter can be trained on the base.
+    """
+    start = _judge_settings(options)
+    work = options.out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    catalogues = read_catalogues(options)
+    served = serve(start)  # before hours are spent: a base or adapter may not load
+    lessons = synthesized(options, catalogues, work)
+    print("\n".join(summary(lessons)))
+    base = local_folder(start.base_source, "the judge's base", HUB_FILES)
+    tower = f"{content_hash(base)}/{options.visual_tokens}"
+    seen = see(served.judge, _pictures(lessons, catalogues), work, tower)
+    material = _Material(start, base, catalogues, lessons, seen)
+    asked = made_of(served.judge.version, work / QUERIES, seen.name)
+    before = _kept_scores(work / f"before-{asked}.json", material, served)
+    del served  # its memory is the adapter's now
+
+    started = time.monotonic()
+    made = made_of(asked, _what_counts(_tuning_settings(options)))
+    loop = _train(options, material, state_path(work, "adapter", made))
+    seconds = time.monotonic() - started
+    _write_judge_json(options, base)
+    _measure(options, material, before, loop, seconds)
+
+
+def _measure(
+    options: argparse.Namespace, material: _Material, before: dict[str, list[list[float]]],
+    loop: Loop, seconds: float,
+) -> None:  # fmt: skip
+    """Examine the adapter as a worker will load it, and write all that lies beside it."""
+    served = serve(material.start.model_copy(update={"adapter": str(options.out)}))
+    after = material.examine(served)
+    held_out = material.of("validation")
+    comparisons = compare(held_out, before, after)
+    ids = [row.image_id for row in material.catalogues["validation"].rows]
+    write_judgements(options.out / "report" / "judgements.jsonl", held_out, ids, before, after)
+    source = material.start.adapter_source
+    provenance = Provenance(
+        base=options.base,
+        start=source and Path(source).name,
+        data=summary(material.lessons),
+        settings={**asdict(_tuning_settings(options)), "visual_tokens": options.visual_tokens},
+        seconds=seconds,
+        device=served.judge.device_reason,
+        command=options.invocation,
+    )
+    write_report(options.out, comparisons, loop, provenance)
+    print("\n".join([*table(comparisons), f"wrote {options.out}"]))
+
+
+def _judge_settings(options: argparse.Namespace) -> JudgeSettings:
+    settings = JudgeSettings(
+        base=options.base, adapter=options.adapter, template=TEMPLATE.wording.name,
+        visual_tokens=options.visual_tokens, device=options.device,
+    )  # fmt: skip
+    if options.adapter == "none":  # the folder itself: a base without its own adapter
+        return settings.model_copy(update={"base": settings.base_source, "adapter": None})
+    return settings
+
+
+def _tuning_settings(options: argparse.Namespace) -> TuningSettings:
+    checkpointing = options.gradient_checkpointing
+    if checkpointing is None:
+        checkpointing = resolve_device(options.device)[0].type == "cuda"
+    return TuningSettings(
+        steps=options.steps, queries=options.batch_size, accumulate=options.accumulate,
+        learning_rate=options.learning_rate, rank=options.lora_rank, dropout=options.lora_dropout,
+        intent_weight=options.intent_weight, gradient_checkpointing=checkpointing,
+        validate_every=options.validate_every, seed=options.seed,
+    )  # fmt: skip
+
+
+def _train(options: argparse.Namespace, material: _Material, checkpoint: Path) -> Loop:
+    device, _ = resolve_device(options.device)
+    in_half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    dtype = torch.bfloat16 if in_half else torch.float32
+    model, processor = load_base(material.base, device, dtype)
+    settings, source = _tuning_settings(options), material.start.adapter_source
+    wrapped = adapt(
+        model, rank=settings.rank, dropout=settings.dropout, seed=settings.seed,
+        start=local_folder(source, "the judge's adapter", HUB_FILES) if source else None,
+    )  # fmt: skip
+    locations: dict[str, dict[int, str]] = {
+        part: {number: row.location for number, row in enumerate(catalogue.rows)}
+        for part, catalogue in material.catalogues.items()
+    }
+    writer = row_writer(model, processor, material.seen)
+    tutor = Tutor(wrapped.get_base_model(), writer, material.seen, locations, settings)
+    loop = tutor.train(material.of("training"), material.of("validation"), checkpoint)
+    # folders are moved and copied; whoever loads the adapter says what its base is
+    wrapped.peft_config["default"].base_model_name_or_path = None
+    wrapped.save_pretrained(str(options.out))
+    return loop
+
+
+def _pictures(lessons: Sequence[Lesson], catalogues: Mapping[Part, Catalogue]) -> list[ImageRow]:
+    """Every picture that some lesson shows, once."""
+    shown = {
+        catalogues[lesson.part].rows[number].location: catalogues[lesson.part].rows[number]
+        for lesson in lessons
+        for number in (lesson.reference, *(c.picture for c in lesson.candidates))
+    }
+    return [shown[location] for location in sorted(shown)]
+
+
+def _kept_scores(path: Path, material: _Material, served: Served) -> dict[str, list[list[float]]]:
+    """The scores of the judge that training begins with, kept for a run that goes on."""
+    if path.exists():
+        kept: dict[str, list[list[float]]] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
+    scores = material.examine(served)
+    path.write_text(json.dumps(scores), encoding="utf-8")
+    return scores
+
+
+def _what_counts(settings: TuningSettings) -> dict[str, float]:
+    """The settings that the weights follow from."""
+    others = ("gradient_checkpointing", "validate_every")
+    return {name: value for name, value in asdict(settings).items() if name not in others}
+
+
+def _write_judge_json(options: argparse.Namespace, base: Path) -> None:
+    """What a judge made of this adapter must be: its template, base and visual tokens."""
+    card = JudgeCard(
+        template=TEMPLATE.wording.name,
+        template_version=TEMPLATE.version,
+        base=options.base if options.base.count("/") == 1 else Path(options.base).name,
+        base_hash=content_hash(base),
+        visual_tokens=options.visual_tokens,
+    )
+    write_card(options.out, card)

@@ -1,0 +1,75 @@
+"""Lessons as token rows, with pictures of any shape."""
+
+from collections.abc import Callable, Mapping
+
+from models.contracts.intent import Roles
+from models.reranker.intent_format import write_intent
+from models.reranker.prompts import CIR, QWEN_VL, Template
+from models.training.packing import Batch, PieceWriter, Places, Row, places_of
+from models.training.reranker.examples import Lesson
+from models.training.reranker.features import Grid
+
+INTENT, VERDICT = 1, 2  # kinds of what the model must say
+
+LocatedRow = Row[str]  # pictures are known by their locations
+LocatedBatch = Batch[str]
+
+
+class RowWriter(PieceWriter[str]):
+    """Writes lessons as rows."""
+
+    def __init__(
+        self,
+        tokenize: Callable[[str], list[int]],
+        image_token: int,
+        merge: int,
+        grid_of: Callable[[str], Grid],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            tokenize: A piece of text → token ids, nothing added.
+            image_token: The id that stands for a visual token.
+            merge: Patches per side of one visual token.
+            grid_of: A picture's location → its patches.
+        """
+
+        def places(location: str) -> Places:
+            _, rows, columns = grid_of(location)
+            return places_of(rows // merge, columns // merge)
+
+        super().__init__(tokenize, image_token, places)
+
+    def write(
+        self, lesson: Lesson, locations: Mapping[int, str], *, shows_target: bool, asks_intent: bool
+    ) -> LocatedRow:
+        """A lesson as a row.
+
+        Args:
+            lesson: The query and its candidates.
+            locations: Of the pictures by number.
+            shows_target: Whether the question names the target.
+            asks_intent: Whether the intent is a branch; verdicts always are.
+        """
+        row = self.trunk(TEMPLATE.opening(lesson.text), locations[lesson.reference])
+        if asks_intent and TEMPLATE.ask is not None:
+            self.fork(row)
+            self.say(row, TEMPLATE.ask)
+            self.say(row, intent(lesson.roles), asked=INTENT)
+        for candidate in lesson.candidates:
+            self.fork(row)
+            target = lesson.roles.target if shows_target else None
+            self.say(row, TEMPLATE.candidate(target), [locations[candidate.picture]])
+            self.say(row, TEMPLATE.yes if candidate.fits else TEMPLATE.no, asked=VERDICT)
+        return row
+
+
+TEMPLATE = Template(CIR, QWEN_VL)
+
+
+def intent(roles: Roles) -> str:
+    """The answer to the template's `ask`, with its end."""
+    said = write_intent(
+        roles.target, list(roles.preserve), list(roles.desired), list(roles.forbidden)
+    )
+    return TEMPLATE.answer(said)

@@ -1,0 +1,197 @@
+"""Teaches lessons to an adapted base: the loss of a batch, and the steps.
+
+The base is in bfloat16 on a GPU that has it, LoRA's updates always in float32.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.training.loop import Loop
+from models.training.packing import collate
+from models.training.reranker.examples import Lesson
+from models.training.reranker.features import FeatureFile
+from models.training.reranker.sequences import INTENT, VERDICT, LocatedBatch, RowWriter
+
+_HIDES_TARGET_EVERY = 4  # every so many lessons the question does not name the target
+_WARMUP_SHARE = 0.05
+_MAX_BATCHES_VALIDATED = 16
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """How an adapter is trained.
+
+    Attributes:
+        steps: Optimizer steps.
+        queries: Queries per batch, each with its candidates.
+        accumulate: Batches per step.
+        learning_rate: The highest.
+        rank: LoRA's r, of new weights.
+        dropout: See `lora.adapt`.
+        intent_weight: What saying the intent counts beside the verdicts, which count 1.
+        gradient_checkpointing: Compute activations twice instead of keeping them.
+        validate_every: Steps between two checkpoints.
+        seed: Of lessons' order, dropout and new weights.
+    """
+
+    steps: int
+    queries: int
+    accumulate: int
+    learning_rate: float
+    rank: int
+    dropout: float
+    intent_weight: float
+    gradient_checkpointing: bool
+    validate_every: int
+    seed: int
+
+
+def row_writer(model: Any, processor: Any, seen: FeatureFile) -> RowWriter:
+    """Writes rows for this base."""
+
+    def tokenize(text: str) -> list[int]:
+        ids: list[int] = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    merge = int(processor.image_processor.merge_size)
+    return RowWriter(tokenize, int(model.config.image_token_id), merge, seen.grid)
+
+
+def verdict_logits(
+    model: Any, batch: LocatedBatch, seen: FeatureFile
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Read rows and predict every token that is asked for.
+
+    Returns:
+        Logits float32 (asked, V), the right tokens int64 (asked,), and their kinds (asked,).
+    """
+    device, dtype = model.device, model.dtype
+    hidden = model.model(
+        input_ids=batch.ids.to(device),
+        position_ids=batch.positions.to(device),
+        attention_mask=torch.where(batch.mask, 0.0, torch.finfo(dtype).min).to(device, dtype),
+        use_cache=False,
+        mm_encoder_outputs={"image": seen.encoder_output(batch.pictures, device, dtype)},
+    ).last_hidden_state
+    kinds = batch.asked[:, 1:].to(device)
+    logits = model.lm_head(hidden[:, :-1][kinds > 0]).float()
+    return logits, batch.ids[:, 1:].to(device)[kinds > 0], kinds[kinds > 0]
+
+
+class Tutor:
+    """Teaches lessons to an adapted model."""
+
+    def __init__(
+        self,
+        model: Any,
+        writer: RowWriter,
+        seen: FeatureFile,
+        locations: Mapping[str, Mapping[int, str]],
+        settings: TuningSettings,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            model: The base under peft's wrapping; its updates are in its layers already.
+            writer: Writes lessons for it.
+            seen: All pictures of the lessons.
+            locations: Part → number of a picture → its location.
+            settings: How to train.
+        """
+        self._model, self._writer, self._seen = model, writer, seen
+        self._locations, self._settings = locations, settings
+
+    def train(
+        self, training: Sequence[Lesson], validation: Sequence[Lesson], checkpoint: Path
+    ) -> Loop:
+        """Run the steps, going on from `checkpoint` if it is there.
+
+        A batch follows from its number alone, so a run that was cut off ends with the weights it
+        would have had.
+        """
+        settings = self._settings
+        if settings.gradient_checkpointing:
+            self._model.activation_checkpointing_enable()
+        optimizer = torch.optim.AdamW(
+            [p for p in self._model.parameters() if p.requires_grad],
+            lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01,
+        )  # fmt: skip
+        loop = Loop("adapter", self._model, optimizer, checkpoint)
+        exams = [
+            self._batch(validation[i : i + settings.queries], i)
+            for i in range(0, len(validation), settings.queries)
+        ][:_MAX_BATCHES_VALIDATED]
+
+        def loss_of(number: int) -> Tensor:
+            torch.manual_seed(settings.seed + number)  # dropout
+            picked = lessons_of_batch(training, number, settings.queries, settings.seed)
+            return self._loss(self._batch(picked, number * settings.queries))
+
+        loop.run(
+            loss_of,
+            steps=settings.steps,
+            learning_rate=settings.learning_rate,
+            validate=lambda: self._validate(exams),
+            validate_every=settings.validate_every,
+            warmup_steps=max(1, round(_WARMUP_SHARE * settings.steps)),
+            accumulate=settings.accumulate,
+        )
+        return loop
+
+    def _batch(self, lessons: Sequence[Lesson], first: int) -> LocatedBatch:
+        return collate(
+            [
+                self._writer.write(
+                    lesson,
+                    self._locations[lesson.part],
+                    shows_target=number % _HIDES_TARGET_EVERY > 0,
+                    asks_intent=self._settings.intent_weight > 0,
+                )
+                for number, lesson in enumerate(lessons, start=first)
+            ]
+        )
+
+    def _loss(self, batch: LocatedBatch) -> Tensor:
+        logits, right, kinds = verdict_logits(self._model, batch, self._seen)
+        each = functional.cross_entropy(logits, right, reduction="none")
+        loss: Tensor = each[kinds == VERDICT].mean()
+        if self._settings.intent_weight > 0:
+            loss = loss + self._settings.intent_weight * each[kinds == INTENT].mean()
+        return loss
+
+    @torch.inference_mode()
+    def _validate(self, exams: Sequence[LocatedBatch]) -> dict[str, float]:
+        """Mean loss over validation lessons, and the share of verdicts that are right."""
+        losses, right_ones = [], []
+        for batch in exams:
+            logits, right, kinds = verdict_logits(self._model, batch, self._seen)
+            each = functional.cross_entropy(logits, right, reduction="none")
+            losses.append(each[kinds == VERDICT].mean())
+            right_ones.append((logits.argmax(-1) == right)[kinds == VERDICT].float().mean())
+        return {
+            "loss": round(float(torch.stack(losses).mean()), 4),
+            "verdicts": round(float(torch.stack(right_ones).mean()), 4),
+        }
+
+
+def lessons_of_batch(lessons: Sequence[Lesson], number: int, size: int, seed: int) -> list[Lesson]:
+    """Every lesson once, then every lesson again in another order, and so on."""
+    picked = []
+    for place in range(number * size, (number + 1) * size):
+        turn, within = divmod(place, len(lessons))
+        order = _order(len(lessons), f"{seed}/{turn}")
+        picked.append(lessons[order[within]])
+    return picked
+
+
+@lru_cache(2)
+def _order(count: int, seed: str) -> list[int]:
+    return random.Random(seed).sample(range(count), count)

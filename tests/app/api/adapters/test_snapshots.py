@@ -1,0 +1,128 @@
+"""Which gallery answers: before there is one, through swaps, and when it is not for our encoder."""
+
+import asyncio
+
+import pytest
+
+from app.api.adapters.snapshots import GalleryInService
+from app.api.search.ports import Generation
+from app.web.errors import OtherEncoder
+from indexer.gallery.errors import GalleryUnavailable, NoGallery
+from models.contracts.gallery import GallerySpec
+from models.query.composition import Composer
+from models.query.weights import CompositionWeights
+from tests.fakes import NO_TEXTS, SPEC, FakeGallery
+
+
+def generation(encoder: str = "fake-1") -> FakeGallery:
+    made = FakeGallery([])
+    made.spec = SPEC.model_copy(update={"encoder_fingerprint": encoder})
+    return made
+
+
+class FakeSource:
+    """Names what it is told to name, or fails as told."""
+
+    def __init__(self, named: Generation | GalleryUnavailable) -> None:
+        self.named = named
+
+    async def current(self) -> Generation:
+        if isinstance(self.named, GalleryUnavailable):
+            raise self.named
+        return self.named
+
+
+class SlowLearner:
+    """Learns when it is let; knows one encoder."""
+
+    def __init__(self) -> None:
+        self.let = asyncio.Event()
+        self.let.set()
+
+    def check_encoder(self, spec: GallerySpec) -> None:
+        if spec.encoder_fingerprint != "fake-1":
+            raise OtherEncoder(f"built with {spec.encoder_fingerprint}")
+
+    async def learn(self, spec: GallerySpec) -> Composer:
+        await self.let.wait()
+        return Composer(spec, lambda texts: NO_TEXTS, CompositionWeights())
+
+
+def test_the_old_generation_serves_until_the_new_one_is_learned() -> None:
+    async def main() -> None:
+        old, new = generation(), generation()
+        source, learner = FakeSource(old), SlowLearner()
+        gallery = GalleryInService(source, learner, "demo")
+        with pytest.raises(GalleryUnavailable, match="not opened its gallery yet"):
+            gallery.snapshot()
+        await gallery.update()
+        taken = gallery.snapshot()
+        assert taken.generation is old
+
+        learner.let.clear()
+        source.named = new
+        swapping = asyncio.create_task(gallery.update())
+        await asyncio.sleep(0)
+        await gallery.check_ready()
+        assert gallery.snapshot() is taken
+        learner.let.set()
+        await swapping
+        await gallery.check_ready()
+        assert gallery.snapshot().generation is new
+        assert taken.generation is old
+
+    asyncio.run(main())
+
+
+def test_a_gallery_of_another_encoder_is_refused_from_when_it_is_seen() -> None:
+    async def main() -> None:
+        source, learner = FakeSource(generation()), SlowLearner()
+        gallery = GalleryInService(source, learner, "demo")
+        await gallery.refuse_other_encoder()
+        await gallery.update()
+        source.named = generation("other-1")
+        with pytest.raises(OtherEncoder, match="built with other-1"):
+            await gallery.refuse_other_encoder()
+        for asked in (gallery.check_ready(), gallery.update()):
+            with pytest.raises(OtherEncoder, match="built with other-1"):
+                await asked
+            with pytest.raises(OtherEncoder, match="built with other-1"):
+                gallery.snapshot()
+
+        source.named = back = generation()
+        await gallery.update()
+        assert gallery.snapshot().generation is back
+        learner.let.clear()  # and one that comes while the next is learned
+        source.named = generation()
+        swapping = asyncio.create_task(gallery.update())
+        await asyncio.sleep(0)
+        source.named = generation("other-2")
+        learner.let.set()
+        with pytest.raises(OtherEncoder, match="built with other-2"):
+            await swapping
+        with pytest.raises(OtherEncoder, match="built with other-2"):
+            gallery.snapshot()
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_seen_now_serves_on_and_what_is_gone_does_not() -> None:
+    async def main() -> None:
+        source = FakeSource(GalleryUnavailable("Qdrant is down"))
+        gallery = GalleryInService(source, SlowLearner(), "demo")
+        await gallery.refuse_other_encoder()
+        with pytest.raises(GalleryUnavailable, match="Qdrant is down"):
+            gallery.snapshot()
+        source.named = there = generation()
+        await gallery.update()
+        source.named = GalleryUnavailable("Qdrant is down")
+        with pytest.raises(GalleryUnavailable, match="Qdrant is down"):
+            await gallery.check_ready()
+        assert gallery.snapshot().generation is there
+        source.named = NoGallery("there is no gallery")
+        with pytest.raises(NoGallery):
+            await gallery.check_ready()
+        with pytest.raises(NoGallery, match="there is no gallery"):
+            gallery.snapshot()
+
+    asyncio.run(main())

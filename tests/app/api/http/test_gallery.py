@@ -1,0 +1,167 @@
+"""The embedded gallery answers from memory what its engine would; nobody waits for those who left.
+
+On a server the same is tested in `tests/indexer/gallery/test_server.py`.
+"""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.api.adapters.gallery import QdrantGallery, QdrantGeneration
+from indexer.gallery.errors import InvalidFilter, InvalidRequest, UnknownImage
+from indexer.gallery.server.client import connect
+from indexer.gallery.server.reader import qdrant_filter
+from indexer.gallery.server.writer import GalleryWriter
+from indexer.gallery.settings import GallerySettings
+from models.contracts.filter import Filter, NumberRange
+from models.contracts.gallery import VECTOR_NAME, Facet, GalleryImage, GallerySpec
+
+DIM, COUNT = 8, 60
+FACETS = (
+    Facet(name="colour", kind="keyword", values=("red", "blue", "green"), several=True),
+    Facet(name="maker", kind="keyword"),
+    Facet(name="price", kind="number"),
+    Facet(name="sold", kind="flag"),
+)
+SPEC = GallerySpec(
+    encoder_fingerprint="memory-1", embedding_dim=DIM, facets=FACETS, preset="demo", rerank_px=64,
+    thumbnail_px=32, built_at="2026-01-01T00:00:00Z",
+)  # fmt: skip
+FILTERS: list[Filter] = [
+    {"colour": "red"},
+    {"colour": ["red", "blue", "red"], "sold": True},
+    {"maker": ["ACME", "nobody", *(f"maker {number}" for number in range(200))]},
+    {"price": NumberRange(gte=20, lt=150), "colour": "green"},
+    {"price": NumberRange(gt=-3, lte=0)},
+    {"price": 7.5},
+    {"sold": False},
+]
+
+
+def picture(number: int) -> GalleryImage:
+    """Some attributes are missing, some have several values, flags are no numbers."""
+    colours = ["red", "blue", "green"]
+    attributes = {
+        "colour": colours[number % 3] if number % 4 else [colours[number % 3], "red"],
+        "maker": "ACME" if number % 5 == 0 else f"maker {number}",
+        "price": 7.5 if number == 3 else 10 * (number - 2),
+        "sold": number % 2 == 0,
+    }
+    if number % 7 == 0:
+        del attributes["price"], attributes["sold"]
+    return GalleryImage(
+        image_id=f"image-{number}", content_hash=f"{number:064x}", width=10, height=10,
+        attributes=attributes,
+    )  # fmt: skip
+
+
+def embeddings() -> np.ndarray:
+    rows = np.random.default_rng(3).normal(size=(COUNT, DIM)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> GallerySettings:
+    """A built gallery that nobody has open."""
+    settings = GallerySettings(path=Path(tmp_path_factory.mktemp("memory")) / "qdrant")
+    writer = GalleryWriter(settings)
+    writer.begin(SPEC)
+    pictures = [picture(number) for number in range(COUNT)]
+    writer.upsert(pictures, embeddings())
+    writer.finish([image.image_id for image in pictures], SPEC)
+    writer.close()
+    return settings
+
+
+async def whole(generation: QdrantGeneration, filters: Filter | None) -> list[str]:
+    """All pages of seven."""
+    found: list[str] = []
+    offset = None
+    while True:
+        images, offset = await generation.page(7, offset, filters)
+        found += [image.image_id for image in images]
+        if offset is None:
+            return found
+
+
+def test_it_answers_as_the_engine_would(settings: GallerySettings) -> None:
+    query = embeddings()[5]
+    engine = connect(settings)
+    expected = []
+    for filters in [{}, *FILTERS]:
+        points = engine.query_points(
+            settings.alias, query=query.tolist(), using=VECTOR_NAME, limit=COUNT,
+            query_filter=qdrant_filter(filters, FACETS), with_payload=True,
+        ).points  # fmt: skip
+        expected.append([(point.payload["image_id"], point.score) for point in points])
+    engine.close()
+
+    async def read(generation: QdrantGeneration) -> None:
+        assert (generation.spec, await generation.count()) == (SPEC, COUNT)
+        for filters, found in zip([None, *FILTERS], expected, strict=True):
+            ids = [image_id for image_id, _ in found]
+            assert found or filters == {"price": 0}
+            for limit in (COUNT, 4):
+                some = await generation.retrieve(query, limit, filters, None)
+                assert [c.image.image_id for c in some] == ids[:limit]
+                scores = [c.retrieval_score for c in some]
+                np.testing.assert_allclose(scores, [s for _, s in found[:limit]], atol=1e-5)
+            pages = await whole(generation, filters)
+            assert len(pages) == len(set(pages))
+            assert set(pages) == set(ids)
+            drawn = [image.image_id for image in await generation.sample(COUNT, filters)]
+            assert sorted(drawn) == sorted(ids)
+        among = await generation.retrieve(
+            query, 9, {"sold": True}, picture(2).content_hash, ["image-2", "image-3", "image-4"]
+        )
+        assert [c.image for c in among] == [picture(4)]
+        image, embedding = await generation.get("image-4")
+        assert image == picture(4)
+        np.testing.assert_allclose(embedding, embeddings()[4], atol=1e-6)
+        for refused, error in (
+            (generation.get("nobody"), UnknownImage),
+            (generation.retrieve(query, 9, None, None, ["image-1", "nobody"]), InvalidFilter),
+            (generation.page(9, "!!", None), InvalidRequest),
+        ):
+            with pytest.raises(error):
+                await refused
+
+    async def main() -> None:
+        gallery = QdrantGallery(settings)
+        try:
+            generation = await gallery.current()
+            assert await gallery.current() is generation
+            await read(generation)
+        finally:
+            gallery.close()
+
+    asyncio.run(main())
+
+
+def test_work_whose_caller_has_left_never_starts(settings: GallerySettings) -> None:
+    """The embedded engine has one thread: what is on it is waited for by everybody."""
+    busy, done = threading.Event(), list[str]()
+
+    async def main() -> None:
+        gallery = QdrantGallery(settings)
+        try:
+            first = asyncio.create_task(gallery.call(lambda: busy.wait(30)))
+            left = [
+                asyncio.create_task(gallery.call(lambda: done.append("nobody waits for this")))
+                for _ in range(5)
+            ]
+            last = asyncio.create_task(gallery.call(lambda: done.append("wanted")))
+            await asyncio.sleep(0)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            busy.set()
+            await asyncio.gather(first, last)
+        finally:
+            gallery.close()
+
+    asyncio.run(main())
+    assert done == ["wanted"]

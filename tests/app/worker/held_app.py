@@ -1,0 +1,28 @@
+"""A worker for a process of its own: its judge scores nothing before the file `RELEASE` exists,
+and can do nothing at all while a file `BROKEN` stands beside it.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.worker.main import create_app
+from tests.app.worker.fake_reranker import WAIT_S, FakeJudge
+
+
+class HeldJudge(FakeJudge):
+    def _called(self, name: str, what: object) -> None:
+        super()._called(name, what)
+        if Path(os.environ["RELEASE"]).with_name("BROKEN").exists():
+            raise RuntimeError("the device is gone")
+
+    def score(self, prefix: Any, candidates: Sequence[Any]) -> list[float]:
+        give_up = time.monotonic() + WAIT_S
+        while not Path(os.environ["RELEASE"]).exists() and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return super().score(prefix, candidates)
+
+
+app = create_app(judge=HeldJudge())

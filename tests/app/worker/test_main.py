@@ -1,0 +1,56 @@
+"""Putting the worker together: settings, and what importing it costs."""
+
+import subprocess
+import sys
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.worker import main
+from app.worker.settings import WorkerSettings
+from tests.paths import ROOT
+
+
+def test_uvicorn_finds_an_app_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIR_WORKER__CHUNK_SIZE", "3")
+    monkeypatch.setenv("CIR_WORKER__JUDGE__VISUAL_TOKENS", "64")
+    app = main.app
+    try:
+        assert isinstance(app, FastAPI)
+        assert app.state.settings.chunk_size == 3
+        assert app.state.settings.judge.visual_tokens == 64
+    finally:
+        vars(main).pop("app")  # the next one to ask reads its own environment
+
+
+def test_a_setting_that_means_nothing_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CIR_WORKER__CHUNK", "3")
+    with pytest.raises(SystemExit) as ended:
+        main.create_app()
+    assert ended.value.code == 2
+    assert "unknown settings: CIR_WORKER__CHUNK;" in capsys.readouterr().err
+
+
+def test_a_judge_that_cannot_be_loaded_fails_the_start() -> None:
+    settings = WorkerSettings(preset="nameless")
+    with (
+        pytest.raises(ValueError, match="unknown preset 'nameless'"),
+        TestClient(main.create_app(settings)),
+    ):
+        pass
+
+
+def test_importing_the_worker_loads_no_model_and_nothing_of_the_api() -> None:
+    absent = ["torch", "transformers", "qdrant_client", "open_clip", "app.api"]
+    code = f"import sys, app.worker.main; print([m for m in {absent!r} if m in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,166 @@
+"""Who is next, what is kept: the rules, without threads."""
+
+import math
+from concurrent.futures import Future
+
+import pytest
+
+from app.worker.inference.caches import FeatureCache, OpenedQuery, PrefixCache
+from app.worker.inference.images import Picture
+from app.worker.inference.model import Query
+from app.worker.scheduling.jobs import ComposeJob, RerankJob
+from app.worker.scheduling.policy import LINGER_S, Schedule
+from models.contracts.rerank import Candidate
+from tests.app.worker.fake_reranker import TOKENS, FakePicture, FakePrefix
+
+CHUNK = 2
+
+
+def query(name: str = "redder", deadline: float = 100.0) -> Query:
+    return Query(name, FakePicture(0), "hash", name, deadline)
+
+
+class Decoding:
+    """Candidates whose decoding the test ends, one by one."""
+
+    def __init__(self, job: RerankJob) -> None:
+        self.futures: dict[str, Future[Picture]] = {}
+        self.candidates: dict[str, Candidate] = {}
+        job.fetch_ahead(100, self._fetch, lambda _: None)
+
+    def _fetch(self, candidate: Candidate) -> "Future[Picture]":
+        self.candidates[candidate.image_id] = candidate
+        return self.futures.setdefault(candidate.image_id, Future())
+
+    def done(self, *image_ids: str) -> None:
+        for image_id in image_ids:
+            picture = Picture(self.candidates[image_id], prepared=FakePicture(0))
+            self.futures[image_id].set_result(picture)
+
+
+def rerank(deadline: float = 100.0, images: str = "abc") -> tuple[RerankJob, Decoding]:
+    """An opened query, hungry since second 0, of which nothing is decoded yet."""
+    candidates = [
+        Candidate(image_id=image_id, content_hash=image_id, rerank_px=448) for image_id in images
+    ]
+    job = RerankJob(query(deadline=deadline), "target", candidates, "fake-1", lambda _: None)
+    job.prefix, job.hungry_since = FakePrefix("redder"), 0.0
+    return job, Decoding(job)
+
+
+def schedule(*jobs: RerankJob | ComposeJob, tokens: int = 1000) -> Schedule:
+    made = Schedule(CHUNK, tokens)
+    for job in jobs:
+        made.add(job)
+    return made
+
+
+def test_of_those_with_as_many_turns_the_earliest_deadline_is_next() -> None:
+    (late, of_late), (soon, of_soon) = rerank(deadline=9), rerank(deadline=5)
+    of_late.done("a", "b", "c")
+    of_soon.done("a", "b", "c")
+    made = schedule(late, soon)
+    assert made.next_job(now=0) is soon
+    soon.turns += 1
+    assert made.next_job(now=0) is late
+
+
+def test_a_newcomer_joins_the_round_instead_of_catching_up() -> None:
+    old, _ = rerank()
+    made = schedule(old)
+    old.turns = 7
+    newcomer, _ = rerank()
+    made.add(newcomer)
+    assert newcomer.turns == 7
+
+
+def test_compose_jobs_go_first() -> None:
+    job, decoding = rerank(deadline=1)
+    decoding.done("a", "b", "c")
+    compose = ComposeJob(query(deadline=50), lambda _: None)
+    assert schedule(job, compose).next_job(now=0) is compose
+
+
+def test_a_part_of_a_chunk_goes_only_after_a_moment() -> None:
+    job, decoding = rerank()
+    made = schedule(job)
+    assert made.next_ripe_at() == math.inf
+    decoding.done("b")
+    assert made.next_job(now=0) is None
+    assert made.next_ripe_at() == LINGER_S
+    assert made.next_job(now=LINGER_S) is job
+
+
+def test_a_candidate_still_in_decoding_is_skipped_and_taken_later() -> None:
+    job, decoding = rerank()
+    decoding.done("b", "c")
+    assert [picture.candidate.image_id for picture in job.take(CHUNK)[0]] == ["b", "c"]
+    decoding.done("a")
+    assert [picture.candidate.image_id for picture in job.take(CHUNK)[0]] == ["a"]
+    assert job.candidates_left == 0
+
+
+def test_candidates_are_taken_in_the_order_given() -> None:
+    job, decoding = rerank()
+    decoding.done("c", "b", "a")
+    assert [picture.candidate.image_id for picture in job.take(CHUNK)[0]] == ["a", "b"]
+
+
+def test_the_queue_counts_visual_tokens() -> None:
+    job, _ = rerank()  # a reference and three candidates
+    made = schedule(job, tokens=6 * TOKENS)
+    assert made.queued_visual_tokens == 4 * TOKENS
+    assert made.has_room(2 * TOKENS)
+    assert not made.has_room(3 * TOKENS)
+    made.done(job, images=1, seconds=0.1)
+    assert made.has_room(3 * TOKENS)
+    made.remove(job)
+    assert made.queued_visual_tokens == 0
+    assert made.has_room(10**9)
+
+
+def test_when_to_come_back_is_what_is_queued_by_the_speed_of_late() -> None:
+    job, _ = rerank(images="abcdefghi")
+    made = schedule(job)
+    assert made.retry_after_s() == 1  # nothing is known yet
+    made.done(job, images=1, seconds=2.0)
+    assert made.retry_after_s() == 18
+
+
+def test_features_are_kept_up_to_a_size_the_oldest_out_first() -> None:
+    cache = FeatureCache(max_bytes=250)  # two of a hundred bytes
+    first, second, third = (FakePicture(red) for red in (1, 2, 3))
+    cache.put("first", first)
+    cache.put("second", second)
+    assert cache.get("first") is first
+    cache.put("third", third)
+    assert cache.get("second") is None
+    assert cache.get("first") is first
+    cache.put("third", third)  # the same again takes no more room
+    assert cache.get("first") is first
+    cache.put("huge", FakePicture(4, nbytes=251))  # would push out all others, and itself
+    assert cache.get("huge") is None
+    assert cache.get("first") is first
+    assert cache.get("third") is third
+
+
+@pytest.mark.parametrize(("size", "kept"), [(0, set()), (2, {"b", "c"}), (9, {"a", "b", "c"})])
+def test_prefixes_are_kept_up_to_a_number(size: int, kept: set[str]) -> None:
+    cache = PrefixCache(size, ttl_s=10, clock=lambda: 0.0)
+    for text in "abc":
+        cache.put(("hash", text), OpenedQuery(FakePrefix(text)))
+    assert {text for text in "abc" if cache.get(("hash", text))} == kept
+
+
+def test_a_prefix_not_used_for_long_is_let_go() -> None:
+    now = 0.0
+    cache = PrefixCache(9, ttl_s=10, clock=lambda: now)
+    cache.put(("hash", "used"), OpenedQuery(FakePrefix("used")))
+    cache.put(("hash", "idle"), OpenedQuery(FakePrefix("idle")))
+    now = 6.0
+    assert cache.get(("hash", "used"))
+    assert cache.drop_expired() == 4.0
+    now = 11.0
+    assert cache.drop_expired() == 5.0
+    assert cache.get(("hash", "idle")) is None
+    assert cache.get(("hash", "used"))
