@@ -86,19 +86,20 @@ def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
     if settings.worker.urls:
         named = ", ".join(without_password(url) for url in settings.worker.urls)
         return f"CIR_API__WORKER__URLS names {named}"
-    if settings.external_judge.url is not None:
-        return f"CIR_API__EXTERNAL_JUDGE__URL names {without_password(settings.external_judge.url)}"
+    if settings.external_reranker.url is not None:
+        address = without_password(settings.external_reranker.url)
+        return f"CIR_API__EXTERNAL_RERANKER__URL names {address}"
     if unwanted:
         return "--no-worker was given"
-    if load_preset(settings.preset).judge is None and not _names_judge(os.environ):
-        return f"the preset {settings.preset!r} has no judge"
+    if load_preset(settings.preset).reranker is None and not _names_reranker(os.environ):
+        return f"the preset {settings.preset!r} has no reranker"
     if importlib.util.find_spec("transformers") is None:
         return "its packages are not installed (python -m app doctor says how)"
     return None
 
 
-def _names_judge(environ: Mapping[str, str]) -> bool:
-    return any(name.upper().startswith("CIR_WORKER__JUDGE") for name in environ)
+def _names_reranker(environ: Mapping[str, str]) -> bool:
+    return any(name.upper().startswith("CIR_WORKER__RERANKER") for name in environ)
 
 
 def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:

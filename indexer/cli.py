@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     demo.add_argument(
         "--questions", type=int, default=0,
-        help="yes-or-no questions per image, for training a judge (default %(default)s)",
+        help="yes-or-no questions per image, for training a reranker (default %(default)s)",
     )  # fmt: skip
     demo.add_argument(
         "--finishes", action="store_true",
@@ -150,7 +150,7 @@ def _build(options: argparse.Namespace) -> int:
     from indexer.pipeline.build import BuildFailed, build_gallery  # noqa: PLC0415
     from models.encoder.encoder import ImageTextEncoder  # noqa: PLC0415
 
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     try:
         if options.if_none and (collection := writer.in_service()) is not None:
             print(f"{collection} is in service; --if-none leaves it as it is")

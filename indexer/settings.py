@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.settings import GalleryWriterSettings
 from models.presets import Preset, load_preset, overridden
 from models.settings import EncoderSettings, ProcessSettings
 
@@ -19,7 +19,7 @@ class IndexerSettings(ProcessSettings):
         "demo", description="encoder and weights that belong together; a name or a .json file"
     )
     encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
-    qdrant: GallerySettings = GallerySettings()
+    gallery: GalleryWriterSettings = GalleryWriterSettings()
     image_store: Path = Field(Path("data/images"), description="where prepared copies are written")
     context_facets: tuple[str, ...] = Field(
         ("setting",),

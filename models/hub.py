@@ -48,7 +48,7 @@ def local_folder(source: str, what: str, patterns: Sequence[str]) -> Path:
 
     Args:
         source: A folder, or a hub name `org/model`.
-        what: The model's part in this system, for the error ("the judge's base").
+        what: The model's part in this system, for the error ("the reranker's base").
         patterns: Files to download, as shell patterns.
 
     Raises:

@@ -96,7 +96,7 @@ class EncoderSettings(SettingsGroup):
         return f"local-dir:{PRESETS / 'demo' / 'encoder'}" if self.model == "demo" else self.model
 
 
-class JudgeSettings(SettingsGroup):
+class RerankerSettings(SettingsGroup):
     """A base model, an adapter on it, and how much of a picture they see."""
 
     base: str = Field(
@@ -110,11 +110,11 @@ class JudgeSettings(SettingsGroup):
         16, ge=1, le=16384, description="most visual tokens per picture; pictures are scaled to it"
     )
     template: Literal["auto", "cir", "qwen3-vl-reranker", "instruct", "smolvlm"] = Field(
-        "auto", description="what the judge is asked; auto: what its adapter was trained with, "
+        "auto", description="what the reranker is asked; auto: what its adapter was trained with, "
         "else what suits the base",
     )  # fmt: skip
     shows_target: bool = Field(
-        True, description="whether the judge sees the composed target beside the request"
+        True, description="whether the reranker sees the composed target beside the request"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where it runs")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
@@ -124,13 +124,13 @@ class JudgeSettings(SettingsGroup):
     @property
     def base_source(self) -> str:
         """What transformers loads."""
-        return str(PRESETS / "demo" / "judge" / "base") if self.base == "demo" else self.base
+        return str(PRESETS / "demo" / "reranker" / "base") if self.base == "demo" else self.base
 
     @property
     def adapter_source(self) -> str | None:
         """What peft loads."""
         if self.adapter is None and self.base == "demo":
-            return str(PRESETS / "demo" / "judge" / "adapter")
+            return str(PRESETS / "demo" / "reranker" / "adapter")
         return self.adapter
 
 

@@ -24,7 +24,7 @@ from app.api.settings import ApiSettings
 from indexer.demo.catalogue import write_catalogue
 from indexer.gallery.server.client import connect
 from indexer.gallery.server.writer import GalleryWriter
-from indexer.gallery.settings import GallerySettings, QdrantSettings
+from indexer.gallery.settings import GallerySettings, GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
@@ -74,24 +74,24 @@ def encoder() -> ImageTextEncoder:
 class BuiltGallery:
     """Where a gallery was built, and what the build said."""
 
-    qdrant: GallerySettings
+    gallery: GalleryWriterSettings
     image_store: Path
     report: BuildReport
 
-    def for_reader(self, root: Path) -> QdrantSettings:
+    def for_reader(self, root: Path) -> GallerySettings:
         """For one more reader: a server has many, an embedded folder one, who gets a copy."""
-        if self.qdrant.url is not None:
-            return self.qdrant
+        if self.gallery.url is not None:
+            return self.gallery
         copy = root / "qdrant"
-        shutil.copytree(self.qdrant.path, copy, ignore=shutil.ignore_patterns(".lock"))
-        return self.qdrant.model_copy(update={"path": copy})
+        shutil.copytree(self.gallery.path, copy, ignore=shutil.ignore_patterns(".lock"))
+        return self.gallery.model_copy(update={"path": copy})
 
 
-def qdrant_settings(root: Path) -> GallerySettings:
+def qdrant_settings(root: Path) -> GalleryWriterSettings:
     """A place for one test's gallery: on the server of `QDRANT_URL`, or else embedded in `root`."""
     if "QDRANT_URL" not in os.environ:
-        return GallerySettings(path=root / "qdrant")
-    return GallerySettings(
+        return GalleryWriterSettings(path=root / "qdrant")
+    return GalleryWriterSettings(
         url=os.environ["QDRANT_URL"],
         grpc_port=int(os.environ.get("QDRANT_GRPC_PORT", "6334")),
         api_key=os.environ.get("QDRANT_API_KEY"),  # type: ignore[arg-type]
@@ -119,17 +119,17 @@ def built_gallery(
     """The catalogue, embedded and in service in Qdrant."""
     root = tmp_path_factory.mktemp("gallery")
     build_settings = indexer_settings(root)
-    writer = GalleryWriter(build_settings.qdrant)
+    writer = GalleryWriter(build_settings.gallery)
     report = build_gallery(read_manifest(catalogue), encoder, writer, build_settings)
     writer.close()
-    return BuiltGallery(build_settings.qdrant, build_settings.image_store, report)
+    return BuiltGallery(build_settings.gallery, build_settings.image_store, report)
 
 
 @pytest.fixture(scope="session")
 def client(built_gallery: BuiltGallery) -> Iterator[TestClient]:
     """The API on the built gallery, ready."""
     api_settings = ApiSettings(
-        qdrant=built_gallery.qdrant,
+        gallery=built_gallery.gallery,
         image_store=built_gallery.image_store,
         timeout_ms=20_000,  # machines that run tests are busy
         max_upload_bytes=2_000_000,
@@ -143,19 +143,19 @@ def client(built_gallery: BuiltGallery) -> Iterator[TestClient]:
 def indexer_settings(root: Path, **changes: object) -> IndexerSettings:
     """Settings of a build that keeps everything below `root`."""
     values: dict[str, object] = {
-        "qdrant": qdrant_settings(root),
+        "gallery": qdrant_settings(root),
         "image_store": root / "images",
         "encoder": EncoderSettings(batch_size=32),
     }
     return IndexerSettings(**(values | changes))  # type: ignore[arg-type]
 
 
-def environment_of(qdrant: GallerySettings) -> dict[str, str]:
+def environment_of(qdrant: GalleryWriterSettings) -> dict[str, str]:
     """The variables that give a build in another process these settings."""
     values = qdrant.model_dump(exclude_defaults=True)
     if qdrant.api_key is not None:
         values["api_key"] = qdrant.api_key.get_secret_value()
-    return {f"CIR_INDEXER__QDRANT__{name.upper()}": str(value) for name, value in values.items()}
+    return {f"CIR_INDEXER__GALLERY__{name.upper()}": str(value) for name, value in values.items()}
 
 
 def wait_until_ready(client: TestClient, timeout_s: float = 60) -> None:

@@ -5,12 +5,18 @@ from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 
-from app.api.search.ports import GallerySnapshot, JudgeIntent, JudgeQuery, RerankScore, RerankScores
-from app.web.errors import CandidatesFailed, JudgeError
-from indexer.gallery.errors import UnknownImage
-from indexer.gallery.ports import Candidate
+from app.api.search.ports import (
+    GallerySnapshot,
+    RerankerIntent,
+    RerankQuery,
+    RerankScore,
+    RerankScores,
+)
+from app.web.errors import CandidatesFailed, RerankerError
+from indexer.gallery.errors import ImageNotFound
+from indexer.gallery.ports import Hit
 from models.contracts.gallery import GalleryImage, GallerySpec
-from models.contracts.intent import ComposedIntent, IntentSource, Roles
+from models.contracts.intent import ComposedIntent, Intent, IntentSource
 from models.encoder.types import Embedding
 from models.query.composition import Composer
 from models.query.weights import CompositionWeights
@@ -58,13 +64,13 @@ class FakeGallery:
     async def retrieve(self, query_embedding, limit, filters, exclude_content_hash, among=None):  # type: ignore[no-untyped-def]
         self.limit, self.excluded = limit, exclude_content_hash
         kept = [image for image in self.images if image.content_hash != exclude_content_hash]
-        return [Candidate(image, 1 - rank / 10) for rank, image in enumerate(kept[:limit])]
+        return [Hit(image, 1 - rank / 10) for rank, image in enumerate(kept[:limit])]
 
     async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
         for image in self.images:
             if image.image_id == image_id:
                 return image, np.full(4, 0.5, np.float32)
-        raise UnknownImage(f"no image {image_id}")
+        raise ImageNotFound(f"no image {image_id}")
 
     async def page(self, limit, offset, filters):  # type: ignore[no-untyped-def]
         return self.images[:limit], None
@@ -86,7 +92,7 @@ class FakeQueryEmbedder:
         return np.full(4, 0.5, np.float32)
 
     async def compose(
-        self, composer: Composer, reference: Embedding, text: str, roles: Roles | None
+        self, composer: Composer, reference: Embedding, text: str, roles: Intent | None
     ) -> ComposedIntent:
         if roles is not None:
             return ComposedIntent(**roles.model_dump(), source="client")
@@ -113,12 +119,12 @@ class FakeReferenceCopies:
         return b"stored"
 
 
-class FakeJudge:
+class FakeReranker:
     """Likes best what comes last; each answer and each score takes its time.
 
     Attributes:
         compose_error: Raised instead of an intent.
-        rerank_error: Raised after `judged` candidates.
+        rerank_error: Raised after `scored` candidates.
         judged: How many candidates get a score; None: all.
     """
 
@@ -126,23 +132,23 @@ class FakeJudge:
 
     def __init__(self, compose_s: float = 0, score_s: float = 0) -> None:
         self.compose_s, self.score_s = compose_s, score_s
-        self.compose_error: JudgeError | None = None
-        self.rerank_error: JudgeError | None = None
-        self.judged: int | None = None
-        self.composed: list[JudgeQuery] = []
+        self.compose_error: RerankerError | None = None
+        self.rerank_error: RerankerError | None = None
+        self.scored: int | None = None
+        self.composed: list[RerankQuery] = []
         self.targets: list[str | None] = []
         self.closed = False
 
-    async def compose(self, query: JudgeQuery, timeout_s: float) -> JudgeIntent:
+    async def compose(self, query: RerankQuery, timeout_s: float) -> RerankerIntent:
         self.composed.append(query)
         await asyncio.sleep(self.compose_s)
         if self.compose_error is not None:
             raise self.compose_error
-        return JudgeIntent(ComposedIntent(target="a blue sofa", source="mllm"), self.version)
+        return RerankerIntent(ComposedIntent(target="a blue sofa", source="mllm"), self.version)
 
     async def rerank(
         self,
-        query: JudgeQuery,
+        query: RerankQuery,
         target: str | None,
         candidates: Sequence[GalleryImage],
         timeout_s: float,
@@ -150,7 +156,7 @@ class FakeJudge:
         self.targets.append(target)
         version = self.version
         try:
-            for rank, image in enumerate(candidates[: self.judged]):
+            for rank, image in enumerate(candidates[: self.scored]):
                 await asyncio.sleep(self.score_s)
                 score = RerankScore(image.image_id, min(1.0, 0.2 * rank))
                 yield RerankScores([score], version)

@@ -76,7 +76,7 @@ def test_the_api_reaches_its_workers_and_its_gallery(
     assert target(worker) == "worker"
     asked = reachable(api, "qdrant", there)
     assert asked == there & QDRANTS
-    assert (settings.qdrant.url == "http://qdrant:6333") == bool(asked)
+    assert (settings.gallery.url == "http://qdrant:6333") == bool(asked)
     assert SERVICES[api]["ports"][0].endswith(f":{exposed_port('api')}")
 
 
@@ -92,8 +92,8 @@ def test_volumes_are_where_the_settings_look_and_writable_for_the_indexer_only(
         assert not writable or path in re.findall(r"[\w/]+", stage_of("base")), (
             f"{path} is not in the image, so a new volume there belongs to root"
         )
-    if target(name) != "worker" and settings.qdrant.url is None:
-        held = Path(folder) / settings.qdrant.path
+    if target(name) != "worker" and settings.gallery.url is None:
+        held = Path(folder) / settings.gallery.path
         assert mounts(name)[str(held.parent)] == ("demo", True)
 
 

@@ -11,15 +11,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app.api.adapters.gallery import QdrantGallery
-from app.api.adapters.query_encoder import ClipQueryEmbedder
+from app.api.adapters.query_encoder import ClipQueryEncoder
 from app.api.adapters.reference_images import StoredReferenceCopies
-from app.api.adapters.rerankers import second_stage
+from app.api.adapters.rerankers import reranking
 from app.api.adapters.snapshots import GalleryInService
 from app.api.http import openapi, page
 from app.api.http.explain import router as explain_router
 from app.api.http.gallery import router
 from app.api.http.search import router as search_router
-from app.api.search.explain import Explanations
+from app.api.search.explain import RelevanceExplainer
 from app.api.search.service import SearchLimits, SearchService
 from app.api.search.turns import Turns
 from app.api.settings import ApiSettings, settings_from_environment
@@ -86,11 +86,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     preset = settings.effective_preset()
     encoder = await asyncio.to_thread(ImageTextEncoder, preset.encoder)
     _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
-    qdrant = QdrantGallery(settings.qdrant)
-    embedder = ClipQueryEmbedder(encoder, preset.composition)
+    qdrant = QdrantGallery(settings.gallery)
+    embedder = ClipQueryEncoder(encoder, preset.composition)
     gallery = GalleryInService(qdrant, embedder, preset_name(settings.preset))
     app.state.gallery, app.state.embedder = gallery, embedder
-    app.state.explanations = Explanations(
+    app.state.explanations = RelevanceExplainer(
         gallery, embedder, app.state.image_store, preset.encoder.locates_kinds
     )
     app.state.browsing = Turns(1, _MOST_BROWSING, "pages")
@@ -99,9 +99,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_.callback(qdrant.close)
         open_.callback(embedder.close)
         await gallery.refuse_other_encoder()
-        second = await open_.enter_async_context(
-            second_stage(settings, preset, app.state.image_store)
-        )
+        second = await open_.enter_async_context(reranking(settings, preset, app.state.image_store))
         app.state.search = SearchService(
             embedder,
             gallery,
@@ -119,8 +117,8 @@ def _limits(settings: ApiSettings, preset: Preset) -> SearchLimits:
         max_retrieval_depth=settings.max_retrieval_depth,
         timeout_ms=settings.timeout_ms,
         max_concurrent_searches=settings.max_concurrent_searches,
-        default_rerank_depth=preset.second_stage.rerank_depth,
+        default_rerank_depth=preset.reranking.rerank_depth,
         max_rerank_depth=settings.max_rerank_depth,
-        rerank_weight=preset.second_stage.rerank_weight,
+        rerank_weight=preset.reranking.rerank_weight,
         default_composition=preset.composition_mode,
     )

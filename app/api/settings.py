@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import MAX_QUERY_LIMIT
 from models.contracts.rerank import MAX_CANDIDATES, MAX_DEADLINE_MS
 from models.presets import MAX_RERANK_WEIGHT, Preset, load_preset, overridden
@@ -24,7 +24,7 @@ from models.settings import (
 
 
 class WorkerSettings(SettingsGroup):
-    """Where the judge's workers are, and how long to do without one that failed."""
+    """Where the reranker's workers are, and how long to do without one that failed."""
 
     urls: tuple[str, ...] = Field((), description="workers (JSON list); none: no second stage")
     expand_names: bool = Field(
@@ -61,7 +61,7 @@ class WorkerSettings(SettingsGroup):
 ScoringFormat = Literal["rerank", "score"]
 
 
-class ExternalJudgeSettings(SettingsGroup):
+class ExternalRerankerSettings(SettingsGroup):
     """A reranker that speaks vLLM's `/v1/rerank` or `/v1/score`, instead of workers."""
 
     url: str | None = Field(None, description="its address, like `http://vllm:8000`")
@@ -92,10 +92,10 @@ class ExternalJudgeSettings(SettingsGroup):
         return url and _address(url, "a reranker, like `http://vllm:8000`")
 
     @model_validator(mode="after")
-    def _names_its_model(self) -> "ExternalJudgeSettings":
+    def _names_its_model(self) -> "ExternalRerankerSettings":
         if self.url is not None and not self.model:
             raise ValueError(
-                "an external judge needs `model`, the name the engine serves it under, like "
+                "an external reranker needs `model`, the name the engine serves it under, like "
                 "`Qwen/Qwen3-VL-Reranker-2B`"
             )
         return self
@@ -117,18 +117,19 @@ class ApiSettings(ProcessSettings):
     composition_mode: CompositionMode | None = Field(
         None, description="of a search that names none; default: as the preset says"
     )
-    qdrant: QdrantSettings = QdrantSettings()
+    gallery: GallerySettings = GallerySettings()
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
     worker: WorkerSettings = WorkerSettings()
-    external_judge: ExternalJudgeSettings = ExternalJudgeSettings()
-    judge_composes: bool | None = Field(
-        None, description="whether the judge is asked for intents; default: as the preset says"
+    external_reranker: ExternalRerankerSettings = ExternalRerankerSettings()
+    reranker_composes: bool | None = Field(
+        None, description="whether the reranker is asked for intents; default: as the preset says"
     )
     compose_timeout_ms: int = Field(
         800,
         ge=1,
         le=MAX_DEADLINE_MS,
-        description="longest wait for the judge to compose an intent, and never more than half of "
+        description="longest wait for the reranker to compose an intent, and never more than "
+        "half of "
         "what is left",
     )
     default_rerank_depth: int | None = Field(
@@ -180,10 +181,11 @@ class ApiSettings(ProcessSettings):
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
 
     @model_validator(mode="after")
-    def _has_one_judge(self) -> "ApiSettings":
-        if self.worker.urls and self.external_judge.url is not None:
+    def _has_one_reranker(self) -> "ApiSettings":
+        if self.worker.urls and self.external_reranker.url is not None:
             raise ValueError(
-                "CIR_API__WORKER__URLS and CIR_API__EXTERNAL_JUDGE__URL name two judges; keep one"
+                "CIR_API__WORKER__URLS and CIR_API__EXTERNAL_RERANKER__URL name two rerankers; "
+                "keep one"
             )
         return self
 
@@ -198,8 +200,8 @@ class ApiSettings(ProcessSettings):
             composition = preset.composition.changed_by(self.composition)
         except ValueError as error:
             raise ValueError(f"CIR_API__COMPOSITION: {error}") from None
-        second_stage = {
-            "judge_composes": self.judge_composes,
+        reranking = {
+            "reranker_composes": self.reranker_composes,
             "rerank_depth": self.default_rerank_depth,
             "rerank_weight": self.rerank_weight,
         }
@@ -207,7 +209,7 @@ class ApiSettings(ProcessSettings):
             update={
                 "encoder": overridden(preset.encoder, self.encoder),
                 "composition": composition,
-                "second_stage": preset.second_stage.model_copy(update=_given(second_stage)),
+                "reranking": preset.reranking.model_copy(update=_given(reranking)),
                 **_given({"composition_mode": self.composition_mode}),
             }
         )

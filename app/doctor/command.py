@@ -73,12 +73,14 @@ def _findings(
     if "api" in roles or "indexer" in roles:
         yield from models.check_encoder(preset.encoder, _needs(api, "encoder", preset.encoder))
     if api.worker.urls:
-        yield Finding("judge", "ok", f"runs elsewhere: {_named(api.worker.urls)}")
-    elif api.external_judge.url is not None:
-        address = without_password(api.external_judge.url)
-        yield Finding("judge", "ok", f"runs elsewhere: {api.external_judge.model} at {address}")
+        yield Finding("reranker", "ok", f"runs elsewhere: {_named(api.worker.urls)}")
+    elif api.external_reranker.url is not None:
+        address = without_password(api.external_reranker.url)
+        yield Finding(
+            "reranker", "ok", f"runs elsewhere: {api.external_reranker.model} at {address}"
+        )
     elif "worker" in roles:
-        yield from _judge(worker)
+        yield from _reranker(worker)
     if "api" in roles:
         yield from _services(api, preset, options)
 
@@ -96,31 +98,31 @@ def _presets_agree(api: ApiSettings, worker: WorkerSettings) -> Iterator[Finding
         )  # fmt: skip
 
 
-def _judge(worker: WorkerSettings) -> Iterator[Finding]:
+def _reranker(worker: WorkerSettings) -> Iterator[Finding]:
     preset = load_preset(worker.preset)
-    if preset.judge is None and worker.judge is None:
-        yield Finding("judge", "ok", f"the preset {worker.preset!r} has none: no second stage")
+    if preset.reranker is None and worker.reranker is None:
+        yield Finding("reranker", "ok", f"the preset {worker.preset!r} has none: no second stage")
         return
-    judge = worker.effective_judge()
+    reranker = worker.effective_reranker()
     without = command("app --no-worker", "CIR_API__PRESET", worker.preset)
-    yield from models.check_judge(judge, _needs(worker, "judge", judge), without)
+    yield from models.check_reranker(reranker, _needs(worker, "reranker", reranker), without)
 
 
 def _services(api: ApiSettings, preset: Preset, options: argparse.Namespace) -> Iterator[Finding]:
     # both import what only the API has
     from app.doctor.gallery import check_gallery  # noqa: PLC0415
     from app.doctor.services import (  # noqa: PLC0415
-        check_external_judge,
+        check_external_reranker,
         check_port,
         check_workers,
     )
 
     build = command("indexer build --images FOLDER", "CIR_INDEXER__PRESET", api.preset)
     load = options.load or preset.encoder.model == _SHIPPED
-    yield from asyncio.run(check_gallery(api.qdrant, api.image_store, preset.encoder, load, build))
+    yield from asyncio.run(check_gallery(api.gallery, api.image_store, preset.encoder, load, build))
     yield from check_workers(api)
-    if api.external_judge.url is not None:
-        yield asyncio.run(check_external_judge(api.external_judge))
+    if api.external_reranker.url is not None:
+        yield asyncio.run(check_external_reranker(api.external_reranker))
     yield check_port(options.host, options.port)
 
 
@@ -129,7 +131,7 @@ def _named(urls: Sequence[str]) -> str:
 
 
 def _needs(
-    settings: ApiSettings | WorkerSettings, part: Literal["encoder", "judge"], runs: BaseModel
+    settings: ApiSettings | WorkerSettings, part: Literal["encoder", "reranker"], runs: BaseModel
 ) -> ModelNeeds | None:
     """What the preset says of a model, if that is the model that runs."""
     preset = load_preset(settings.preset)

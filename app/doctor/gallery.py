@@ -6,8 +6,8 @@ from pathlib import Path
 from app.api.adapters.gallery import QdrantGallery
 from app.doctor.images import check_copies
 from app.doctor.report import Finding
-from indexer.gallery.errors import GalleryLocked, GalleryUnavailable, NoGallery
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.errors import GalleryLocked, GalleryNotFound, GalleryUnavailable
+from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import GallerySpec
 from models.encoder.encoder import ImageTextEncoder, fingerprint_name
 from models.hub import ModelUnavailable
@@ -17,7 +17,7 @@ _SAMPLES = 500
 
 
 async def check_gallery(
-    settings: QdrantSettings, image_store: Path, encoder: EncoderSettings, load: bool, build: str
+    settings: GallerySettings, image_store: Path, encoder: EncoderSettings, load: bool, build: str
 ) -> list[Finding]:
     """Report gallery and image store.
 
@@ -38,12 +38,12 @@ async def check_gallery(
         sample, _ = await generation.page(_SAMPLES, None, None)
     except GalleryLocked as error:
         return [Finding("gallery", "warn", f"{error}; it could not be looked into")]
-    except NoGallery:
+    except GalleryNotFound:
         return [Finding("gallery", "warn", f"there is none in {where} yet", build)]
     except GalleryUnavailable as error:
-        of_servers = "start Qdrant, or mend CIR_API__QDRANT__URL and CIR_API__QDRANT__API_KEY"
-        way_out = None if settings.url is None else of_servers
-        return [Finding("gallery", "error", str(error), way_out)]
+        of_servers = "start Qdrant, or mend CIR_API__GALLERY__URL and CIR_API__GALLERY__API_KEY"
+        remedy = None if settings.url is None else of_servers
+        return [Finding("gallery", "error", str(error), remedy)]
     finally:
         gallery.close()
     if count == 0:

@@ -1,4 +1,4 @@
-"""Encoder and judge: do they exist, are they here, where would they run, is there room.
+"""Encoder and reranker: do they exist, are they here, where would they run, is there room.
 
 Nothing heavy is imported before it is known to be installed, and nothing is downloaded.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from app.doctor.environment import free_disk_bytes, ram_bytes
 from app.doctor.report import Finding, in_bytes
 from models.presets import ModelNeeds
-from models.settings import EncoderSettings, JudgeSettings
+from models.settings import EncoderSettings, RerankerSettings
 
 # Main memory of an API, or a worker, without its model: PyTorch and what comes with it. Measured on
 # Linux with the demo preset (990 and 960 MB after 60 re-ranked searches on a CPU), less its models.
@@ -31,41 +31,41 @@ def check_encoder(settings: EncoderSettings, needs: ModelNeeds | None) -> Iterat
     yield from _device("encoder", settings.device, needs, lambda _: "float32")
 
 
-def check_judge(
-    settings: JudgeSettings, needs: ModelNeeds | None, without: str
+def check_reranker(
+    settings: RerankerSettings, needs: ModelNeeds | None, without: str
 ) -> Iterator[Finding]:
-    """Report a judge.
+    """Report a reranker.
 
     Args:
-        settings: The judge.
+        settings: The reranker.
         needs: None where the preset says nothing about this model.
-        without: The command that runs all but the judge.
+        without: The command that runs all but the reranker.
     """
     from models import hub  # noqa: PLC0415
-    from models.reranker.loading import HUB_FILES, check_fit  # noqa: PLC0415
+    from models.reranker.loading import HUB_FILES, check_compatible  # noqa: PLC0415
 
     adapter = settings.adapter or ("its own" if settings.base == "demo" else "none")
     yield Finding(
-        "judge", "ok",
+        "reranker", "ok",
         f"{settings.base}, adapter: {adapter}, {settings.visual_tokens} visual tokens per picture",
     )  # fmt: skip
-    sources = [(settings.base_source, "the judge's base")]
+    sources = [(settings.base_source, "the reranker's base")]
     if settings.adapter_source is not None:
-        sources.append((settings.adapter_source, "the judge's adapter"))
+        sources.append((settings.adapter_source, "the reranker's adapter"))
     try:
         found = [hub.missing(source, what, HUB_FILES) for source, what in sources]
         to_download = sum(download.missing_bytes for download in found if download)
         if not to_download:
-            check_fit(settings)
+            check_compatible(settings)
     except hub.ModelUnavailable as error:
-        way_out = f"without a judge it can run all the same: {without}"
-        yield _unavailable("judge", error, needs, way_out)
+        remedy = f"without a reranker it can run all the same: {without}"
+        yield _unavailable("reranker", error, needs, remedy)
     else:
-        yield from _download("judge", to_download)
-    yield from _device("judge", settings.device, needs, lambda name: _dtype(settings, name))
+        yield from _download("reranker", to_download)
+    yield from _device("reranker", settings.device, needs, lambda name: _dtype(settings, name))
 
 
-def _dtype(settings: JudgeSettings, device: str) -> str:
+def _dtype(settings: RerankerSettings, device: str) -> str:
     import torch  # noqa: PLC0415
 
     if settings.dtype != "auto":
@@ -75,10 +75,10 @@ def _dtype(settings: JudgeSettings, device: str) -> str:
 
 
 def _unavailable(
-    area: str, error: Exception, needs: ModelNeeds | None, way_out: str | None
+    area: str, error: Exception, needs: ModelNeeds | None, remedy: str | None
 ) -> Finding:
     size = f" (about {in_bytes(needs.download_bytes)})" if needs and needs.download_bytes else ""
-    return Finding(area, "error", f"{error}{size}", way_out)
+    return Finding(area, "error", f"{error}{size}", remedy)
 
 
 def _download(area: str, missing_bytes: int) -> Iterator[Finding]:

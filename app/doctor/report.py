@@ -14,7 +14,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        area: Where it belongs: `preset`, `packages`, `encoder`, `judge`, `gallery`, ….
+        area: Where it belongs: `preset`, `packages`, `encoder`, `reranker`, `gallery`, ….
         mark: `ok`; `warn`: it runs, but less well than it could; `error`: it cannot run.
         text: What is the case, in a sentence.
         way_out: What to do about it, where something is to be done.
@@ -23,7 +23,7 @@ class Finding:
     area: str
     mark: Mark
     text: str
-    way_out: str | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Report:
         """For people: one line per finding, and a last one that sums up."""
         for finding in self.findings:
             yield f"{finding.mark:<5} {finding.area:<9} {finding.text}"
-            if finding.way_out is not None:
-                yield f"{'':<15} → {finding.way_out}"
+            if finding.remedy is not None:
+                yield f"{'':<15} → {finding.remedy}"
         errors = sum(finding.mark == "error" for finding in self.findings)
         yield "it can run" if self.can_run else f"it cannot run: {errors} to be mended"
 

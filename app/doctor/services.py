@@ -1,4 +1,4 @@
-"""What is reached over the network: workers, an external judge, and the port to listen on."""
+"""What is reached over the network: workers, an external reranker, and the port to listen on."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from app.api.adapters.vllm_client import self_test
 from app.api.adapters.vllm_protocol import ScoringClient
-from app.api.settings import ApiSettings, ExternalJudgeSettings
+from app.api.settings import ApiSettings, ExternalRerankerSettings
 from app.doctor import environment
 from app.doctor.report import Finding
-from app.web.errors import JudgeError
+from app.web.errors import RerankerError
 from models.contracts.rerank import WorkerInfo
 from models.settings import without_password
 
@@ -30,7 +30,7 @@ def check_port(host: str, port: int) -> Finding:
 
 def check_workers(settings: ApiSettings) -> Iterator[Finding]:
     """Report every worker; one that is gone costs quality, never the answer, so it is no error."""
-    judges = set()
+    rerankers = set()
     with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as http:
         for url in settings.worker.urls:
             try:
@@ -42,30 +42,31 @@ def check_workers(settings: ApiSettings) -> Iterator[Finding]:
                     "start it, or mend CIR_API__WORKER__URLS; searches are not re-ranked meanwhile",
                 )  # fmt: skip
             else:
-                judges.add(info.judge)
-                said = f"{without_password(url)}: judge {info.judge} on {info.device}"
+                rerankers.add(info.reranker)
+                said = f"{without_password(url)}: reranker {info.reranker} on {info.device}"
                 yield Finding("worker", "ok", said)
-    if len(judges) > 1:
+    if len(rerankers) > 1:
         yield Finding(
-            "worker", "warn", f"the workers have different judges: {', '.join(sorted(judges))}",
+            "worker", "warn", f"the workers have different rerankers: "
+                              f"{', '.join(sorted(rerankers))}",
             "give all the same preset; their scores cannot be compared",
         )  # fmt: skip
 
 
-async def check_external_judge(settings: ExternalJudgeSettings) -> Finding:
+async def check_external_reranker(settings: ExternalRerankerSettings) -> Finding:
     """Report a reranker that is not ours, by the self-test that it must pass to be asked."""
     timeout = httpx.Timeout(None, connect=settings.connect_timeout_s)
     async with httpx.AsyncClient(timeout=timeout, trust_env=False) as http:
         client = ScoringClient(http, settings)
         try:
             await self_test(client, min(settings.self_test_timeout_s, _SELF_TEST_S))
-        except JudgeError as error:
+        except RerankerError as error:
             return Finding(
-                "judge", "warn", f"{client.address} is not ready: {error}",
-                "mend it, or CIR_API__EXTERNAL_JUDGE__…; searches are not re-ranked meanwhile",
+                "reranker", "warn", f"{client.address} is not ready: {error}",
+                "mend it, or CIR_API__EXTERNAL_RERANKER__…; searches are not re-ranked meanwhile",
             )  # fmt: skip
     said = f"{client.address}: {settings.model} tells plain shapes apart"
-    return Finding("judge", "ok", said)
+    return Finding("reranker", "ok", said)
 
 
 def _get(http: httpx.Client, url: str) -> bytes:

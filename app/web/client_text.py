@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from app.web.errors import InvalidReference
+from app.web.errors import InvalidReferenceImage
 from indexer.gallery.errors import InvalidRequest
 
 
@@ -36,10 +36,10 @@ def parse_base64(text: str, what: str) -> bytes:
         what: What it is, for the sentence.
 
     Raises:
-        InvalidReference: It is not base64.
+        InvalidReferenceImage: It is not base64.
     """
     payload = text.partition(",")[2] if text.startswith("data:") else text
     try:
         return base64.b64decode(payload, validate=True)
     except ValueError as error:  # of which `binascii.Error` is only one kind
-        raise InvalidReference(f"{what} is not base64: {error}") from None
+        raise InvalidReferenceImage(f"{what} is not base64: {error}") from None

@@ -36,10 +36,10 @@ def install(app: FastAPI, bodies: BodyLimits) -> None:
         bodies: What its requests' bodies may cost.
     """
     app.add_middleware(RequestBodies, limits=bodies)
-    app.add_middleware(RequestContext)  # added last, so it is the outermost
+    app.add_middleware(RequestContextMiddleware)  # added last, so it is the outermost
 
 
-class RequestContext:
+class RequestContextMiddleware:
     """Takes the client's `X-Request-ID` or makes one; it is in the answer and in the logs.
 
     HEAD is GET without the body, at every address.

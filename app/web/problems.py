@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException
 
 from app.web import errors
 from app.web.logging import request_id_var
-from indexer.gallery.errors import GalleryUnavailable, InvalidRequest, ServiceError, UnknownImage
+from indexer.gallery.errors import GalleryUnavailable, ImageNotFound, InvalidRequest, ServiceError
 
 _log = logging.getLogger(__name__)
 
 _STATUS: dict[type[ServiceError], int] = {
     InvalidRequest: 422,
-    UnknownImage: 404,
+    ImageNotFound: 404,
     errors.Overloaded: 429,
     errors.DeadlineExceeded: 504,
     GalleryUnavailable: 503,

@@ -40,10 +40,10 @@ def settings_or_exit(read: Callable[[], _T]) -> _T:
 
 def install(app: FastAPI) -> None:
     """Put it around an app."""
-    app.add_middleware(StartupSentence)
+    app.add_middleware(StartupErrorMiddleware)
 
 
-class StartupSentence:
+class StartupErrorMiddleware:
     """Says why a start failed; the stack trace is logged at level debug."""
 
     def __init__(self, app: ASGIApp) -> None:

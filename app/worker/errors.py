@@ -19,7 +19,7 @@ class QueueFull(Overloaded):
 
 
 class NotReady(ServiceError):
-    """The judge is warming up, or its warm-up or its self-test failed."""
+    """The reranker is warming up, or its warm-up or its self-test failed."""
 
     type = "not-ready"
     retry_after_s = 5
@@ -31,27 +31,27 @@ class ShuttingDown(NotReady):
     type = "shutting-down"
 
 
-class IntentUnreadable(ServiceError):
-    """What the judge composed has not the form of an intent; asking again will not help."""
+class IntentParseError(ServiceError):
+    """What the reranker composed has not the form of an intent; asking again will not help."""
 
     type = "unreadable-intent"
 
 
-class CannotCompose(ServiceError):
+class ComposeUnsupported(ServiceError):
     """This judge only scores; no request will change that."""
 
     type = "cannot-compose"
 
 
 class ComposeFailed(ServiceError):
-    """The judge failed to compose an intent; the log has the details."""
+    """The reranker failed to compose an intent; the log has the details."""
 
-    type = "judge-failed"
+    type = "reranker-failed"
 
 
 STATUS: dict[type[ServiceError], int] = {
-    IntentUnreadable: 422,
-    CannotCompose: 422,
+    IntentParseError: 422,
+    ComposeUnsupported: 422,
     ComposeFailed: 500,
     NotReady: 503,
 }

@@ -4,17 +4,17 @@ import asyncio
 import gc
 import logging
 
-from app.worker.engine import Batcher
+from app.worker.engine import Engine
 from app.worker.errors import NotReady
-from app.worker.inference.caches import FeatureCache, PrefixCache
+from app.worker.inference.caches import ImageFeatureCache, PrefixCache
 from app.worker.inference.device import DeviceThread
 from app.worker.inference.images import CandidateImages
-from app.worker.inference.model import Judge
-from app.worker.inference.scoring import Judging
-from app.worker.process import ask_to_stop
+from app.worker.inference.model import RerankerModel
+from app.worker.inference.scoring import Scorer
+from app.worker.process import request_shutdown
 from app.worker.scheduling.policy import Schedule
 from app.worker.scheduling.queue import JobQueue
-from app.worker.service import JudgeService
+from app.worker.service import RerankerService
 from app.worker.settings import WorkerSettings
 from indexer.gallery.image_store import ImageStore
 from models.contracts.rerank import WorkerInfo
@@ -27,17 +27,19 @@ _JOIN_S = 5.0  # a step takes far less; a device that hangs is given up
 
 
 class Worker:
-    """The judge, the thread it runs on, and what serves requests with it."""
+    """The reranker, the thread it runs on, and what serves requests with it."""
 
-    def __init__(self, settings: WorkerSettings, judge: Judge, device: DeviceThread) -> None:
+    def __init__(
+        self, settings: WorkerSettings, reranker: RerankerModel, device: DeviceThread
+    ) -> None:
         self._settings = settings
-        self._judge = judge
+        self._reranker = reranker
         self._device = device
-        self._not_ready: str | None = "the judge is warming up"
+        self._not_ready: str | None = "the reranker is warming up"
         self._draining: asyncio.Task[None] | None = None
-        features = FeatureCache(settings.feature_cache_mb * 1_000_000)
+        features = ImageFeatureCache(settings.feature_cache_mb * 1_000_000)
         self._images = CandidateImages(
-            ImageStore(settings.image_store), judge, features, settings.decode_threads
+            ImageStore(settings.image_store), reranker, features, settings.decode_threads
         )
         self._queue = JobQueue(
             Schedule(settings.chunk_size, settings.max_queued_visual_tokens),
@@ -45,18 +47,18 @@ class Worker:
             ahead=_CHUNKS_AHEAD * settings.chunk_size,
         )
         prefixes = PrefixCache(settings.prefix_cache, settings.prefix_ttl_s)
-        self._batcher = Batcher(
+        self._batcher = Engine(
             self._queue,
-            Judging(judge, features, prefixes),
+            Scorer(reranker, features, prefixes),
             settings.chunk_size,
-            check_device=lambda: judge.warm_up(settings.chunk_size),
-            give_up=self._give_up,
+            check_device=lambda: reranker.warm_up(settings.chunk_size),
+            on_device_lost=self._give_up,
         )
         limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
-        self._service = JudgeService(judge, self._queue, limits)
+        self._service = RerankerService(reranker, self._queue, limits)
 
     @property
-    def service(self) -> JudgeService:
+    def service(self) -> RerankerService:
         """What answers requests.
 
         Raises:
@@ -77,37 +79,37 @@ class Worker:
             raise NotReady(self._not_ready)
 
     def info(self) -> WorkerInfo:
-        """Who judges, where, and how much waits."""
+        """Who rerankers, where, and how much waits."""
         return WorkerInfo(
-            judge=self._judge.version,
-            composes=self._judge.composes,
-            device=self._judge.device_reason,
+            reranker=self._reranker.version,
+            composes=self._reranker.composes,
+            device=self._reranker.device_reason,
             chunk_size=self._settings.chunk_size,
             max_queued_visual_tokens=self._settings.max_queued_visual_tokens,
             queued_visual_tokens=self._queue.queued_visual_tokens,
         )
 
     async def warm_up(self) -> None:
-        """Run the judge once at its usual size and test it, then begin to serve.
+        """Run the reranker once at its usual size and test it, then begin to serve.
 
-        After a failure the process stays, not ready: what is wrong with its judge will be wrong
+        After a failure the process stays, not ready: what is wrong with its reranker will be wrong
         again after a restart, and its `/readyz` says what it is.
         """
         try:
             await asyncio.wrap_future(self._device.call(self._warm_up))
         except Exception:
-            _log.exception("not ready: the judge's warm-up failed")
-            self._not_ready = "the judge's warm-up failed; the log has the details"
+            _log.exception("not ready: the reranker's warm-up failed")
+            self._not_ready = "the reranker's warm-up failed; the log has the details"
             return
         if (failure := await asyncio.wrap_future(self._device.call(self._self_test))) is not None:
             if self._settings.self_test:
-                _log.error("not ready: the judge's self-test failed: %s", failure)
-                self._not_ready = f"the judge's self-test failed: {failure}"
+                _log.error("not ready: the reranker's self-test failed: %s", failure)
+                self._not_ready = f"the reranker's self-test failed: {failure}"
                 return
-            _log.warning("serving although the judge's self-test failed: %s", failure)
+            _log.warning("serving although the reranker's self-test failed: %s", failure)
         self._device.call(self._batcher.run)
         self._not_ready = None
-        _log.info("judge %s ready on %s", self._judge.version, self._judge.device_reason)
+        _log.info("reranker %s ready on %s", self._reranker.version, self._reranker.device_reason)
 
     def begin_drain(self) -> "asyncio.Task[None]":
         """Stop admitting at once; finish what is queued within the grace, hand back the rest."""
@@ -130,20 +132,20 @@ class Worker:
 
     def _give_up(self) -> None:
         """Whoever supervises this process starts another; on this device nothing will work."""
-        self._not_ready = "the judge's device does not work any more; the worker ends"
-        ask_to_stop()
+        self._not_ready = "the reranker's device does not work any more; the worker ends"
+        request_shutdown()
 
     def _self_test(self) -> str | None:
-        """How it shows that the judge does not judge, in a sentence; None if it does."""
+        """How it shows that the reranker does not work, in a sentence; None if it does."""
         try:
-            self._judge.self_test()
+            self._reranker.self_test()
         except Exception as error:
-            _log.debug("the judge's self-test", exc_info=True)
+            _log.debug("the reranker's self-test", exc_info=True)
             return str(error)
         return None
 
     def _warm_up(self) -> None:
-        self._judge.warm_up(self._settings.chunk_size)
+        self._reranker.warm_up(self._settings.chunk_size)
         # What is alive now stays alive: a collector that never walks it never pauses for it
         gc.collect()
         gc.freeze()

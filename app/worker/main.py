@@ -1,4 +1,4 @@
-"""The worker's composition root: settings → judge, batcher, service, HTTP.
+"""The worker's composition root: settings → reranker, batcher, service, HTTP.
 
 `python -m app.worker` runs it.
 """
@@ -16,7 +16,7 @@ from app.web.logging import configure_logging
 from app.web.request_body import BodyLimits
 from app.worker import errors
 from app.worker.inference.device import DeviceThread
-from app.worker.inference.model import Judge
+from app.worker.inference.model import RerankerModel
 from app.worker.lifecycle import Worker
 from app.worker.process import early_shutdown, follow
 from app.worker.routes import router
@@ -35,12 +35,14 @@ def __getattr__(name: str) -> FastAPI:
     return made
 
 
-def create_app(settings: WorkerSettings | None = None, judge: Judge | None = None) -> FastAPI:
+def create_app(
+    settings: WorkerSettings | None = None, reranker: RerankerModel | None = None
+) -> FastAPI:
     """Put the worker together.
 
     Args:
         settings: Default: from the environment; bad ones end the process with a sentence.
-        judge: Default: loaded as the settings say, on the thread that owns the device.
+        reranker: Default: loaded as the settings say, on the thread that owns the device.
     """
     settings = settings or startup.settings_or_exit(settings_from_environment)
     configure_logging(settings.log_level)
@@ -56,7 +58,7 @@ def create_app(settings: WorkerSettings | None = None, judge: Judge | None = Non
     # base64 in JSON is a third longer than the bytes it stands for
     max_body_bytes = settings.max_upload_bytes * 4 // 3 + _CANDIDATES_BYTES
     middleware.install(app, BodyLimits(settings.max_upload_bytes, max_body_bytes))
-    app.state.settings, app.state.judge = settings, judge
+    app.state.settings, app.state.reranker = settings, reranker
     app.include_router(router)
     problems.install(app, errors.STATUS)
     startup.install(app)
@@ -65,16 +67,16 @@ def create_app(settings: WorkerSettings | None = None, judge: Judge | None = Non
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Load the judge, serve while it warms up, and let go of it in order.
+    """Load the reranker, serve while it warms up, and let go of it in order.
 
-    A judge that cannot be loaded fails the start: the process exits, which cannot be overlooked.
+    A reranker that cannot be loaded fails the start: the process exits, which cannot be overlooked.
     """
     settings: WorkerSettings = app.state.settings
-    judge: Judge | None = app.state.judge
+    reranker: RerankerModel | None = app.state.reranker
     device = DeviceThread()
-    if judge is None:
-        judge = await asyncio.wrap_future(device.call(lambda: _load_judge(settings)))
-    worker = app.state.worker = Worker(settings, judge, device)
+    if reranker is None:
+        reranker = await asyncio.wrap_future(device.call(lambda: _load_reranker(settings)))
+    worker = app.state.worker = Worker(settings, reranker, device)
     with early_shutdown(worker.begin_drain, settings.shutdown_grace_s):
         beside = [asyncio.create_task(worker.warm_up())]
         if settings.parent is not None:
@@ -87,11 +89,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await worker.stop()
 
 
-def _load_judge(settings: WorkerSettings) -> Judge:
-    """Load the judge of the settings, or else of the preset."""
-    chosen = settings.effective_judge()
+def _load_reranker(settings: WorkerSettings) -> RerankerModel:
+    """Load the reranker of the settings, or else of the preset."""
+    chosen = settings.effective_reranker()
     # models.reranker takes seconds to import: not before it is needed, and on the device's thread
-    from models.reranker.reranker import Judge as RealJudge  # noqa: PLC0415
+    from models.reranker.reranker import Reranker  # noqa: PLC0415
 
     # it knows its own kinds of picture and prefix only, and is given no others
-    return cast(Judge, RealJudge(chosen))
+    return cast(RerankerModel, Reranker(chosen))

@@ -24,5 +24,5 @@ REJECTED = Counter("cir_worker_rejected_total", "Requests refused because the qu
 EXPIRED = Counter("cir_worker_expired_total", "Jobs ended by their deadline", ["job"])
 DROPPED = Counter("cir_worker_dropped_total", "Jobs whose client was gone", ["job"])
 HANDED_BACK = Counter("cir_worker_handed_back_total", "Jobs ended by a shutdown", ["job"])
-FAILED_JOBS = Counter("cir_worker_failed_total", "Jobs on which the judge failed", ["job"])
+FAILED_JOBS = Counter("cir_worker_failed_total", "Jobs on which the reranker failed", ["job"])
 FAILED_CANDIDATES = Counter("cir_worker_failed_candidates_total", "Candidates not judged")

@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.5
 
 
-def ask_to_stop() -> None:
+def request_shutdown() -> None:
     """End this process as a supervisor would: what is queued is finished or handed back."""
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -69,4 +69,4 @@ async def follow(parent: int) -> None:
     while os.getppid() == parent:
         await asyncio.sleep(_LOOK_EVERY_S)
     _log.warning("process %d, which started this worker, is gone; stopping", parent)
-    ask_to_stop()
+    request_shutdown()

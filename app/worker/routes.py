@@ -24,7 +24,7 @@ def _worker(request: Request) -> Worker:
 WorkerDep = Annotated[Worker, Depends(_worker)]
 
 
-@router.post("/v1/compose", tags=["judge"], response_model=ComposeResponse)
+@router.post("/v1/compose", tags=["reranker"], response_model=ComposeResponse)
 async def compose(
     body: ComposeRequest, request: Request, worker: WorkerDep
 ) -> ComposeResponse | Response:
@@ -41,7 +41,7 @@ async def compose(
 
 @router.post(
     "/v1/rerank",
-    tags=["judge"],
+    tags=["reranker"],
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {}}}},
 )
@@ -50,9 +50,9 @@ async def rerank(body: RerankRequest, request: Request, worker: WorkerDep) -> St
     return _LinesResponse(await worker.service.rerank(body, request.state.arrived_at))
 
 
-@router.get("/v1/info", tags=["judge"])
+@router.get("/v1/info", tags=["reranker"])
 async def info(worker: WorkerDep) -> WorkerInfo:
-    """Who judges, where, and how much waits."""
+    """Who rerankers, where, and how much waits."""
     return worker.info()
 
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
-from app.web.errors import InvalidReference
-from app.worker.errors import CannotCompose
-from app.worker.inference.model import Judge, PreparedImage, Query
+from app.web.errors import InvalidReferenceImage
+from app.worker.errors import ComposeUnsupported
+from app.worker.inference.model import PreparedImage, Query, RerankerModel
 from app.worker.scheduling.jobs import ComposeJob, Job, RerankJob
 from app.worker.scheduling.queue import JobQueue
 from indexer.gallery.errors import ServiceError
@@ -29,7 +29,7 @@ from models.datasets.images import ImageLimits, InvalidImage, decode_image
 T = TypeVar("T")
 
 
-class Mailbox(Generic[T]):
+class ThreadsafeQueue(Generic[T]):
     """Carries what any thread delivers to the event loop it was made on."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Mailbox(Generic[T]):
         return await self._queue.get()
 
 
-class Waiting:
+class Submission:
     """A job in the queue for as long as somebody waits for it: no longer than its deadline.
 
     The event loop watches the deadline, so that it holds even while the device is busy.
@@ -68,7 +68,9 @@ class Waiting:
 class RerankStream:
     """The answer of a rerank, line by line."""
 
-    def __init__(self, waiting: Waiting, mailbox: Mailbox[RerankChunk | RerankEnd]) -> None:
+    def __init__(
+        self, waiting: Submission, mailbox: ThreadsafeQueue[RerankChunk | RerankEnd]
+    ) -> None:
         self._waiting = waiting
         self._mailbox = mailbox
 
@@ -85,11 +87,11 @@ class RerankStream:
         self._waiting.leave()
 
 
-class JudgeService:
+class RerankerService:
     """Composes and re-ranks."""
 
-    def __init__(self, judge: Judge, queue: JobQueue, limits: ImageLimits) -> None:
-        self._judge = judge
+    def __init__(self, reranker: RerankerModel, queue: JobQueue, limits: ImageLimits) -> None:
+        self._reranker = reranker
         self._queue = queue
         self._limits = limits
 
@@ -101,41 +103,43 @@ class JudgeService:
             arrived_at: When, in seconds of `time.monotonic`; the deadline counts from there.
 
         Raises:
-            CannotCompose: The judge only scores.
+            ComposeUnsupported: The reranker only scores.
             DeadlineExceeded: Not composed in time.
-            IntentUnreadable: The judge found no intent.
-            InvalidReference: The reference image cannot be used.
-            ComposeFailed: The judge failed.
+            IntentParseError: The reranker found no intent.
+            InvalidReferenceImage: The reference image cannot be used.
+            ComposeFailed: The reranker failed.
             QueueFull: Too much is queued already.
             ShuttingDown: The worker stops.
         """
-        if not self._judge.composes:
-            raise CannotCompose(f"the judge {self._judge.version} only scores, it composes nothing")
+        if not self._reranker.composes:
+            raise ComposeUnsupported(
+                f"the reranker {self._reranker.version} only scores, it composes nothing"
+            )
         query = await self._query(request, arrived_at)
-        mailbox: Mailbox[ComposedIntent | ServiceError] = Mailbox()
-        waiting = Waiting(self._queue, ComposeJob(query, mailbox.deliver))
+        mailbox: ThreadsafeQueue[ComposedIntent | ServiceError] = ThreadsafeQueue()
+        waiting = Submission(self._queue, ComposeJob(query, mailbox.deliver))
         try:
             answer = await mailbox.take()
         finally:
             waiting.leave()
         if isinstance(answer, ServiceError):
             raise answer
-        return ComposeResponse(intent=answer, judge=self._judge.version)
+        return ComposeResponse(intent=answer, reranker=self._reranker.version)
 
     async def rerank(self, request: RerankRequest, arrived_at: float) -> RerankStream:
         """Begin to judge candidates; the stream must be left when nobody reads it any more.
 
         Raises:
-            InvalidReference: The reference image cannot be used.
+            InvalidReferenceImage: The reference image cannot be used.
             QueueFull: Too much is queued already.
             ShuttingDown: The worker stops.
         """
         query = await self._query(request, arrived_at)
-        mailbox: Mailbox[RerankChunk | RerankEnd] = Mailbox()
+        mailbox: ThreadsafeQueue[RerankChunk | RerankEnd] = ThreadsafeQueue()
         job = RerankJob(
-            query, request.target, request.candidates, self._judge.version, mailbox.deliver
+            query, request.target, request.candidates, self._reranker.version, mailbox.deliver
         )
-        return RerankStream(Waiting(self._queue, job), mailbox)
+        return RerankStream(Submission(self._queue, job), mailbox)
 
     async def _query(self, request: ComposeRequest, arrived_at: float) -> Query:
         self._queue.check_admits()  # a full worker does not decode what it will refuse
@@ -152,5 +156,5 @@ class JudgeService:
         try:
             picture = decode_image(data, self._limits)
         except InvalidImage as error:
-            raise InvalidReference(f"the reference image cannot be used: {error}") from error
-        return self._judge.prepare(picture), hashlib.sha256(data).hexdigest()
+            raise InvalidReferenceImage(f"the reference image cannot be used: {error}") from error
+        return self._reranker.prepare(picture), hashlib.sha256(data).hexdigest()

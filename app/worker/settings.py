@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from models.presets import load_preset, overridden
-from models.settings import JudgeSettings, LogLevel, ProcessSettings, read_settings
+from models.settings import LogLevel, ProcessSettings, RerankerSettings, read_settings
 
 
 class WorkerSettings(ProcessSettings):
@@ -16,11 +16,11 @@ class WorkerSettings(ProcessSettings):
 
     preset: str = Field(
         "demo",
-        description="encoder, judge and weights that belong together; a name or a .json file",
+        description="encoder, reranker and weights that belong together; a name or a .json file",
     )
-    judge: JudgeSettings | None = Field(None, description="overrides the preset's judge")
+    reranker: RerankerSettings | None = Field(None, description="overrides the preset's reranker")
     self_test: bool = Field(
-        True, description="serve only with a judge that passes its self-test; false: warn"
+        True, description="serve only with a reranker that passes its self-test; false: warn"
     )
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
     chunk_size: int = Field(8, ge=1, le=256, description="most candidates judged together")
@@ -60,21 +60,22 @@ class WorkerSettings(ProcessSettings):
     )
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
 
-    def effective_judge(self) -> JudgeSettings:
-        """The preset's judge with everything that is set otherwise.
+    def effective_reranker(self) -> RerankerSettings:
+        """The preset's reranker with everything that is set otherwise.
 
         Raises:
-            ValueError: There is no such preset, or it has no judge and none is set.
+            ValueError: There is no such preset, or it has no reranker and none is set.
         """
-        of_preset = load_preset(self.preset).judge
+        of_preset = load_preset(self.preset).reranker
         if of_preset is not None:
-            return overridden(of_preset, self.judge)
-        if self.judge is None:
+            return overridden(of_preset, self.reranker)
+        if self.reranker is None:
             raise ValueError(
-                f"the preset {self.preset!r} has no judge; run the API without a worker, or name "
-                "a judge with CIR_WORKER__JUDGE__BASE"
+                f"the preset {self.preset!r} has no reranker; run the API without a worker, or "
+                f"name "
+                "a reranker with CIR_WORKER__RERANKER__BASE"
             )
-        return self.judge
+        return self.reranker
 
 
 def settings_from_environment(preset: str | None = None) -> WorkerSettings:
@@ -84,10 +85,10 @@ def settings_from_environment(preset: str | None = None) -> WorkerSettings:
         preset: Where the environment names none.
 
     Raises:
-        ValueError: It holds unknown or bad settings, or they lead to no judge.
+        ValueError: It holds unknown or bad settings, or they lead to no reranker.
     """
     settings = read_settings(WorkerSettings)
     if preset is not None and "preset" not in settings.model_fields_set:
         settings = read_settings(WorkerSettings, preset=preset)
-    settings.effective_judge()
+    settings.effective_reranker()
     return settings

@@ -82,7 +82,7 @@ class SearchClient:
             ranked_ids=tuple(result["image_id"] for result in content["results"]),
             latency_ms=round(took_ms, 2),
             reasons=tuple(coverage["reasons"]) if coverage["degraded"] else (),
-            judge=content["models"]["judge"],
+            reranker=content["models"]["reranker"],
         )
 
     async def _json(self, method: str, path: str) -> dict[str, Any]:

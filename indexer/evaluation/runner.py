@@ -21,7 +21,7 @@ from indexer.evaluation.results import Results, Run
 from indexer.evaluation.types import Answer, Benchmark, BenchmarkError, Configuration, Query
 from models.contracts.gallery import Facet, address_of
 
-_WORKER_MISSING, _WORKER_WAIT_S = "worker_unavailable", 30
+_WORKER_MISSING, _WORKER_WAIT_S = "reranker_unavailable", 30
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def evaluate(plan: Plan, benchmark: Benchmark) -> list[str]:
             for configuration in plan.configurations
         ]
         results = Results(benchmark, runs, plan.baseline)
-        facts = {**about, "judge": _judges(answers), "concurrency": plan.concurrency}
+        facts = {**about, "reranker": _rerankers(answers), "concurrency": plan.concurrency}
         with httpx.Client(base_url=plan.api) as http:
             files = write(
                 results,
@@ -207,8 +207,8 @@ def _submissions(
     return lines
 
 
-def _judges(answers: Mapping[str, Sequence[Answer]]) -> str:
-    versions = {answer.judge for given in answers.values() for answer in given} - {None}
+def _rerankers(answers: Mapping[str, Sequence[Answer]]) -> str:
+    versions = {answer.reranker for given in answers.values() for answer in given} - {None}
     return ", ".join(sorted(map(str, versions))) or "none"
 
 
@@ -285,7 +285,7 @@ class AnswerFile:
                 ranked_ids=tuple(fields["ranked_ids"]),
                 latency_ms=fields["latency_ms"],
                 reasons=tuple(fields["reasons"]),
-                judge=fields["judge"],
+                reranker=fields["reranker"],
             )
             self.answers[answer.query_id] = answer
         return sum(len(line) for line in lines)

@@ -1,7 +1,7 @@
 """Searches the weights of composition and fusion on validation queries, over HTTP.
 
 One weight at a time, the others as they are (coordinate ascent), by the mean of the benchmark's
-headline. Intents are composed once and sent back with every trial; the weight of the judge takes
+headline. Intents are composed once and sent back with every trial; the weight of the reranker takes
 one pass, because the answers hold both scores of every candidate.
 """
 
@@ -17,7 +17,7 @@ from indexer.evaluation.client import SearchClient, open_client, request_of
 from indexer.evaluation.scoring import score
 from indexer.evaluation.types import Benchmark, BenchmarkError, Configuration, Query
 from models.metrics.bootstrap import paired
-from models.presets import Preset, SecondStage
+from models.presets import Preset, Reranking
 from models.query.weights import CompositionWeights
 
 GRID: Mapping[str, Sequence[float]] = {
@@ -125,7 +125,7 @@ class Trials:
         )
         return self.headline({i: _image_ids(content) for i, content in contents.items()})
 
-    async def judged(
+    async def scored(
         self, composition: str, weights: CompositionWeights, intents: Intents, depth: int
     ) -> dict[str, list[Judged]]:
         """The candidates of every query in coarse order, with both scores."""
@@ -182,23 +182,24 @@ async def _tune_composition(trials: Trials, tuned: Tuned) -> Intents:
 
 
 async def _tune_second_stage(trials: Trials, tuned: Tuned, intents: Intents) -> None:
-    """Whether the judge composes, and what its scores weigh; unchanged where there is no judge.
+    """Whether the reranker composes, and what its scores weigh; unchanged where there is no
+    reranker.
 
-    Asking the judge costs every search time, so it composes only where that is surely better: the
-    paired interval of the difference lies above zero.
+    Asking the reranker costs every search time, so it composes only where that is surely better:
+    the paired interval of the difference lies above zero.
     """
-    by_judge = await trials.intents("mllm")
-    if by_judge is None:
+    by_reranker = await trials.intents("mllm")
+    if by_reranker is None:
         return
-    weights, stage = tuned.preset.composition, tuned.preset.second_stage
-    with_judge = await trials.worth("mllm", weights, by_judge)
-    tuned.worth["mllm"] = fmean(with_judge)
-    composes = paired(with_judge, await trials.worth("facets", weights, intents)).low > 0
-    source, chosen = ("mllm", by_judge) if composes else ("facets", intents)
+    weights, stage = tuned.preset.composition, tuned.preset.reranking
+    with_reranker = await trials.worth("mllm", weights, by_reranker)
+    tuned.worth["mllm"] = fmean(with_reranker)
+    composes = paired(with_reranker, await trials.worth("facets", weights, intents)).low > 0
+    source, chosen = ("mllm", by_reranker) if composes else ("facets", intents)
     depth = stage.rerank_depth
-    judged = await trials.judged(source, weights, chosen, depth)
+    scored = await trials.scored(source, weights, chosen, depth)
     by_weight = {
-        weight: fmean(trials.headline({i: fused(found, weight) for i, found in judged.items()}))
+        weight: fmean(trials.headline({i: fused(found, weight) for i, found in scored.items()}))
         for weight in RERANK_WEIGHTS
     }
     best = max(by_weight, key=lambda weight: (by_weight[weight], -weight))
@@ -206,8 +207,8 @@ async def _tune_second_stage(trials: Trials, tuned: Tuned, intents: Intents) -> 
         f"{source}, re-ranked {depth} deep, w = {weight}": value
         for weight, value in by_weight.items()
     }
-    stage = SecondStage(judge_composes=composes, rerank_depth=depth, rerank_weight=best)
-    tuned.preset = tuned.preset.model_copy(update={"second_stage": stage})
+    stage = Reranking(reranker_composes=composes, rerank_depth=depth, rerank_weight=best)
+    tuned.preset = tuned.preset.model_copy(update={"reranking": stage})
 
 
 async def _ascend(
@@ -236,12 +237,12 @@ def fused(found: Sequence[Judged], weight: float) -> list[str]:
         weight: Of the rerank score.
     """
     places = [place for place, one in enumerate(found) if one.rerank_score is not None]
-    judged = sorted(
+    scored = sorted(
         (found[place] for place in places),
         key=lambda one: -(one.retrieval_score + weight * (one.rerank_score or 0.0)),
     )
     order = list(found)
-    for place, one in zip(places, judged, strict=True):
+    for place, one in zip(places, scored, strict=True):
         order[place] = one
     return [one.image_id for one in order]
 

@@ -8,7 +8,8 @@ from models.errors import InputError
 
 Ranked = Sequence[str]
 
-# baselines, then intersections by who composes the intent: the gallery's attributes, or the judge
+# baselines, then intersections by who composes the intent: the gallery's attributes, or the
+# reranker
 COMPOSITIONS = ("image", "text", "union", "facets", "mllm")
 
 
@@ -89,14 +90,14 @@ class Answer:
         ranked_ids: Best first.
         latency_ms: As the client saw it.
         reasons: `coverage.reasons`; not empty: the answer was degraded.
-        judge: Version of the judge that had a part in it.
+        reranker: Version of the reranker that had a part in it.
     """
 
     query_id: str
     ranked_ids: tuple[str, ...]
     latency_ms: float
     reasons: tuple[str, ...] = ()
-    judge: str | None = None
+    reranker: str | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class InvalidFilter(InvalidRequest):
     type = "invalid-filter"
 
 
-class UnknownImage(ServiceError):
+class ImageNotFound(ServiceError):
     """No gallery image has that id."""
 
     type = "unknown-image"
@@ -38,7 +38,7 @@ class GalleryUnavailable(ServiceError):
     retry_after_s = 5
 
 
-class NoGallery(GalleryUnavailable):
+class GalleryNotFound(GalleryUnavailable):
     """Nothing has been built where the gallery should be."""
 
 

@@ -6,7 +6,7 @@ from models.contracts.gallery import GalleryImage
 
 
 @dataclass(frozen=True)
-class KnownImage:
+class ReusableEmbedding:
     """A picture that an earlier build embedded: its size, and where its embedding is."""
 
     content_hash: str
@@ -17,7 +17,7 @@ class KnownImage:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Hit:
     """A gallery image that the coarse stage found, with its cosine to the query embedding."""
 
     image: GalleryImage

@@ -9,7 +9,7 @@ from models.contracts.gallery import ALIAS
 from models.settings import SettingsGroup, without_password
 
 
-class QdrantSettings(SettingsGroup):
+class GallerySettings(SettingsGroup):
     """Where the gallery is: a Qdrant server if `url` is set, else an embedded folder."""
 
     path: Path = Field(
@@ -43,7 +43,7 @@ class QdrantSettings(SettingsGroup):
         return without_password(self.url or "")
 
 
-class GallerySettings(QdrantSettings):
+class GalleryWriterSettings(GallerySettings):
     """Where the gallery is, and how a server spreads it over its nodes."""
 
     timeout_s: int = Field(
@@ -77,7 +77,7 @@ class GallerySettings(QdrantSettings):
     )
 
     @model_validator(mode="after")
-    def _replicas_can_answer(self) -> "GallerySettings":
+    def _replicas_can_answer(self) -> "GalleryWriterSettings":
         needed, there = self.write_consistency_factor, self.replication_factor
         if needed is not None and there is not None and needed > there:
             raise ValueError(

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from indexer.gallery.image_store import ImageStore
 from indexer.gallery.server.writer import GalleryError, GalleryWriter
-from indexer.pipeline.prepare import Prepared, Preparer, Skipped
+from indexer.pipeline.prepare import ImagePreparer, IndexRecord, SkippedRow
 from indexer.pipeline.report import BuildReport, _Timer
 from indexer.pipeline.source import facets_of
 from indexer.settings import IndexerSettings
@@ -94,7 +94,7 @@ def _build(
     writer.begin(spec)
     store = ImageStore(settings.image_store)
     store.remove_partials()
-    preparer = Preparer(
+    preparer = ImagePreparer(
         store=store,
         limits=ImageLimits(settings.max_bytes, settings.max_pixels),
         preprocess=encoder.preprocess,
@@ -143,7 +143,7 @@ def _spec(
 
 def _run(
     rows: Sequence[ImageRow],
-    preparer: Preparer[torch.Tensor],
+    preparer: ImagePreparer[torch.Tensor],
     encoder: ImageTextEncoder,
     writer: GalleryWriter,
     settings: IndexerSettings,
@@ -187,12 +187,12 @@ def _ahead(
     prepare: Any,
     rows: Sequence[ImageRow],
     most: int,
-) -> Generator[Prepared[torch.Tensor] | Skipped, None, None]:
+) -> Generator[IndexRecord[torch.Tensor] | SkippedRow, None, None]:
     """Like `pool.map`, but never more than `most` results ahead: pictures are large.
 
     What is waiting when this ends early is not begun.
     """
-    waiting: deque[Future[Prepared[torch.Tensor] | Skipped]] = deque()
+    waiting: deque[Future[IndexRecord[torch.Tensor] | SkippedRow]] = deque()
     try:
         for row in rows:
             waiting.append(pool.submit(prepare, row))
@@ -206,14 +206,14 @@ def _ahead(
 
 
 def _without_duplicates(
-    batch: Sequence[Prepared[torch.Tensor] | Skipped],
+    batch: Sequence[IndexRecord[torch.Tensor] | SkippedRow],
     first_with: dict[str, str],
     report: BuildReport,
-) -> list[Prepared[torch.Tensor]]:
+) -> list[IndexRecord[torch.Tensor]]:
     """Images whose bytes were not seen before in this build; the rest goes into the report."""
     fresh = []
     for result in batch:
-        if isinstance(result, Skipped):
+        if isinstance(result, SkippedRow):
             report.skipped.append(result)
             continue
         image = result.image
@@ -222,13 +222,13 @@ def _without_duplicates(
             fresh.append(result)
         else:
             report.skipped.append(
-                Skipped(image.image_id, "", "duplicate", f"the same bytes as {first}")
+                SkippedRow(image.image_id, "", "duplicate", f"the same bytes as {first}")
             )
     return fresh
 
 
 def _embed(
-    batch: Sequence[Prepared[torch.Tensor]],
+    batch: Sequence[IndexRecord[torch.Tensor]],
     encoder: ImageTextEncoder,
     writer: GalleryWriter,
     report: BuildReport,

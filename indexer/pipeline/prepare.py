@@ -1,7 +1,7 @@
 """One row → everything a build needs of its file: bytes read, hashed, decoded, copies made.
 
 Runs in several threads at once, in front of the encoder. It knows no Qdrant and no batches; what
-is wrong with a file becomes a `Skipped` with a sentence, never an exception.
+is wrong with a file becomes a `SkippedRow` with a sentence, never an exception.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from PIL import Image
 
 from indexer.gallery.image_store import ImageStore
-from indexer.gallery.ports import KnownImage
+from indexer.gallery.ports import ReusableEmbedding
 from models.contracts.gallery import GalleryImage
 from models.datasets.images import ImageLimits, InvalidImage, decode_with_size, to_jpeg
 from models.datasets.manifest import ImageRow
@@ -24,16 +24,16 @@ _MAX_TIMEOUTS = 5  # in a row; a host that went silent is not waited for again, 
 
 
 @dataclass(frozen=True)
-class Prepared(Generic[T]):
+class IndexRecord(Generic[T]):
     """An image ready to be embedded, or (`known`) one whose embedding can be copied."""
 
     image: GalleryImage
     model_input: T | None
-    known: KnownImage | None = None
+    known: ReusableEmbedding | None = None
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedRow:
     """A row that is not indexed, and why."""
 
     image_id: str
@@ -42,7 +42,7 @@ class Skipped:
     sentence: str
 
 
-class Preparer(Generic[T]):
+class ImagePreparer(Generic[T]):
     """Prepares rows; safe to call from many threads."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Preparer(Generic[T]):
         limits: ImageLimits,
         preprocess: Callable[[Image.Image], T],
         sides_px: Collection[int],
-        known: Callable[[str, str], KnownImage | None],
+        known: Callable[[str, str], ReusableEmbedding | None],
         read_timeout_s: float,
     ) -> None:
         """Say where copies go and how they are made.
@@ -69,26 +69,26 @@ class Preparer(Generic[T]):
         self._store, self._limits, self._preprocess = store, limits, preprocess
         self._sides_px, self._known = sides_px, known
 
-    def prepare(self, row: ImageRow) -> Prepared[T] | Skipped:
+    def prepare(self, row: ImageRow) -> IndexRecord[T] | SkippedRow:
         """Read, check and decode one file, and write its copies into the image store."""
         try:
             data = self._read(row)
         except OSError as error:
-            return Skipped(row.image_id, row.location, "unreadable", str(error))
+            return SkippedRow(row.image_id, row.location, "unreadable", str(error))
         content_hash = hashlib.sha256(data).hexdigest()
         known = self._known(row.image_id, content_hash)
         if known is not None and self._store.has(content_hash, self._sides_px):
-            return Prepared(_image(row, content_hash, known.width, known.height), None, known)
+            return IndexRecord(_image(row, content_hash, known.width, known.height), None, known)
         try:
             picture, size = decode_with_size(data, self._limits, max(self._sides_px))
         except InvalidImage as error:
-            return Skipped(row.image_id, row.location, error.reason, str(error))
+            return SkippedRow(row.image_id, row.location, error.reason, str(error))
         for side_px in self._sides_px:
             self._store.put(content_hash, side_px, to_jpeg(picture, side_px))
         image = _image(row, content_hash, *size)
         if known is not None:
-            return Prepared(image, None, known)
-        return Prepared(image, self._preprocess(picture))
+            return IndexRecord(image, None, known)
+        return IndexRecord(image, self._preprocess(picture))
 
     def _read(self, row: ImageRow) -> bytes:
         """The file's bytes.

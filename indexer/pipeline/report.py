@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from indexer.pipeline.prepare import Skipped
+from indexer.pipeline.prepare import SkippedRow
 from indexer.pipeline.source import about_columns
 
 
@@ -36,7 +36,7 @@ class BuildReport:
     refused: str | None = None
     passed_through: list[str] = field(default_factory=list)
     unused_copies: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedRow] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @property

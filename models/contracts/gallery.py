@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 ALIAS = "gallery"  # unless set otherwise: the only name the API reads; moved by a whole build
 VECTOR_NAME = "image"
@@ -54,16 +54,17 @@ class Facet(BaseModel):
             many or too long words, which are text rather than facets.
         context: Where or how something is shown rather than what it is: dropped from an intent
             unless the modification text names it.
-        several: Some image has more than one value: it may show several things.
+        multi_valued: Some image has more than one value: it may show several things.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     name: str
     kind: Literal["keyword", "number", "flag"]
     values: tuple[str, ...] = ()
     context: bool = False
-    several: bool = False
+    # `several`: as galleries of schema_version 1 call it
+    multi_valued: bool = Field(False, validation_alias=AliasChoices("multi_valued", "several"))
 
 
 class GallerySpec(BaseModel):
@@ -85,7 +86,7 @@ class GallerySpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     encoder_fingerprint: str
     embedding_dim: int
     facets: tuple[Facet, ...] = ()

@@ -13,7 +13,7 @@ Phrase = Annotated[
 Phrases = Annotated[tuple[Phrase, ...], Field(max_length=MAX_PHRASES)]
 
 
-class Roles(BaseModel):
+class Intent(BaseModel):
     """The roles of a composed query, as short phrases.
 
     *A red striped sofa in the snow* with "the same but blue" has the target "a blue striped sofa",
@@ -28,8 +28,8 @@ class Roles(BaseModel):
     forbidden: Phrases = Field((), description="what the text rules out", examples=[["red"]])
 
 
-class ComposedIntent(Roles):
-    """Roles, and who found them."""
+class ComposedIntent(Intent):
+    """Intent, and who found them."""
 
     source: IntentSource = Field(
         description="`client`: sent with the request; `mllm`: composed by the worker; `facets`: "

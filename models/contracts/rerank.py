@@ -2,7 +2,7 @@
 
 A rerank answer is a stream of lines (NDJSON): any number of `RerankChunk`, then one `RerankEnd`. A
 stream without its `RerankEnd` was cut off; the chunks before it still hold. Every line names the
-version of the judge: scores of two versions cannot be compared.
+version of the reranker: scores of two versions cannot be compared.
 """
 
 from typing import Annotated, Literal
@@ -37,11 +37,11 @@ class ComposeResponse(_Contract):
     """The composed intent; its source is `mllm`."""
 
     intent: ComposedIntent
-    judge: str = Field(description="version of the judge")
+    reranker: str = Field(description="version of the reranker")
 
 
 class Candidate(_Contract):
-    """A gallery image to judge; the worker reads its re-rank copy from the image store."""
+    """A gallery image to rerank; the worker reads its re-rank copy from the image store."""
 
     image_id: str = Field(min_length=1)
     content_hash: str = Field(min_length=1, pattern=r"^[0-9A-Za-z]+$")
@@ -57,12 +57,12 @@ class RerankRequest(ComposeRequest):
     """Ask for each candidate whether it fits. Candidates are judged in the order given."""
 
     target: Text | None = Field(
-        None, description="the wished-for picture in words; composed by the judge where null"
+        None, description="the wished-for picture in words; composed by the reranker where null"
     )
     candidates: list[Candidate] = Field(min_length=1, max_length=MAX_CANDIDATES)
 
 
-class Judgement(_Contract):
+class CandidateScore(_Contract):
     """One candidate's score."""
 
     image_id: str
@@ -73,8 +73,8 @@ class RerankChunk(_Contract):
     """Candidates judged together."""
 
     type: Literal["chunk"] = "chunk"
-    scores: list[Judgement]
-    judge: str = Field(description="version of the judge")
+    scores: list[CandidateScore]
+    reranker: str = Field(description="version of the reranker")
 
 
 class FailedCandidate(_Contract):
@@ -88,21 +88,21 @@ class RerankEnd(_Contract):
     """The last line of every complete answer.
 
     `status`: `complete` (every candidate is scored or failed), `deadline` (time was up),
-    `shutting_down` (the worker stops and hands back the rest), `failed` (the judge failed).
+    `shutting_down` (the worker stops and hands back the rest), `failed` (the reranker failed).
     """
 
     type: Literal["end"] = "end"
     status: Literal["complete", "deadline", "shutting_down", "failed"]
     failed: list[FailedCandidate] = []
-    judge: str = Field(description="version of the judge")
+    reranker: str = Field(description="version of the reranker")
 
 
 class WorkerInfo(_Contract):
     """What `/v1/info` tells about a worker."""
 
-    judge: str
+    reranker: str
     composes: bool = Field(True, description="whether it answers `/v1/compose`")
-    device: str = Field(description="where the judge runs, and why there")
+    device: str = Field(description="where the reranker runs, and why there")
     chunk_size: int = Field(description="most candidates judged together")
     max_queued_visual_tokens: int
     queued_visual_tokens: int

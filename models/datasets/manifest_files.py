@@ -1,6 +1,6 @@
 """Manifest files → records: a CSV's or JSONL's bytes, columns and lines, and what is wrong there.
 
-What a manifest says is for `models.datasets.manifest` to judge; here it is only taken apart. All
+What a manifest says is for `models.datasets.manifest`; here it is only taken apart. All
 problems are collected, so that a file is mended in one go.
 """
 

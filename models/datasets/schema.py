@@ -153,7 +153,7 @@ def _facet(name: str, values: Sequence[AttributeValue], context: bool) -> Facet:
         kind="keyword",
         values=there_are if _are_facet_values(there_are) else (),
         context=context,
-        several=any(isinstance(value, list) and len(value) > 1 for value in values),
+        multi_valued=any(isinstance(value, list) and len(value) > 1 for value in values),
     )
 
 

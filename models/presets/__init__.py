@@ -1,4 +1,4 @@
-"""Presets: an encoder, a judge and the composition weights tuned for them, under one name.
+"""Presets: an encoder, a reranker and the composition weights tuned for them, under one name.
 
 Everything a preset says can be set otherwise by a setting of the process concerned; each process's
 settings put the two together in `effective_preset`.
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.contracts.rerank import MAX_CANDIDATES
 from models.errors import InputError
 from models.query.weights import CompositionMode, CompositionWeights
-from models.settings import EncoderSettings, JudgeSettings, sentences
+from models.settings import EncoderSettings, RerankerSettings, sentences
 
 MAX_RERANK_WEIGHT = 100
 
@@ -30,10 +30,10 @@ class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class SecondStage(_Contract):
-    """What the judge is trusted with; measured on validation queries, like all weights here."""
+class Reranking(_Contract):
+    """What the reranker is trusted with; measured on validation queries, like all weights here."""
 
-    judge_composes: bool = Field(True, description="whether the judge is asked for intents")
+    reranker_composes: bool = Field(True, description="whether the reranker is asked for intents")
     rerank_depth: int = Field(
         50, ge=0, le=MAX_CANDIDATES, description="re-ranked in a search that does not say"
     )
@@ -54,7 +54,7 @@ class Needs(_Contract):
     """What the models of a preset take, beside the process around them."""
 
     encoder: ModelNeeds
-    judge: ModelNeeds | None = None
+    reranker: ModelNeeds | None = None
     basis: str = Field(description="how the figures were computed")
 
 
@@ -70,13 +70,17 @@ class Preset(_Contract):
 
     description: str = Field("", description="one sentence: for what, and where it runs")
     encoder: EncoderSettings
-    judge: JudgeSettings | None = Field(None, description="null: a preset without second stage")
+    reranker: RerankerSettings | None = Field(
+        None, description="null: a preset without second stage"
+    )
     composition_mode: CompositionMode = Field(
         "intersection", description="how image and text are composed in a search that does not say"
     )
     composition: CompositionWeights
-    second_stage: SecondStage = SecondStage()
-    rerank_px: int = Field(448, ge=16, le=4096, description="longer side of pictures for the judge")
+    reranking: Reranking = Reranking()
+    rerank_px: int = Field(
+        448, ge=16, le=4096, description="longer side of pictures for the reranker"
+    )
     needs: Needs | None = None
     licences: tuple[WeightsLicence, ...] = ()
 

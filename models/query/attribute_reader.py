@@ -22,7 +22,7 @@ _PAIRS_COMPARED = 24  # pairs whose own text is embedded
 
 
 @dataclass(frozen=True)
-class Subject:
+class DepictedItem:
     """One thing and its describing facet values, in the schema's order."""
 
     noun: str
@@ -35,7 +35,7 @@ class Subject:
         return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"
 
 
-class SubjectReader:
+class AttributeReader:
     """Knows a gallery's vocabulary; reads images with it."""
 
     def __init__(self, facets: Sequence[Facet], noun_facet: str, encode_texts: EncodeTexts) -> None:
@@ -51,7 +51,7 @@ class SubjectReader:
         self._adjectives = [f for f in words if f is not self._noun and not f.context]
         self._encode_texts = encode_texts
 
-    def read(self, reference: Embedding, nouns: Iterable[str] = ()) -> list[Subject]:
+    def read(self, reference: Embedding, nouns: Iterable[str] = ()) -> list[DepictedItem]:
         """What an image shows.
 
         Args:
@@ -68,7 +68,7 @@ class SubjectReader:
         order = np.argsort(-scores)
         singles = [i for i in order if not known or subjects[i].noun in known]
         best = [subjects[singles[0]]]
-        if not self._noun.several:
+        if not self._noun.multi_valued:
             return best
         pairs = self._pairs(subjects, embeddings, scores, order, known)
         if not pairs:
@@ -91,17 +91,17 @@ class SubjectReader:
         """The values of every facet of a phrase, the noun last."""
         return [list(facet.values) for facet in [*self._adjectives, self._noun]]
 
-    def _subjects(self, columns: Sequence[Sequence[str]]) -> list[Subject]:
+    def _subjects(self, columns: Sequence[Sequence[str]]) -> list[DepictedItem]:
         """All combinations of the columns' values."""
         names = [facet.name for facet in self._adjectives]
         return [
-            Subject(values[-1], tuple(zip(names, values[:-1], strict=True)))
+            DepictedItem(values[-1], tuple(zip(names, values[:-1], strict=True)))
             for values in product(*columns)
         ]
 
     def _phrases(
         self, reference: Embedding, known: tuple[str, ...]
-    ) -> tuple[list[Subject], Embeddings]:
+    ) -> tuple[list[DepictedItem], Embeddings]:
         """All subjects worth comparing with the image, and their phrases' embeddings."""
         columns = self._columns()
         while _combinations(columns) > _MAX_PHRASES:
@@ -114,12 +114,12 @@ class SubjectReader:
 
     @staticmethod
     def _pairs(
-        subjects: list[Subject],
+        subjects: list[DepictedItem],
         embeddings: Embeddings,
         scores: Embedding,
         order: NDArray[np.intp],
         known: tuple[str, ...],
-    ) -> list[tuple[Subject, Subject]]:
+    ) -> list[tuple[DepictedItem, DepictedItem]]:
         """The likeliest pairs of things: a pair's text is close to the mean of its two."""
         shortlist = list(order[:_PAIR_SHORTLIST])
         for noun in known:  # what is known to be there may be small in the picture

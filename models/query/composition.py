@@ -1,4 +1,4 @@
-"""Roles → one unit query embedding: pure functions over numpy arrays.
+"""Intent → one unit query embedding: pure functions over numpy arrays.
 
 The intersection is our own definition, see the README; `union`, `text` and `image` are the
 baselines it is measured against. Every function returns float32 (D,) of unit length, so the vector
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contracts.gallery import GallerySpec
-from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Roles
+from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Intent
 from models.encoder.types import Embedding, Embeddings, EncodeTexts
-from models.query.intent_builder import FacetIntents
+from models.query.intent_builder import IntentBuilder
 from models.query.weights import CompositionMode, CompositionWeights
 
 
@@ -80,7 +80,7 @@ class Composer:
         """
         self._encode_texts, self._weights = encode_texts, weights
         self._facets = (
-            FacetIntents(spec.facets, spec.noun_facet, encode_texts)
+            IntentBuilder(spec.facets, spec.noun_facet, encode_texts)
             if spec.noun_facet is not None
             else None
         )
@@ -89,13 +89,15 @@ class Composer:
         """The texts that queries of this gallery are compared with, whatever is asked."""
         return self._facets.vocabulary() if self._facets is not None else []
 
-    def intent(self, reference: Embedding, text: str, roles: Roles | None = None) -> ComposedIntent:
+    def intent(
+        self, reference: Embedding, text: str, roles: Intent | None = None
+    ) -> ComposedIntent:
         """The intent: the client's roles, else facets, else none.
 
         Args:
             reference: The reference image's embedding, (D,).
             text: The modification text.
-            roles: Roles that the client sent.
+            roles: Intent that the client sent.
         """
         if roles is not None:
             return ComposedIntent(**roles.model_dump(), source="client")

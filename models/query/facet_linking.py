@@ -95,7 +95,7 @@ class Mention:
     definite: bool
 
 
-def find_mentions(text: str, facets: Sequence[Facet]) -> list[Mention]:
+def link_facets(text: str, facets: Sequence[Facet]) -> list[Mention]:
     """All facet values a text names, in order; of overlapping ones the longest."""
     words = _TOKEN.findall(text.lower())
     stems = _stems(" ".join(words))

@@ -11,26 +11,26 @@ from dataclasses import dataclass, field, replace
 from models.contracts.gallery import Facet
 from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent
 from models.encoder.types import Embedding, EncodeTexts
-from models.query.attribute_reader import Subject, SubjectReader
-from models.query.facet_linking import Mention, find_mentions, has_word, kept_alone, place_phrase
+from models.query.attribute_reader import AttributeReader, DepictedItem
+from models.query.facet_linking import Mention, has_word, kept_alone, link_facets, place_phrase
 
 
-class FacetIntents:
+class IntentBuilder:
     """Composes intents for one gallery."""
 
     def __init__(self, facets: Sequence[Facet], noun_facet: str, encode_texts: EncodeTexts) -> None:
-        """Prepare for a schema; see `SubjectReader`."""
+        """Prepare for a schema; see `AttributeReader`."""
         self._facets = [facet for facet in facets if facet.kind == "keyword"]
         self._noun = noun_facet
         self._context = {facet.name for facet in facets if facet.context}
-        self._reader = SubjectReader(facets, noun_facet, encode_texts)
+        self._reader = AttributeReader(facets, noun_facet, encode_texts)
 
     def vocabulary(self) -> list[str]:
         """The texts that images are compared with, whatever is asked."""
         return self._reader.vocabulary()
 
     def compose(self, reference: Embedding, text: str) -> ComposedIntent:
-        """Roles of a composed query.
+        """Intent of a composed query.
 
         Args:
             reference: The reference image's embedding, (D,).
@@ -40,12 +40,12 @@ class FacetIntents:
         Returns:
             An intent with source `facets`.
         """
-        mentions = find_mentions(text, self._facets)
+        mentions = link_facets(text, self._facets)
         nouns = [m for m in mentions if m.facet == self._noun]
         places = [m for m in mentions if m.facet in self._context]
         there = [m.value for m in nouns if m.definite or m.use == "unwanted"]
         subjects = self._reader.read(reference, there)
-        edit = _Edit(subjects, self._noun)
+        edit = _IntentEdit(subjects, self._noun)
         if not mentions:  # none of the gallery's words: the text is what is wanted, as it stands
             edit.desired.append(text)
         for mention in places:
@@ -56,15 +56,15 @@ class FacetIntents:
 
 
 @dataclass
-class _Edit:
+class _IntentEdit:
     """Subjects being edited, and the roles collected on the way."""
 
-    subjects: list[Subject]
+    subjects: list[DepictedItem]
     noun_facet: str
     places: list[str] = field(default_factory=list)
     desired: list[str] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
-    added: list[Subject] = field(default_factory=list)
+    added: list[DepictedItem] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)  # values that are new, so not preserved
     focus: int = 0  # the subject that the text is about
 
@@ -169,7 +169,7 @@ class _Edit:
         self.subjects[self.focus] = replace(self.subjects[self.focus], noun=noun)
 
     def _add(self, noun: str, adjectives: Sequence[Mention]) -> None:
-        thing = Subject(noun, tuple((m.facet, m.value) for m in adjectives))
+        thing = DepictedItem(noun, tuple((m.facet, m.value) for m in adjectives))
         self.added.append(thing)
         self.desired.append(thing.phrase)
 

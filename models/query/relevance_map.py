@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.contracts.gallery import Facet
 from models.encoder.types import Embedding, Embeddings, Patches
-from models.query.facet_linking import find_mentions
+from models.query.facet_linking import link_facets
 
 
 def relevance_map(
@@ -60,7 +60,7 @@ def rivals(phrase: str, facets: Sequence[Facet], noun_facet: str | None) -> Riva
     the first value it names. Phrases in none of the gallery's words are compared with its nouns.
     """
     words = [facet for facet in facets if facet.kind == "keyword" and facet.values]
-    named = find_mentions(phrase, words)
+    named = link_facets(phrase, words)
     facet_names = [mention.facet for mention in named]
     spoken_of = noun_facet if noun_facet in facet_names or not named else facet_names[0]
     there = {mention.value for mention in named}

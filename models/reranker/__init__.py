@@ -1,1 +1,1 @@
-"""The judge: a multimodal LLM that composes intents and says how well candidates fit."""
+"""The reranker: a multimodal LLM that composes intents and says how well candidates fit."""

@@ -1,4 +1,4 @@
-"""`judge.json`: what an adapter was trained for, and the template that follows from it.
+"""`reranker.json`: what an adapter was trained for, and the template that follows from it.
 
 The file lies beside the adapter's weights. Adapters of other makers have none.
 """
@@ -7,16 +7,24 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from models.reranker.prompts import CIR, INSTRUCT, QWEN3_VL_RERANKER, SMOLVLM, WORDINGS, Wording
+from models.reranker.prompts import (
+    CIR,
+    INSTRUCT,
+    QWEN3_VL_RERANKER,
+    SMOLVLM,
+    WORDINGS,
+    PromptTemplate,
+)
 
-CARD = "judge.json"
+CARD = "reranker.json"
+_OLD_CARD = "judge.json"  # adapters trained before carry it under this name
 
 
-class Contradiction(ValueError):
+class AdapterMismatch(ValueError):
     """An adapter is asked to be what it was not trained to be; the sentence says in what."""
 
 
-class JudgeCard(BaseModel):
+class AdapterCard(BaseModel):
     """What an adapter was trained for.
 
     Attributes:
@@ -36,29 +44,29 @@ class JudgeCard(BaseModel):
     visual_tokens: int
 
 
-def read_card(adapter: Path) -> JudgeCard | None:
+def read_card(adapter: Path) -> AdapterCard | None:
     """The card of an adapter's folder; None if there is none.
 
     Raises:
-        Contradiction: The file is no card.
+        AdapterMismatch: The file is no card.
     """
-    path = adapter / CARD
-    if not path.is_file():
+    path = next((adapter / name for name in (CARD, _OLD_CARD) if (adapter / name).is_file()), None)
+    if path is None:
         return None
     try:
-        return JudgeCard.model_validate_json(path.read_text("utf-8"))
+        return AdapterCard.model_validate_json(path.read_text("utf-8"))
     except ValidationError as error:
-        raise Contradiction(
+        raise AdapterMismatch(
             f"{path} does not say what the adapter was trained for: {error}"
         ) from error
 
 
-def write_card(adapter: Path, card: JudgeCard) -> None:
+def write_card(adapter: Path, card: AdapterCard) -> None:
     """Put a card beside an adapter's weights."""
     (adapter / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def check_base(card: JudgeCard, base: str, base_hash: str) -> None:
+def check_base(card: AdapterCard, base: str, base_hash: str) -> None:
     """Check that an adapter is put on the base it was trained on.
 
     Args:
@@ -67,18 +75,20 @@ def check_base(card: JudgeCard, base: str, base_hash: str) -> None:
         base_hash: Its `content_hash`.
 
     Raises:
-        Contradiction: It was trained on another one.
+        AdapterMismatch: It was trained on another one.
     """
     if card.base_hash is not None and card.base_hash != base_hash:
-        raise Contradiction(
+        raise AdapterMismatch(
             f"the adapter was trained for the base {card.base!r} with content hash "
             f"{card.base_hash}, and {base!r} has {base_hash}; set that base, or train an adapter "
             "for this one"
         )
 
 
-def choose_wording(wanted: str, card: JudgeCard | None, base: str, model_type: str) -> Wording:
-    """The wording a judge is asked with.
+def choose_wording(
+    wanted: str, card: AdapterCard | None, base: str, model_type: str
+) -> PromptTemplate:
+    """The wording a reranker is asked with.
 
     Args:
         wanted: Name of a wording, or `auto`: what the card says, else what suits the base.
@@ -87,26 +97,26 @@ def choose_wording(wanted: str, card: JudgeCard | None, base: str, model_type: s
         model_type: Of the base's config.
 
     Raises:
-        Contradiction: The adapter was trained with another wording.
+        AdapterMismatch: The adapter was trained with another wording.
     """
     if card is None:
         return WORDINGS[wanted] if wanted != "auto" else _suits(base, model_type)
     trained = WORDINGS.get(card.template)
     if trained is None or trained.version != card.template_version:
         there_are = ", ".join(wording.version for wording in WORDINGS.values())
-        raise Contradiction(
+        raise AdapterMismatch(
             f"the adapter was trained with template {card.template_version!r}, which this version "
             f"of the service does not have; it has {there_are}"
         )
     if wanted not in ("auto", card.template):
-        raise Contradiction(
+        raise AdapterMismatch(
             f"the adapter was trained with the template {card.template!r}, and {wanted!r} was "
             f"asked for; set the template to `auto` or {card.template!r}"
         )
     return trained
 
 
-def _suits(base: str, model_type: str) -> Wording:
+def _suits(base: str, model_type: str) -> PromptTemplate:
     """The wording for a base, with no adapter or an unknown one."""
     if base == "demo":
         return CIR

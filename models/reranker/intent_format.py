@@ -1,6 +1,7 @@
 """What a prompt takes from users and what comes back: harmless words in, an intent's lines out.
 
-How a judge is asked is in `templates`; the form of a composed intent is the same for all judges:
+How a reranker is asked is in `templates`; the form of a composed intent is the same for all
+rerankers:
 
     target: a blue striped sofa
     keep: striped; sofa
@@ -19,17 +20,17 @@ _NOTHING = {"none", "nothing", "n/a", "-"}
 _SPECIAL = re.compile(r"<(?=[|/]?[A-Za-z][\w|-]*>)")
 
 
-class UnreadableIntent(ValueError):
-    """The judge's answer has not the four lines it was asked for."""
+class IntentParseError(ValueError):
+    """The reranker's answer has not the four lines it was asked for."""
 
 
-def harmless(text: str) -> str:
+def escape_special_tokens(text: str) -> str:
     """The text in one line, with special tokens spelled so that no tokenizer takes them for one."""
     return _SPECIAL.sub("< ", " ".join(text.split()))
 
 
 def write_intent(target: str, preserve: list[str], desired: list[str], forbidden: list[str]) -> str:
-    """The answer to a template's `ask`, as a judge is trained to give it."""
+    """The answer to a template's `ask`, as a reranker is trained to give it."""
     values = (target, "; ".join(preserve), "; ".join(desired), "; ".join(forbidden))
     return "\n".join(f"{line}: {value}" for line, value in zip(_LINES, values, strict=True))
 
@@ -40,7 +41,7 @@ def read_intent(answer: str) -> ComposedIntent:
     Lines may come in any order, numbered or emboldened; what follows them is ignored.
 
     Raises:
-        UnreadableIntent: There is no target.
+        IntentParseError: There is no target.
     """
     found: dict[str, str] = {}
     for line in answer.splitlines():
@@ -49,7 +50,7 @@ def read_intent(answer: str) -> ComposedIntent:
         if colon and name in _LINES:
             found.setdefault(name, value.strip("* \t"))
     if not found.get("target"):
-        raise UnreadableIntent(f"the judge named no target; it answered {answer[:200]!r}")
+        raise IntentParseError(f"the reranker named no target; it answered {answer[:200]!r}")
     return ComposedIntent(
         target=found["target"][:MAX_PHRASE_CHARS],
         preserve=_phrases(found.get("keep", "")),

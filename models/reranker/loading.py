@@ -25,16 +25,16 @@ from models.device import resolve_device
 from models.hub import ModelUnavailable, local_folder
 from models.reranker.adapter_card import (
     CARD,
-    Contradiction,
-    JudgeCard,
+    AdapterCard,
+    AdapterMismatch,
     check_base,
     choose_wording,
     read_card,
 )
 from models.reranker.architectures.base import Processor
 from models.reranker.architectures.registry import UnknownFamily, family_of, family_type
-from models.reranker.prompts import CIR, Wording
-from models.settings import JudgeSettings
+from models.reranker.prompts import CIR, PromptTemplate
+from models.settings import RerankerSettings
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,12 @@ _DESCRIPTIONS = {"adapter_config.json", CARD}
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 
 
-class JudgeUnavailable(ModelUnavailable):
-    """The judge cannot be loaded; the sentence says what is missing and what would be right."""
+class RerankerLoadError(ModelUnavailable):
+    """The reranker cannot be loaded; the sentence says what is missing and what would be right."""
 
 
 @dataclass(frozen=True)
-class LoadedJudge:
+class RerankerParts:
     """A merged model, ready for inference.
 
     Attributes:
@@ -65,34 +65,34 @@ class LoadedJudge:
     device: torch.device
     device_reason: str
     version: str
-    wording: Wording = CIR
+    wording: PromptTemplate = CIR
 
 
-def load_judge(settings: JudgeSettings) -> LoadedJudge:
+def load_reranker(settings: RerankerSettings) -> RerankerParts:
     """Load base and adapter, merge, cast, and move to the device.
 
     Raises:
-        ModelUnavailable: Files are missing, or (`JudgeUnavailable`) do not fit: the model is of no
+        ModelUnavailable: Files are missing, or (`RerankerLoadError`) do not fit: the model is of no
             supported family, the adapter belongs to another base, or it was trained with another
             template than the one set.
     """
     device, reason = resolve_device(settings.device)
     dtype = _dtype(settings, device)
-    base = local_folder(settings.base_source, "the judge's base", HUB_FILES)
+    base = local_folder(settings.base_source, "the reranker's base", HUB_FILES)
     adapter = None
     if settings.adapter_source is not None:
-        adapter = local_folder(settings.adapter_source, "the judge's adapter", HUB_FILES)
+        adapter = local_folder(settings.adapter_source, "the reranker's adapter", HUB_FILES)
     hashes = [content_hash(folder) for folder in (base, adapter) if folder is not None]
     wording = find_wording(settings, base, adapter, hashes[0])
     model, processor = _load_base(base)
     if adapter is not None:
         model = merge_adapter(model, adapter)
-    family_of(model, processor).make_fast()
+    family_of(model, processor).optimize_for_inference()
     ready: Any = model.to(device=device, dtype=dtype)
     ready.eval().requires_grad_(False)
     parts = [*hashes, wording.version, str(settings.visual_tokens), str(_CODE_VERSION)]
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:10]
-    return LoadedJudge(
+    return RerankerParts(
         model=ready,
         processor=processor,
         device=device,
@@ -103,18 +103,18 @@ def load_judge(settings: JudgeSettings) -> LoadedJudge:
 
 
 def find_wording(
-    settings: JudgeSettings, base: Path, adapter: Path | None, base_hash: str
-) -> Wording:
-    """What a judge is asked; checks, before anything large is read, that all fits together.
+    settings: RerankerSettings, base: Path, adapter: Path | None, base_hash: str
+) -> PromptTemplate:
+    """What a reranker is asked; checks, before anything large is read, that all fits together.
 
     Args:
-        settings: Of the judge.
+        settings: Of the reranker.
         base: Folder of the base.
         adapter: Folder of the adapter, if there is one.
         base_hash: `content_hash` of the base.
 
     Raises:
-        JudgeUnavailable: The architecture is not supported, or the adapter is for another base or
+        RerankerLoadError: The architecture is not supported, or the adapter is for another base or
             another template.
     """
     try:
@@ -125,13 +125,13 @@ def find_wording(
             check_base(card, settings.base, base_hash)
             _compare_visual_tokens(card, settings)
         return choose_wording(settings.template, card, settings.base, config.model_type)
-    except (Contradiction, UnknownFamily) as error:
-        raise JudgeUnavailable(str(error)) from error
+    except (AdapterMismatch, UnknownFamily) as error:
+        raise RerankerLoadError(str(error)) from error
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(base, error) from error
 
 
-def _compare_visual_tokens(card: JudgeCard, settings: JudgeSettings) -> None:
+def _compare_visual_tokens(card: AdapterCard, settings: RerankerSettings) -> None:
     if card.visual_tokens != settings.visual_tokens:
         _log.warning(
             "the adapter was trained at %d visual tokens per picture and will see %d",
@@ -161,15 +161,15 @@ def load_processor(base: Path) -> Processor:
     return Processor(tokenizer, image_processor)
 
 
-def _not_loaded(base: Path, error: Exception) -> JudgeUnavailable:
-    return JudgeUnavailable(f"the judge's base in {base} cannot be loaded: {error}")
+def _not_loaded(base: Path, error: Exception) -> RerankerLoadError:
+    return RerankerLoadError(f"the reranker's base in {base} cannot be loaded: {error}")
 
 
 def merge_adapter(model: Any, adapter: Path) -> Any:
     """Put a LoRA adapter into the weights of a float32 model, and return that model.
 
     Raises:
-        JudgeUnavailable: Names in the adapter and places for them in the base differ.
+        RerankerLoadError: Names in the adapter and places for them in the base differ.
     """
     try:
         config = PeftConfig.from_pretrained(str(adapter))
@@ -179,7 +179,7 @@ def merge_adapter(model: Any, adapter: Path) -> Any:
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             wrapped = PeftModel(model, config)
     except (OSError, ValueError) as error:
-        raise JudgeUnavailable(f"the adapter in {adapter} cannot be loaded: {error}") from error
+        raise RerankerLoadError(f"the adapter in {adapter} cannot be loaded: {error}") from error
     expected = get_peft_model_state_dict(wrapped)
     wrong = sorted(
         {
@@ -190,7 +190,7 @@ def merge_adapter(model: Any, adapter: Path) -> Any:
         | (set(expected) - set(saved))
     )
     if wrong:
-        raise JudgeUnavailable(
+        raise RerankerLoadError(
             f"the adapter in {adapter} is not for this base: {len(wrong)} of its tensors have no "
             f"counterpart of the same shape, the first is {wrong[0]}"
         )
@@ -210,15 +210,15 @@ def content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _dtype(settings: JudgeSettings, device: torch.device) -> torch.dtype:
+def _dtype(settings: RerankerSettings, device: torch.device) -> torch.dtype:
     if settings.dtype != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
     has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if has_it else torch.float32
 
 
-def check_fit(settings: JudgeSettings) -> None:
-    """Check a judge whose files are here: architecture, processor, weights, adapter, template.
+def check_compatible(settings: RerankerSettings) -> None:
+    """Check a reranker whose files are here: architecture, processor, weights, adapter, template.
 
     The model is built without memory behind its tensors; with an adapter, the base's files are
     read once, for their hash.
@@ -226,13 +226,13 @@ def check_fit(settings: JudgeSettings) -> None:
     Raises:
         ModelUnavailable: Something is missing, or does not fit.
     """
-    base = local_folder(settings.base_source, "the judge's base", HUB_FILES)
+    base = local_folder(settings.base_source, "the reranker's base", HUB_FILES)
     model = _without_weights(base)
     if not any(base.glob("*.safetensors")):
-        raise JudgeUnavailable(f"the judge's base in {base} has no weights (*.safetensors)")
+        raise RerankerLoadError(f"the reranker's base in {base} has no weights (*.safetensors)")
     if settings.adapter_source is None:
         return
-    adapter = local_folder(settings.adapter_source, "the judge's adapter", HUB_FILES)
+    adapter = local_folder(settings.adapter_source, "the reranker's adapter", HUB_FILES)
     find_wording(settings, base, adapter, content_hash(base))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*meta parameter")  # nothing is to be copied
@@ -246,4 +246,6 @@ def _without_weights(base: Path) -> Any:
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(config)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError) as error:
-        raise JudgeUnavailable(f"the judge's base in {base} cannot be loaded: {error}") from error
+        raise RerankerLoadError(
+            f"the reranker's base in {base} cannot be loaded: {error}"
+        ) from error

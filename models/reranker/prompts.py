@@ -5,19 +5,19 @@
         └── candidate picture · question                    → yes or no, one forward pass
 
 Pieces are tokenised one by one, so that a prompt put together from cached pieces is, token for
-token, the prompt put together at once. (Published prompts are tokenised at once: theirs are cut
-where no token can span the cut, at a special token or between a line's end and a letter.)
+token, the prompt put together at once. (Published prompts are tokenised at once: theirs
+are cut where no token can span the cut, at a special token or between a line's end and a letter.)
 
-Wording and order are part of what a judge was trained on: any change is a new version.
+PromptTemplate and order are part of what a reranker was trained on: any change is a new version.
 """
 
 from dataclasses import dataclass
 
-from models.reranker.intent_format import harmless
+from models.reranker.intent_format import escape_special_tokens
 
 
 @dataclass(frozen=True)
-class Wording:
+class PromptTemplate:
     """The words of a template, whatever model they are for; `{}` is where the user's words go.
 
     Attributes:
@@ -29,7 +29,7 @@ class Wording:
         candidate: Introduces the candidate picture.
         question: Follows it where the wished-for picture is not known in words.
         question_of_target: Follows it where it is known.
-        ask: Follows the request to have the intent written; None for judges that cannot.
+        ask: Follows the request to have the intent written; None for rerankers that cannot.
         yes, no: The answers.
     """
 
@@ -46,7 +46,7 @@ class Wording:
     no: str = "no"
 
 
-CIR = Wording(
+CIR = PromptTemplate(
     name="cir",
     version="cir-1",
     system="Judge whether a candidate picture is what the request asks for. Answer yes or no.",
@@ -60,7 +60,7 @@ CIR = Wording(
 
 # As published with the models (QwenLM/Qwen3-VL-Embedding): the parts, their order and the answers;
 # the instruction is the model's to be told. It has no question, so no place to name a target.
-QWEN3_VL_RERANKER = Wording(
+QWEN3_VL_RERANKER = PromptTemplate(
     name="qwen3-vl-reranker",
     version="qwen3-vl-reranker-1",
     system="Judge whether the Document meets the requirements based on the Query and the Instruct "
@@ -82,7 +82,7 @@ _EXAMPLE = (
 )
 # Lower-case answers, asked for by name: so does the zero-shot verifier that re-ranked CIRCO best
 # with a Qwen2.5-VL (WISER); what to judge by stands before the pictures, to be shared.
-INSTRUCT = Wording(
+INSTRUCT = PromptTemplate(
     name="instruct",
     version="instruct-1",
     system="You check the results of an image search. The query is a reference image and a request "
@@ -102,7 +102,7 @@ INSTRUCT = Wording(
 )
 
 # For models too small for long instructions. Their training answers were capitalised.
-SMOLVLM = Wording(
+SMOLVLM = PromptTemplate(
     name="smolvlm",
     version="smolvlm-1",
     system="Compare images with a request. Answer Yes or No.",
@@ -151,11 +151,11 @@ class Template:
         chat: What is around them.
         yes, no: The answers as they are tokenised, each one token.
         start: The piece before the request, with one picture: the reference.
-        ask: The piece that has the intent written; None where the judge cannot compose.
+        ask: The piece that has the intent written; None where the reranker cannot compose.
         shown: The piece with the candidate picture, up to the question.
     """
 
-    def __init__(self, wording: Wording, chat: ChatFormat) -> None:
+    def __init__(self, wording: PromptTemplate, chat: ChatFormat) -> None:
         self.wording, self.chat = wording, chat
         self.yes, self.no = chat.before_answer + wording.yes, chat.before_answer + wording.no
         self.ask = None if wording.ask is None else wording.ask + chat.answer_begins
@@ -174,7 +174,7 @@ class Template:
 
     def request(self, modification_text: str) -> str:
         """The user's words; nothing in them can end a turn or open another."""
-        return self.wording.request.format(harmless(modification_text))
+        return self.wording.request.format(escape_special_tokens(modification_text))
 
     def candidate(self, target: str | None) -> str:
         """The piece with the candidate picture and the question, about the target if it is known.
@@ -184,11 +184,11 @@ class Template:
         words = self.wording
         asked = words.question
         if target is not None:
-            asked = words.question_of_target.format(harmless(target))
+            asked = words.question_of_target.format(escape_special_tokens(target))
         return self.shown + asked + self.chat.answer_begins
 
     def answer(self, text: str) -> str:
-        """A whole answer, such as an intent, as the judge is to write it."""
+        """A whole answer, such as an intent, as the reranker is to write it."""
         return self.chat.before_answer + text + self.chat.end_of_turn
 
 

@@ -1,4 +1,4 @@
-"""The judge at work: reads a query once, then composes its intent and scores candidates.
+"""The reranker at work: reads a query once, then composes its intent and scores candidates.
 
 The prompt before the candidate is the same for every candidate of a query, so its keys and values
 are computed once (`Prefix`), and a candidate costs its own visual tokens and one short question.
@@ -20,16 +20,16 @@ from models.contracts.intent import ComposedIntent
 from models.reranker import intent_format
 from models.reranker.architectures.base import PreparedImage, VisualFeatures
 from models.reranker.architectures.registry import family_of
-from models.reranker.loading import LoadedJudge, load_judge
+from models.reranker.loading import RerankerParts, load_reranker
 from models.reranker.prompts import Template
 from models.reranker.self_test import PROBES, check_answer_shares, check_scores
-from models.settings import JudgeSettings
+from models.settings import RerankerSettings
 
 _MAX_ANSWER_TOKENS = 160
 
 
-class CannotCompose(ValueError):
-    """The judge's template has no words to ask for an intent."""
+class ComposeUnsupported(ValueError):
+    """The reranker's template has no words to ask for an intent."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Prefix:
         return sum(k.nbytes + v.nbytes for k, v in self.layers)
 
 
-class Judge:
+class Reranker:
     """Composes intents and scores candidates. Blocking; one call at a time, `prepare` excepted.
 
     Attributes:
@@ -60,14 +60,14 @@ class Judge:
         device_reason: Where it runs, in which precision, and why.
     """
 
-    def __init__(self, settings: JudgeSettings, loaded: LoadedJudge | None = None) -> None:
-        """Load the judge, or take one that is loaded.
+    def __init__(self, settings: RerankerSettings, loaded: RerankerParts | None = None) -> None:
+        """Load the reranker, or take one that is loaded.
 
         Raises:
-            JudgeUnavailable: It cannot be loaded.
+            RerankerLoadError: It cannot be loaded.
         """
         self._settings = settings
-        self._loaded = loaded or load_judge(settings)
+        self._loaded = loaded or load_reranker(settings)
         self.version, self.device_reason = self._loaded.version, self._loaded.device_reason
         self._family = family_of(self._loaded.model, self._loaded.processor)
         self._template = Template(self._loaded.wording, self._family.chat)
@@ -108,11 +108,11 @@ class Judge:
         """Generate the intent, always taking the likeliest token.
 
         Raises:
-            CannotCompose: See `composes`.
-            UnreadableIntent: The answer names no target.
+            ComposeUnsupported: See `composes`.
+            IntentParseError: The answer names no target.
         """
         if self._template.ask is None:
-            raise CannotCompose(f"judge {self.version} composes no intents; it only scores")
+            raise ComposeUnsupported(f"judge {self.version} composes no intents; it only scores")
         answer = self._write(prefix, self._ids(self._template.ask), _MAX_ANSWER_TOKENS)
         return intent_format.read_intent(self._family.tokenizer.decode(answer))
 
@@ -123,17 +123,17 @@ class Judge:
         Candidates with grids of the same shape go through the model together, unpadded.
         """
         scores = [0.0] * len(candidates)
-        for rows, hidden in self._judged(prefix, candidates):
+        for rows, hidden in self._scored(prefix, candidates):
             logits = (hidden @ self._yes_minus_no).float()
             for row, score in zip(rows, logits.sigmoid().tolist(), strict=True):
                 scores[row] = score
         return scores
 
     @torch.inference_mode()
-    def answer_shares(self, prefix: Prefix, candidates: Sequence[VisualFeatures]) -> list[float]:
+    def answer_mass(self, prefix: Prefix, candidates: Sequence[VisualFeatures]) -> list[float]:
         """How much of the probability of all next tokens yes and no have together, 0 to 1."""
         shares = [0.0] * len(candidates)
-        for rows, hidden in self._judged(prefix, candidates):
+        for rows, hidden in self._scored(prefix, candidates):
             chances = (hidden @ self._head.T).float().softmax(-1)  # (rows, V)
             both = chances[:, self._yes] + chances[:, self._no]
             for row, share in zip(rows, both.tolist(), strict=True):
@@ -141,7 +141,7 @@ class Judge:
         return shares
 
     @torch.inference_mode()
-    def score_alone(
+    def score_unsplit(
         self,
         reference: PreparedImage,
         modification_text: str,
@@ -158,7 +158,7 @@ class Judge:
         inputs = {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
-            **self._family.whole_prompt(ids, [reference, candidate]),
+            **self._family.unsplit_inputs(ids, [reference, candidate]),
         }
         device = self._loaded.device
         out = self._loaded.model(**{k: v.to(device) for k, v in inputs.items()}, logits_to_keep=1)
@@ -185,7 +185,7 @@ class Judge:
             prefix = self.with_target(prefix, probe.target)
             seen = self.features([self.prepare(shape.draw()) for shape in probe.candidates])
             scores.append(self.score(prefix, seen))
-            shares += self.answer_shares(prefix, seen)
+            shares += self.answer_mass(prefix, seen)
         check_scores(scores)
         check_answer_shares(shares, self._template.wording.yes, self._template.wording.no)
 
@@ -201,7 +201,7 @@ class Judge:
             here, hidden = self._read(here, torch.tensor([[token]]), [])
         return answer
 
-    def _judged(
+    def _scored(
         self, prefix: Prefix, candidates: Sequence[VisualFeatures]
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Numbers of candidates judged together, and the hidden states (B, D) of their answers."""

@@ -1,9 +1,9 @@
 """What every working judge shows on pairs nobody can mistake: checks on its answers alone.
 
-A judge can load without an error and still not judge: pictures that never reach the language model,
-a head that was not in the file, a prompt it was not trained on. Re-rankers behind generic servers
-are known to say 0.5 to everything then. What gives them away was measured with the shipped judge,
-whole and broken, on `probes`:
+A reranker can load without an error and still not rerank: pictures that never reach the language
+model, a head that was not in the file, a prompt it was not trained on. Re-rankers behind generic
+servers are known to say 0.5 to everything then. What gives them away was measured with the shipped
+reranker, whole and broken, on `probes`:
 
 | judge                                 | logits of one probe differ by | yes and no together have |
 |---------------------------------------|-------------------------------|--------------------------|
@@ -16,8 +16,8 @@ whole and broken, on `probes`:
 | asked for other words, or by another  | 0.1 to 0.5                    | 0.00001 or less          |
 | model's template                      |                               |                          |
 
-So neither check replaces the other. They do not see a judge that is merely bad, or one that lost an
-adapter trained on a base that judges already; for adapters, `loading` compares every tensor.
+So neither check replaces the other. They do not see a reranker that is merely bad, or one that lost
+an adapter trained on a base that reranks already; for adapters, `loading` compares every tensor.
 """
 
 import math
@@ -27,14 +27,14 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
-MIN_LOGIT_SPREAD = 0.1  # of any one probe: far above noise, far below the least of a judge
+MIN_LOGIT_SPREAD = 0.1  # of any one probe: far above noise, far below the least of a reranker
 MIN_ANSWER_SHARE = 0.1  # on average: random weights give two words of V their 2 / V
 
 _LEAST_CHANCE = 1e-7  # float32 scores of a sure judge are 0 and 1 exactly
 
 
 class SelfTestFailed(RuntimeError):
-    """The judge does not judge; the sentence says how that shows."""
+    """The reranker does not work; the sentence says how that shows."""
 
 
 def check_scores(scores: Sequence[Sequence[float]]) -> None:
@@ -50,21 +50,21 @@ def check_scores(scores: Sequence[Sequence[float]]) -> None:
     wrong = [score for probe in scores for score in probe if not 0 <= score <= 1]  # NaN too
     if wrong:
         raise SelfTestFailed(
-            f"the judge gives scores that are none, such as {wrong[0]}; its weights or its "
+            f"the reranker gives scores that are none, such as {wrong[0]}; its weights or its "
             "precision are broken"
         )
     spread = max((_spread(probe) for probe in scores if probe), default=0.0)
     if spread < MIN_LOGIT_SPREAD:
         middle = sum(map(sum, scores)) / max(1, sum(map(len, scores)))
         raise SelfTestFailed(
-            f"the judge gives obviously different pictures the same score ({middle:.3f}): "
+            f"the reranker gives obviously different pictures the same score ({middle:.3f}): "
             f"their logits differ by {spread:.1g}, and should by {MIN_LOGIT_SPREAD} at least; it "
             "does not see them, has no head, or is asked in a format it was not made for"
         )
 
 
 def check_answer_shares(shares: Sequence[float], yes: str, no: str) -> None:
-    """Check that yes and no are what the judge is about to say.
+    """Check that yes and no are what the reranker is about to say.
 
     Args:
         shares: For each pair, the probability that the next token is one of the two, 0 to 1.
@@ -77,7 +77,8 @@ def check_answer_shares(shares: Sequence[float], yes: str, no: str) -> None:
     share = sum(shares) / len(shares)
     if not share >= MIN_ANSWER_SHARE:  # NaN too
         raise SelfTestFailed(
-            f"asked for {yes} or {no}, the judge wants to say something else: {yes} and {no} have "
+            f"asked for {yes} or {no}, the reranker wants to say something else: {yes} and {no} "
+            f"have "
             f"{share:.1g} of the probability together, and should have {MIN_ANSWER_SHARE} at "
             "least; its template is not the one it was trained with, or weights are missing"
         )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from models.errors import InputError
-from models.reranker.loading import JudgeUnavailable
+from models.reranker.loading import RerankerLoadError
 from models.settings import sentences
 from models.training.demo_reranker import pipeline
 from models.training.encoder import demo as demo_encoder
@@ -22,7 +22,7 @@ from models.training.reranker import synthesize
 from models.training.reranker.lora import UnfitBase
 
 _OK, _USAGE, _INTERRUPTED = 0, 2, 130
-_INPUT_ERRORS = (InputError, JudgeUnavailable, UnfitBase, FileNotFoundError)
+_INPUT_ERRORS = (InputError, RerankerLoadError, UnfitBase, FileNotFoundError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo_encoder.add_arguments(command)
     command.set_defaults(run=demo_encoder.train)
     command = commands.add_parser(
-        "demo-judge", help="the demo judge, from nothing: vision tower, base, adapter"
+        "demo-judge", help="the demo reranker, from nothing: vision tower, base, adapter"
     )
     pipeline.add_arguments(command)
     command.set_defaults(run=pipeline.train)

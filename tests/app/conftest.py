@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.settings import JudgeSettings
+from models.settings import RerankerSettings
 from tests.conftest import BuiltGallery
 
 
@@ -15,7 +15,7 @@ from tests.conftest import BuiltGallery
 def foreign_adapter(tmp_path: Path) -> Path:
     """The shipped adapter, as it would be for a wider base."""
     folder = tmp_path / "foreign"
-    shutil.copytree(str(JudgeSettings().adapter_source), folder)
+    shutil.copytree(str(RerankerSettings().adapter_source), folder)
     path = folder / "adapter_model.safetensors"
     wider = {
         name: torch.cat([value, value], dim=1) if "lora_A" in name else value

@@ -24,17 +24,17 @@ from tests.paths import ROOT
 
 SECRET = "hunter2"
 AN_ADDRESS = f"user:{SECRET}@there"
-QDRANT = {"QDRANT__API_KEY": SECRET, "QDRANT__URL": f"ftp://{AN_ADDRESS}"}
+GALLERY = {"GALLERY__API_KEY": SECRET, "GALLERY__URL": f"ftp://{AN_ADDRESS}"}
 API = {
-    **QDRANT,
-    "EXTERNAL_JUDGE__API_KEY": SECRET,
-    "EXTERNAL_JUDGE__URL": f"http://{AN_ADDRESS}",  # without the name of a model
+    **GALLERY,
+    "EXTERNAL_RERANKER__API_KEY": SECRET,
+    "EXTERNAL_RERANKER__URL": f"http://{AN_ADDRESS}",  # without the name of a model
     "WORKER__URLS": f'["{AN_ADDRESS}"]',
     "RERANK_WEIGHT": "inf",
     "LOG_LEVEL": "loud",
 }
 WORKER = {"CHUNK_SIZE": "0", "PREFIX_TTL_S": "inf", "LOG_LEVEL": "loud", "PARENT": "1" + 30 * "0"}
-INDEXER = {**QDRANT, "MAX_FAILED_SHARE": "nan", "THUMBNAIL_PX": "1"}
+INDEXER = {**GALLERY, "MAX_FAILED_SHARE": "nan", "THUMBNAIL_PX": "1"}
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def assert_named(environ: Mapping[str, str], said: str) -> None:
     assert SECRET not in said
     assert "Traceback" not in said, said
     for name in environ:
-        if name.startswith("CIR_API__EXTERNAL_JUDGE"):
-            assert "CIR_API__EXTERNAL_JUDGE: an external judge needs `model`" in said
+        if name.startswith("CIR_API__EXTERNAL_RERANKER"):
+            assert "CIR_API__EXTERNAL_RERANKER: an external reranker needs `model`" in said
         elif not name.endswith("API_KEY"):
             assert f"{name}: " in said or f"{name}__" in said
 
@@ -105,18 +105,19 @@ def address(port: int | None = None) -> str:
 def test_no_address_is_said_with_its_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """By an API that finds neither its gallery nor its judge, the one who starts it, the doctor."""
+    """By an API that finds neither its gallery nor its reranker, the one who starts it, the
+    doctor."""
     nobody = {
-        "CIR_API__QDRANT__URL": address(),
-        "CIR_API__QDRANT__API_KEY": SECRET,
-        "CIR_API__EXTERNAL_JUDGE__URL": address(),
-        "CIR_API__EXTERNAL_JUDGE__MODEL": "org/judge",
-        "CIR_API__EXTERNAL_JUDGE__API_KEY": SECRET,
+        "CIR_API__GALLERY__URL": address(),
+        "CIR_API__GALLERY__API_KEY": SECRET,
+        "CIR_API__EXTERNAL_RERANKER__URL": address(),
+        "CIR_API__EXTERNAL_RERANKER__MODEL": "org/judge",
+        "CIR_API__EXTERNAL_RERANKER__API_KEY": SECRET,
     }
     workers = {"CIR_API__WORKER__URLS": json.dumps([address(), address()])}
     for environ in (nobody, workers):
         with monkeypatch.context() as patch:
-            patch.setenv("CIR_API__QDRANT__PATH", str(tmp_path))
+            patch.setenv("CIR_API__GALLERY__PATH", str(tmp_path))
             for variable, value in environ.items():
                 patch.setenv(variable, value)
             said = _why_no_worker(False, settings_from_environment())

@@ -49,13 +49,13 @@ def settings(tmp_path: Path) -> ApiSettings:
     (tmp_path / "in").mkdir()
     for number in range(3):
         noise(number, (200, 100)).save(tmp_path / "in" / f"{number}.png")
-    writer = GalleryWriter(building.qdrant)
+    writer = GalleryWriter(building.gallery)
     build_gallery(read_folder(tmp_path / "in"), ImageTextEncoder(encoder), writer, building)
     writer.close()
     return ApiSettings(
         preset="demo",
         encoder=encoder,
-        qdrant=building.qdrant,
+        gallery=building.gallery,
         image_store=building.image_store,
         timeout_ms=20_000,
         compose_timeout_ms=10_000,
@@ -68,8 +68,8 @@ def test_all_pictures_are_as_large_as_the_gallery_says_and_another_preset_is_men
     upload = io.BytesIO()
     noise(9, (300, 400)).save(upload, "PNG")
     with stub_worker() as (worker, url):
-        judged = settings.model_copy(update={"worker": WorkerSettings(urls=(url,))})
-        with TestClient(create_app(judged)) as client:
+        scored = settings.model_copy(update={"worker": WorkerSettings(urls=(url,))})
+        with TestClient(create_app(scored)) as client:
             wait_until_ready(client)
             small, large = get(client, "/thumbnails/1.png"), get(client, "/images/1.png")
             for reference in (
@@ -94,8 +94,8 @@ def test_all_pictures_are_as_large_as_the_gallery_says_and_another_preset_is_men
 def test_a_gallery_that_does_not_say_is_of_another_version(
     settings: ApiSettings, lost: str
 ) -> None:
-    client = connect(settings.qdrant)
-    metadata = client.get_collection(settings.qdrant.alias).config.metadata
+    client = connect(settings.gallery)
+    metadata = client.get_collection(settings.gallery.alias).config.metadata
     assert metadata is not None
     name = client.get_aliases().aliases[0].collection_name
     client.update_collection(name, metadata={**metadata, lost: None})

@@ -79,7 +79,7 @@ def test_it_serves_until_told_to_stop_and_needs_no_worker(tmp_path: Path) -> Non
     port, nobody = free_port(), f"http://127.0.0.1:{free_port()}"
     environ = {
         **os.environ,
-        "CIR_API__QDRANT__PATH": str(tmp_path / "qdrant"),
+        "CIR_API__GALLERY__PATH": str(tmp_path / "qdrant"),
         "CIR_API__WORKER__URLS": json.dumps([nobody]),
     }
     command = [sys.executable, "-m", "app", "--port", str(port)]

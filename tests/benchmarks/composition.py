@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models.contracts.gallery import GallerySpec
-from models.contracts.intent import ComposedIntent, Roles
+from models.contracts.intent import ComposedIntent, Intent
 from models.datasets.images import ImageLimits, decode_image
 from models.datasets.manifest import ImageRow, read_manifest
 from models.datasets.schema import schema_of
@@ -67,7 +67,7 @@ class Bench:
         ]
         self.true_intents = [
             ComposedIntent(
-                **Roles.model_validate({k: q[k] for k in Roles.model_fields}).model_dump(),
+                **Intent.model_validate({k: q[k] for k in Intent.model_fields}).model_dump(),
                 source="client",
             )
             for q in queries

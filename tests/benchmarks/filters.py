@@ -50,7 +50,7 @@ def build(folder: Path, images: int) -> None:
 def environment(folder: Path, prefix: str) -> dict[str, str]:
     """Variables that put everything below `folder`."""
     own = {
-        f"{prefix}QDRANT__PATH": str(folder / "qdrant"),
+        f"{prefix}GALLERY__PATH": str(folder / "qdrant"),
         f"{prefix}IMAGE_STORE": str(folder / "images"),
     }
     return {**os.environ, "OMP_NUM_THREADS": "1"} | own

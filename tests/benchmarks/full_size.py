@@ -1,10 +1,10 @@
-"""Loads, asks and checks judges of the published widths, with few layers and random weights.
+"""Loads, asks and checks rerankers of the published widths, with few layers and random weights.
 
     python -m tests.benchmarks.full_size --processors ../shared/data/processors \
         --photos ../shared/data/photos/images/coco
 
 What small models cannot show: that the published configs and processors load through
-`load_judge`, that the real widths and vocabularies fit together, and what that takes. For every
+`load_reranker`, that the real widths and vocabularies fit together, and what that takes. For every
 family it composes and scores two photographs, and compares the prefix path with the plain one.
 """
 
@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, set_seed
 
-from models.reranker.intent_format import UnreadableIntent
-from models.reranker.reranker import Judge
-from models.settings import JudgeSettings
+from models.reranker.intent_format import IntentParseError
+from models.reranker.reranker import Reranker
+from models.settings import RerankerSettings
 
 FAMILIES = ("Qwen3-VL", "Qwen2.5-VL", "SmolVLM-256M-aeon")
 TEXT, TARGET = "the same but at night", "a street at night"
@@ -57,27 +57,27 @@ def _make_shallow(vision: Any) -> None:
 
 
 def measure(family: Path, photos: list[Image.Image], dtype: str) -> dict[str, Any]:
-    """Seconds and answers of one judge."""
+    """Seconds and answers of one reranker."""
     with tempfile.TemporaryDirectory() as folder:
         shallow(family, Path(folder))
         began = time.perf_counter()
-        settings = JudgeSettings(base=folder, visual_tokens=64, dtype=dtype)  # type: ignore[arg-type]
-        judge = Judge(settings)
+        settings = RerankerSettings(base=folder, visual_tokens=64, dtype=dtype)  # type: ignore[arg-type]
+        reranker = Reranker(settings)
         loaded_s = time.perf_counter() - began
-    reference, candidate = (judge.prepare(photo) for photo in photos)
+    reference, candidate = (reranker.prepare(photo) for photo in photos)
     began = time.perf_counter()
-    prefix = judge.begin(reference, TEXT)
+    prefix = reranker.begin(reference, TEXT)
     try:
-        composed = judge.compose(prefix).target
-    except UnreadableIntent as error:  # random weights speak at length
+        composed = reranker.compose(prefix).target
+    except IntentParseError as error:  # random weights speak at length
         composed = str(error)[:60]
-    targeted = judge.with_target(prefix, TARGET)
-    scores = judge.score(targeted, judge.features([candidate, reference]))
+    targeted = reranker.with_target(prefix, TARGET)
+    scores = reranker.score(targeted, reranker.features([candidate, reference]))
     asked_s = time.perf_counter() - began
-    alone = [judge.score_alone(reference, TEXT, TARGET, c) for c in (candidate, reference)]
+    alone = [reranker.score_alone(reference, TEXT, TARGET, c) for c in (candidate, reference)]
     return {
-        "judge": judge.version,
-        "device": judge.device_reason,
+        "reranker": reranker.version,
+        "device": reranker.device_reason,
         "visual_tokens": [reference.visual_tokens, candidate.visual_tokens],
         "load_s": round(loaded_s, 1),
         "begin_compose_score_s": round(asked_s, 1),

@@ -49,9 +49,9 @@ class Told:
 def service(root: Path, images: int) -> Iterator[tuple[str, int]]:
     """A service on a demo gallery; its address and process id."""
     places = {
-        "CIR_INDEXER__QDRANT__PATH": str(root / "qdrant"),
+        "CIR_INDEXER__GALLERY__PATH": str(root / "qdrant"),
         "CIR_INDEXER__IMAGE_STORE": str(root / "images"),
-        "CIR_API__QDRANT__PATH": str(root / "qdrant"),
+        "CIR_API__GALLERY__PATH": str(root / "qdrant"),
         "CIR_API__IMAGE_STORE": str(root / "images"),
         "CIR_API__LOG_LEVEL": "error",
     }

@@ -1,10 +1,10 @@
-"""Measures the judge on a demo catalogue: intents, judgements, and what re-ranking is worth.
+"""Measures the reranker on a demo catalogue: intents, judgements, and what re-ranking is worth.
 
     python -m tests.benchmarks.judge --catalogue data/test --queries 400
 
-In memory, with the real encoder, composer and judge, and the fusion the service uses: what the
-models are worth, without a server. Every coarse order is re-ranked by the same judge, which names
-its target itself, as the worker does.
+In memory, with the real encoder, composer and reranker, and the fusion the service uses: what the
+models are worth, without a server. Every coarse order is re-ranked by the same reranker, which
+names its target itself, as the worker does.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from app.api.search.ranking import fuse
-from indexer.gallery.ports import Candidate
+from indexer.gallery.ports import Hit
 from models.contracts.gallery import GalleryImage
 from models.contracts.intent import ComposedIntent
 from models.datasets.images import ImageLimits, decode_image
@@ -28,9 +28,9 @@ from models.encoder.text_cache import RememberedTexts
 from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
 from models.query.composition import Composer
-from models.reranker.intent_format import UnreadableIntent
-from models.reranker.reranker import Judge, VisualFeatures
-from models.settings import JudgeSettings
+from models.reranker.intent_format import IntentParseError
+from models.reranker.reranker import Reranker, VisualFeatures
+from models.settings import RerankerSettings
 from models.training.demo_reranker.data import Lessons, Negatives, read_lessons
 from tests.benchmarks.composition import Bench
 
@@ -40,36 +40,36 @@ CHUNK = 16
 
 
 class Sight:
-    """A judge and what it saw: every picture passes the vision tower once."""
+    """A reranker and what it saw: every picture passes the vision tower once."""
 
-    def __init__(self, judge: Judge, rows: Sequence[ImageRow]) -> None:
-        self.judge = judge
+    def __init__(self, reranker: Reranker, rows: Sequence[ImageRow]) -> None:
+        self.reranker = reranker
         self.prepared = [
-            judge.prepare(decode_image(row.read_bytes(), ImageLimits()))
+            reranker.prepare(decode_image(row.read_bytes(), ImageLimits()))
             for row in tqdm(rows, "prepare")
         ]
         self.features: list[VisualFeatures] = []
         for start in tqdm(range(0, len(rows), CHUNK), "see"):
-            self.features += judge.features(self.prepared[start : start + CHUNK])
+            self.features += reranker.features(self.prepared[start : start + CHUNK])
 
     def intent(self, reference: int, text: str) -> ComposedIntent | None:
-        """The judge's intent, if it can be read."""
+        """The reranker's intent, if it can be read."""
         try:
-            return self.judge.compose(self.judge.begin(self.prepared[reference], text))
-        except UnreadableIntent:
+            return self.reranker.compose(self.reranker.begin(self.prepared[reference], text))
+        except IntentParseError:
             return None
 
     def scores(
         self, reference: int, text: str, target: str | None, candidates: Sequence[int]
     ) -> list[float]:
         """One score per candidate."""
-        prefix = self.judge.begin(self.prepared[reference], text)
+        prefix = self.reranker.begin(self.prepared[reference], text)
         if target is not None:
-            prefix = self.judge.with_target(prefix, target)
+            prefix = self.reranker.with_target(prefix, target)
         found: list[float] = []
         for start in range(0, len(candidates), CHUNK):
             chunk = [self.features[i] for i in candidates[start : start + CHUNK]]
-            found += self.judge.score(prefix, chunk)
+            found += self.reranker.score(prefix, chunk)
         return found
 
 
@@ -90,12 +90,12 @@ def judgements(
     """AUC over right answers and hard negatives, for each way to show the target."""
     negatives, rng = Negatives(lessons), random.Random(3)
     ways: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-    for number, query in enumerate(tqdm(lessons.queries[:count], "judge")):
+    for number, query in enumerate(tqdm(lessons.queries[:count], "reranker")):
         right = sorted(query.answers)[:4]
         wrong = list(dict.fromkeys(negatives.draw(query, NEGATIVES, rng)))
         intent = composed.get(number)
         targets = {
-            "target by the judge": intent.target if intent else None,
+            "target by the reranker": intent.target if intent else None,
             "true target": query.target,
             "no target": None,
         }
@@ -116,7 +116,7 @@ def tops_of(coarse: Mapping[str, np.ndarray]) -> dict[str, list[list[int]]]:
     return tops
 
 
-def judge_all(
+def reranker_all(
     sight: Sight,
     tops: Mapping[str, list[list[int]]],
     bench: Bench,
@@ -148,7 +148,7 @@ def table_row(
     rows = []
     for number, top in enumerate(tops):
         candidates = [
-            Candidate(
+            Hit(
                 GalleryImage(image_id=str(i), content_hash="0" * 64, width=1, height=1),
                 float(similarity[number][i]),
             )
@@ -172,12 +172,12 @@ def similarities(
     """(queries, N) per composition; the reference itself is left out."""
     texts = RememberedTexts(bench.encoder.encode_texts, bench.encoder.embedding_dim)
     composer = Composer(bench.spec, texts.encode, bench.weights)
-    by_judge = [composed[n] or bench.facet_intents[n] for n in range(len(bench.queries))]
+    by_reranker = [composed[n] or bench.facet_intents[n] for n in range(len(bench.queries))]
     ways = {
         "text": ("text", bench.facet_intents), "image": ("image", bench.facet_intents),
         "union": ("union", bench.facet_intents),
         "intersection, facets": ("intersection", bench.facet_intents),
-        "intersection, judge": ("intersection", by_judge),
+        "intersection, judge": ("intersection", by_reranker),
         "intersection, true roles": ("intersection", bench.true_intents),
     }  # fmt: skip
     found = {}
@@ -213,19 +213,19 @@ def main() -> None:
     bench.weights = preset.composition
     lessons = read_lessons(options.catalogue)
 
-    sight = Sight(Judge(preset.judge), rows)
-    print(f"{len(queries)} queries, gallery of {len(rows)}, judge {sight.judge.version}")
+    sight = Sight(Reranker(preset.reranker), rows)
+    print(f"{len(queries)} queries, gallery of {len(rows)}, judge {sight.reranker.version}")
     composed = {
         n: sight.intent(bench.references[n], bench.texts[n])
         for n in tqdm(range(len(queries)), "compose")
     }
     _report_intents(queries, composed)
     auc = judgements(sight, lessons, len(queries), composed)
-    if preset.judge.base == "demo" and not options.without_base:
-        base = JudgeSettings(
-            base=preset.judge.base_source, visual_tokens=preset.judge.visual_tokens
+    if preset.reranker.base == "demo" and not options.without_base:
+        base = RerankerSettings(
+            base=preset.reranker.base_source, visual_tokens=preset.reranker.visual_tokens
         )
-        plain = judgements(Sight(Judge(base), rows), lessons, len(queries), composed)
+        plain = judgements(Sight(Reranker(base), rows), lessons, len(queries), composed)
     else:
         plain = {}
     print("| AUC on hard negatives | base and adapter | base alone |\n|---|---|---|")
@@ -234,7 +234,7 @@ def main() -> None:
 
     coarse = similarities(bench, composed)
     tops = tops_of(coarse)
-    known = judge_all(sight, tops, bench, composed)
+    known = reranker_all(sight, tops, bench, composed)
     for weight in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if options.tune else (options.weight,):
         print(f"rerank weight {weight}, top {DEPTH}")
         print("| composition | recall@50 | mAP@10 | re-ranked | recall@1 | re-ranked |")

@@ -5,9 +5,9 @@
     python -m tests.benchmarks.prefix --shape 2b --visual-tokens 64 196 --dtype bfloat16   # a GPU
 
 Same weights, same pictures, turn about in one run; ratios are of medians. `demo` is the shipped
-judge; `small` and `2b` are Qwen3-VL with random weights, `2b` in the size of Qwen3-VL-2B. Floating
-point operations are counted by torch while each path runs; the machine's own rate is that of a
-large matrix product in the same run.
+reranker; `small` and `2b` are Qwen3-VL with random weights, `2b` in the size of Qwen3-VL-2B.
+Floating point operations are counted by torch while each path runs; the machine's own rate is that
+of a large matrix product in the same run.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen3VLProcessor
 
 from models.device import resolve_device
-from models.reranker.loading import LoadedJudge
-from models.reranker.reranker import Judge, PreparedImage
-from models.settings import JudgeSettings
+from models.reranker.loading import RerankerParts
+from models.reranker.reranker import PreparedImage, Reranker
+from models.settings import RerankerSettings
 from models.training.demo_reranker.base_model import create_model
 
 SHAPES = {
@@ -47,10 +47,10 @@ SHAPES = {
 TEXT, TARGET = "the same but blue and striped", "a blue striped sofa to the left of a red hat"
 
 
-def random_judge(shape: str, visual_tokens: int, device: str, dtype: str) -> Judge:
-    """Qwen3-VL of a shape with random weights, on the demo judge's processor."""
+def random_reranker(shape: str, visual_tokens: int, device: str, dtype: str) -> Reranker:
+    """Qwen3-VL of a shape with random weights, on the demo reranker's processor."""
     vision, text, section = SHAPES[shape]
-    settings = JudgeSettings(visual_tokens=visual_tokens, device=device, dtype=dtype)  # type: ignore[arg-type]
+    settings = RerankerSettings(visual_tokens=visual_tokens, device=device, dtype=dtype)  # type: ignore[arg-type]
     processor = Qwen3VLProcessor.from_pretrained(settings.base_source)
     rope = {
         "rope_type": "default", "rope_theta": 1e6, "mrope_interleaved": True,
@@ -61,11 +61,11 @@ def random_judge(shape: str, visual_tokens: int, device: str, dtype: str) -> Jud
     with torch.device(place):
         model = create_model(processor, 768, vision=vision, text=text)
     kind = torch.bfloat16 if dtype == "bfloat16" else torch.float32
-    loaded = LoadedJudge(
+    loaded = RerankerParts(
         model=model.to(device=place, dtype=kind).eval().requires_grad_(False),
         processor=processor, device=place, device_reason=reason, version=f"random-{shape}",
     )  # fmt: skip
-    return Judge(settings, loaded)
+    return Reranker(settings, loaded)
 
 
 def picture(seed: int, side: int = 256) -> Image.Image:
@@ -75,22 +75,22 @@ def picture(seed: int, side: int = 256) -> Image.Image:
 
 
 def one_query(
-    judge: Judge,
+    reranker: Reranker,
     reference: PreparedImage,
     candidates: list[PreparedImage],
     chunk: int,
     cached: bool,
 ) -> Callable[[], list[float]]:
     """A function that does what the worker does for one query."""
-    features = judge.features(candidates) if cached else None
+    features = reranker.features(candidates) if cached else None
 
     def run() -> list[float]:
-        prefix = judge.with_target(judge.begin(reference, TEXT), TARGET)
+        prefix = reranker.with_target(reranker.begin(reference, TEXT), TARGET)
         scores: list[float] = []
         for start in range(0, len(candidates), chunk):
             rows = slice(start, start + chunk)
-            seen = features[rows] if features else judge.features(candidates[rows])
-            scores += judge.score(prefix, seen)
+            seen = features[rows] if features else reranker.features(candidates[rows])
+            scores += reranker.score(prefix, seen)
         return scores
 
     return run
@@ -135,23 +135,23 @@ def main() -> None:
     options = parser.parse_args()
     for tokens in options.visual_tokens or [16 if options.shape == "demo" else 64]:
         if options.shape == "demo":
-            judge = Judge(JudgeSettings(visual_tokens=tokens))
+            reranker = Reranker(RerankerSettings(visual_tokens=tokens))
         else:
-            judge = random_judge(options.shape, tokens, options.device, options.dtype)
-        measure(judge, tokens, options)
+            reranker = random_reranker(options.shape, tokens, options.device, options.dtype)
+        measure(reranker, tokens, options)
 
 
-def measure(judge: Judge, tokens: int, options: argparse.Namespace) -> None:
+def measure(reranker: Reranker, tokens: int, options: argparse.Namespace) -> None:
     """One table."""
-    reference = judge.prepare(picture(0))
-    candidates = [judge.prepare(picture(seed)) for seed in range(1, options.candidates + 1)]
+    reference = reranker.prepare(picture(0))
+    candidates = [reranker.prepare(picture(seed)) for seed in range(1, options.candidates + 1)]
     ways: dict[str, Callable[[], list[float]]] = {
         "each pair alone": lambda: [
-            judge.score_alone(reference, TEXT, TARGET, candidate) for candidate in candidates
+            reranker.score_alone(reference, TEXT, TARGET, candidate) for candidate in candidates
         ],
-        "shared prefix": one_query(judge, reference, candidates, options.chunk, cached=False),
+        "shared prefix": one_query(reranker, reference, candidates, options.chunk, cached=False),
         "shared prefix, features cached": one_query(
-            judge, reference, candidates, options.chunk, cached=True
+            reranker, reference, candidates, options.chunk, cached=True
         ),
     }
     results = {name: run() for name, run in ways.items()}  # also the warm-up
@@ -164,10 +164,11 @@ def measure(judge: Judge, tokens: int, options: argparse.Namespace) -> None:
             strict=True,
         )
     }
-    weight = judge._head
+    weight = reranker._head
     rate = machine_rate(weight.device, weight.dtype)
     print(
-        f"{judge.version}, {judge.device_reason}; {options.candidates} candidates, {tokens} visual "
+        f"{reranker.version}, {reranker.device_reason}; {options.candidates} candidates, "
+        f"{tokens} visual "
         f"tokens each, chunks of {options.chunk}; "
         f"a large matrix product makes {rate / 1e9:.0f} GFLOP/s"
     )

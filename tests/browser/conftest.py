@@ -75,7 +75,7 @@ def service(
     worker = Worker(built_gallery.image_store)
     worker.start()
     settings = ApiSettings(
-        qdrant=built_gallery.for_reader(tmp_path_factory.mktemp("browsed")),
+        gallery=built_gallery.for_reader(tmp_path_factory.mktemp("browsed")),
         image_store=built_gallery.image_store,
         # patient: on a busy machine a connection that takes half a second is no dead worker
         worker=WorkerSettings(urls=(worker.url,), connect_timeout_s=10, max_retry_after_s=1),

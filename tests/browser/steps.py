@@ -38,7 +38,7 @@ def note_shifts(page: Page) -> None:
     )
 
 
-def wait_for_the_judge(page: Page) -> None:
+def wait_for_the_reranker(page: Page) -> None:
     """Until the final order is there, re-ranked and in full."""
     expect(page.locator("#order")).to_be_visible()
     expect(page.locator("#judging")).to_be_hidden()

@@ -14,7 +14,7 @@ from tests.browser.steps import (
     chips,
     in_address,
     note_shifts,
-    wait_for_the_judge,
+    wait_for_the_reranker,
     widths,
 )
 
@@ -56,7 +56,7 @@ def test_axe_finds_nothing(
         assert violations(page) == []
 
         page.goto(address(thing["image_id"], TEXT, trail=[[thing["image_id"], "make it red"]]))
-        wait_for_the_judge(page)
+        wait_for_the_reranker(page)
         page.locator("#lane-preserve [aria-haspopup]").first.click()
         assert violations(page) == []
         page.keyboard.press("Escape")
@@ -99,7 +99,7 @@ def test_everything_goes_without_a_mouse(page: Page, thing: dict[str, Any]) -> N
     page.keyboard.press("Enter")
     expect(page.locator("#text")).to_have_value("the same but green")
     page.keyboard.press("Enter")
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert in_address(page)["text"] == "the same but green"
 
     kept = chips(page, "preserve")
@@ -108,18 +108,18 @@ def test_everything_goes_without_a_mouse(page: Page, thing: dict[str, Any]) -> N
     expect(page.get_by_role("menuitem", name="Make it wanted")).to_be_focused()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert kept[0] in chips(page, "forbidden")
     expect(page.locator("#lane-forbidden-chip-0")).to_be_focused()
     page.keyboard.press("Delete")
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
 
     tab_to(page, "#add-desired")
     page.keyboard.type("stri")
     expect(page.get_by_role("option", name="striped")).to_be_visible()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert "striped" in chips(page, "desired")
 
     tab_to(page, "#results .picture")
@@ -134,7 +134,7 @@ def test_everything_goes_without_a_mouse(page: Page, thing: dict[str, Any]) -> N
 
 def test_the_first_result_is_near_by_keyboard(page: Page, thing: dict[str, Any]) -> None:
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the results")).to_be_focused()
     page.keyboard.press("Enter")
@@ -149,14 +149,14 @@ def test_the_first_result_is_near_by_keyboard(page: Page, thing: dict[str, Any])
     expect(page.locator("#gallery .picture").first).to_be_focused()
 
     page.get_by_role("button", name="Results", exact=True).click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     page.locator("#skip").focus()
     tab_to(page, "#results .picture", most=26)  # past everything else
 
 
 def test_rows_of_controls_are_one_stop_with_arrow_keys(page: Page, thing: dict[str, Any]) -> None:
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     for row, control in (("#examples", "button"), ("#filters", "summary"), ("#view", "button")):
         controls = page.locator(f"{row} {control}")
         controls.first.focus()
@@ -180,7 +180,7 @@ def test_results_come_first_on_a_phone(page: Page, thing: dict[str, Any]) -> Non
     page.locator("#text").fill(TEXT)
     page.evaluate("shift = 0")
     page.keyboard.press("Enter")
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     expect(page.locator("#form")).to_be_hidden()  # folded to one bar
     bar = page.get_by_role("button", name=TEXT)
     expect(bar).to_be_focused()
@@ -198,19 +198,19 @@ def test_results_come_first_on_a_phone(page: Page, thing: dict[str, Any]) -> Non
     expect(page.locator("#lane-desired")).to_be_visible()
     page.locator("#lane-dropped [aria-haspopup]").first.click()
     page.get_by_role("menuitem", name="Make it kept").click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     expect(page.locator("#lane-preserve")).to_be_visible()  # what was unfolded stays so
     bar.click()
     expect(page.locator("#text")).to_be_visible()
     page.get_by_role("button", name="make it").click()  # an example, tapped: it searches
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     expect(page.locator("#form")).to_be_hidden()
     assert in_address(page)["text"].startswith("make it")
     assert page.evaluate("scrollY") > 0
 
     note_shifts(page)
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     expect(page.locator("#form")).to_be_hidden()
     assert page.evaluate("shift") <= MOST_SHIFT
 
@@ -223,7 +223,7 @@ def test_a_phone_needs_no_sideways_scrolling(page: Page, thing: dict[str, Any]) 
     page.locator("summary", has_text="category").click()
     assert widths(page) == (360, 360)
     page.goto(address(thing["image_id"], TEXT, trail=[[thing["image_id"], "make it red"]] * 4))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert widths(page) == (360, 360)
     page.locator("#line").click()
     assert widths(page) == (360, 360)
@@ -257,7 +257,7 @@ def test_the_page_is_light_and_does_not_jump(page: Page, thing: dict[str, Any]) 
     loaded: set[str] = set()
     page.on("request", lambda request: loaded.add(request.url))
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     files = [url for url in loaded if "/static/" in url] + [page.url]
     weight = sum(len(page.request.get(url).body()) for url in files)
     assert len(files) > 10

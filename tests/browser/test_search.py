@@ -14,7 +14,7 @@ from tests.browser.steps import (
     chips,
     in_address,
     shown,
-    wait_for_the_judge,
+    wait_for_the_reranker,
 )
 
 TEXT = "the same but green"
@@ -26,8 +26,8 @@ const note = (what) => { if (window.timeline.at(-1) !== what) window.timeline.pu
 new MutationObserver(() => {
   if (document.querySelector('#intent .chip')) note('chips');
   if (document.querySelector('#results [data-image-id]')) note('cards');
-  const said = document.querySelector('#judged')?.textContent ?? '';
-  if (said.startsWith('judged')) note(said);
+  const said = document.querySelector('#scored')?.textContent ?? '';
+  if (said.startsWith('scored')) note(said);
   if (document.querySelector('#order:not([hidden])')) note('re-ranked');
 }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
 """
@@ -48,7 +48,7 @@ def test_an_upload_is_understood_found_and_re_ranked(
     expect(page.locator("#text")).to_be_focused()
     page.keyboard.type(TEXT)
     page.get_by_role("button", name="Search", exact=True).click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
 
     asked = {"modification_text": TEXT, "top_k": "12"}
     files = {"reference_image": ("a.jpg", picture.read_bytes())}
@@ -62,12 +62,12 @@ def test_an_upload_is_understood_found_and_re_ranked(
 
     timeline = page.evaluate("timeline")
     seen = [timeline.index("chips"), timeline.index("cards"), timeline.index("re-ranked")]
-    counts = [step for step in timeline if step.startswith("judged")]
+    counts = [step for step in timeline if step.startswith("scored")]
     assert seen == sorted(seen)
     assert len(counts) >= 2
     assert timeline.index("cards") < timeline.index(counts[0])
 
-    page.get_by_label("before the judge").check()
+    page.get_by_label("before the reranker").check()
     before = [int(rank) for rank in page.locator("#results .rank b").all_inner_texts()]
     assert before == list(range(1, 13))
     by_cosine = httpx.post(
@@ -80,7 +80,7 @@ def test_a_chip_that_is_moved_or_removed_changes_the_query(
     page: Page, thing: dict[str, Any]
 ) -> None:
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     kind = thing["attributes"]["category"]
     assert kind in chips(page, "preserve")
     assert thing["attributes"]["setting"] in chips(page, "dropped")
@@ -89,7 +89,7 @@ def test_a_chip_that_is_moved_or_removed_changes_the_query(
     page.locator("#lane-preserve").get_by_role("button", name=kind, exact=True).click()
     with page.expect_request("**/search/stream") as edited:
         page.get_by_role("menuitem", name="Make it unwanted").click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert kind in chips(page, "forbidden")
     assert kind not in chips(page, "preserve")
     sent = json.loads(in_address(page)["intent"])
@@ -100,43 +100,43 @@ def test_a_chip_that_is_moved_or_removed_changes_the_query(
     assert shown(page) != first
 
     page.get_by_role("button", name=f"Remove {kind}").click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert kind not in chips(page, "forbidden")
     page.go_back()
     page.go_back()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert "intent" not in in_address(page)
     assert shown(page) == first
 
 
 def test_chips_can_be_dragged(page: Page, thing: dict[str, Any]) -> None:
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     setting = thing["attributes"]["setting"]
     page.locator("#lane-dropped .chip", has_text=setting).drag_to(page.locator("#lane-desired"))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert setting in chips(page, "desired")
     assert json.loads(in_address(page)["intent"])["target"].endswith(setting)
 
 
 def test_a_result_starts_a_chain_with_a_way_back(page: Page, thing: dict[str, Any]) -> None:
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     first = shown(page)
     page.get_by_role("button", name="Start from").nth(2).click()
     expect(page.locator("#text")).to_have_value("")
     expect(page.locator("#text")).to_be_focused()
     page.keyboard.type("make it striped")
     page.keyboard.press("Enter")
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     asked = in_address(page)
     assert asked["image_id"] == first[2]
     assert json.loads(asked["trail"]) == [[thing["image_id"], TEXT]]
 
     page.reload()  # the way back is part of the address
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     page.get_by_role("button", name="Back to ").click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert in_address(page) == {"image_id": thing["image_id"], "text": TEXT}
     assert shown(page) == first
     page.go_back()
@@ -146,11 +146,11 @@ def test_a_result_starts_a_chain_with_a_way_back(page: Page, thing: dict[str, An
 def test_an_address_holds_the_whole_query(page: Page, thing: dict[str, Any]) -> None:
     roles = {"target": "a green mug", "preserve": [], "desired": ["green", "mug"], "forbidden": []}
     wanted = {"category": ["mug", "teapot"], "price": {"lte": 90}}
-    page.goto(address(thing["image_id"], TEXT, intent=roles, filter=wanted, judge="off"))
+    page.goto(address(thing["image_id"], TEXT, intent=roles, filter=wanted, reranker="off"))
     cards = page.locator("#results .card[data-image-id]")
     expect(cards.first).to_be_visible()
     expect(page.locator("#text")).to_have_value(TEXT)
-    expect(page.locator("#judge")).not_to_be_checked()
+    expect(page.locator("#rerank")).not_to_be_checked()
     expect(page.locator("[data-facet=category] .said")).to_have_text("mug, teapot")
     expect(page.locator("[data-facet=price] .said")).to_have_text("to 90")
     expect(page.locator("#target")).to_have_value("a green mug")
@@ -158,14 +158,14 @@ def test_an_address_holds_the_whole_query(page: Page, thing: dict[str, Any]) -> 
     for tags in page.locator("#results .tags").all_inner_texts():
         assert {"mug", "teapot"} & set(tags.split())
     held = in_address(page)
-    assert (held["image_id"], held["text"], held["judge"]) == (thing["image_id"], TEXT, "off")
+    assert (held["image_id"], held["text"], held["reranker"]) == (thing["image_id"], TEXT, "off")
     assert json.loads(held["intent"]) == roles
     assert json.loads(held["filter"]) == wanted
 
 
 def test_old_addresses_still_work(page: Page, thing: dict[str, Any]) -> None:
     page.goto(address(thing["image_id"], TEXT, mode="union"))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     expect(page.locator("#mode")).to_have_value("union")
     expect(page.locator("#intent")).to_be_hidden()
 
@@ -182,11 +182,11 @@ def test_filters_narrow_gallery_and_results(page: Page, thing: dict[str, Any]) -
     page.get_by_role("button", name="Random").click()
     expect(page.locator("#reference")).to_be_visible()
     page.get_by_role("button", name="the same but").click()  # an example for this very picture
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     for tags in page.locator("#results .tags").all_inner_texts():
         assert "blue" in tags.split()
     page.get_by_role("button", name="No filter").click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert "filter" not in in_address(page)
 
 
@@ -194,7 +194,7 @@ def test_four_compositions_side_by_side(
     page: Page, service: Service, thing: dict[str, Any]
 ) -> None:
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     page.get_by_role("button", name="Compare").click()
     expect(page.locator(".few .picture")).to_have_count(24)
     for mode in ("intersection", "union", "text", "image"):
@@ -224,7 +224,7 @@ def test_in_a_comparison_nothing_is_offered_that_does_nothing(
 ) -> None:
     page.goto(address(thing["image_id"], TEXT, view="compare"))
     expect(page.locator(".few .picture")).to_have_count(24)
-    for control in ("#mode", "#judge", "#order", "#more"):
+    for control in ("#mode", "#rerank", "#order", "#more"):
         expect(page.locator(control)).to_be_hidden()
     page.get_by_role("button", name="make it").click()
     expect(page.locator("#compare-view .waiting")).to_have_count(0)
@@ -239,10 +239,10 @@ def test_the_box_is_a_button_and_the_picture_can_be_taken_away(
     page.on("filechooser", lambda _: None)  # from the start, lest a quick key is not met
     roles = {"target": "a green mug", "preserve": [], "desired": ["mug"], "forbidden": []}
     page.goto(address(thing["image_id"], TEXT, intent=roles))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     expect(page.locator("#intent")).to_contain_text("as you edited it")
     page.get_by_role("button", name="Undo edits").click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     assert "intent" not in in_address(page)
     expect(page.locator("#intent")).not_to_contain_text("as you edited it")
 
@@ -266,18 +266,18 @@ def test_words_that_are_not_searched_yet_stay_and_are_told_from_the_others(
     page: Page, thing: dict[str, Any]
 ) -> None:
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     page.locator("#text").fill("make it striped")
     hint = page.locator("#unsent")
     expect(hint).to_contain_text(f"Below is still “{TEXT}”")
     page.locator("#lane-dropped [aria-haspopup]").first.click()
     page.get_by_role("menuitem", name="Make it kept").click()
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     expect(page.locator("#text")).to_have_value("make it striped")
     expect(hint).to_be_visible()
     assert in_address(page)["text"] == TEXT
     page.locator("#text").press("Enter")
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     expect(hint).to_be_hidden()
     assert "intent" not in in_address(page)  # chips of other words
     assert "striped" in chips(page, "desired")
@@ -304,7 +304,7 @@ def test_no_map_of_a_kind_where_the_encoder_is_not_known_to_tell(
 ) -> None:
     kind = thing["attributes"]["category"]
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     page.locator("#results .picture").first.click()
     dialog = page.locator("#why")
     dialog.get_by_role("radio", name=kind).check(force=True)
@@ -314,7 +314,7 @@ def test_no_map_of_a_kind_where_the_encoder_is_not_known_to_tell(
 
 def test_why_a_picture_is_where_it_is(page: Page, thing: dict[str, Any]) -> None:
     page.goto(address(thing["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     page.locator("#results .picture").first.click()
     dialog = page.locator("#why")
     expect(dialog).to_contain_text("Vector search")

@@ -11,10 +11,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.settings import GallerySettings
 from tests.app.api.stub_worker import serving
 from tests.browser.conftest import Guard, Service
-from tests.browser.steps import a_plain_thing, address, in_address, shown, wait_for_the_judge
+from tests.browser.steps import a_plain_thing, address, in_address, shown, wait_for_the_reranker
 from tests.conftest import BuiltGallery
 from tests.models.encoder.test_encoder import tiny_model
 
@@ -26,8 +26,8 @@ def test_without_the_worker_it_still_answers_and_says_so(page: Page, service: Se
     service.worker.stop(signal.SIGKILL)
     try:
         page.goto(asked)
-        banner = page.locator("#coverage [data-reason=worker_unavailable]")
-        expect(banner).to_contain_text("The judge cannot be reached")
+        banner = page.locator("#coverage [data-reason=reranker_unavailable]")
+        expect(banner).to_contain_text("The reranker cannot be reached")
         assert len(shown(page)) == 12
     finally:
         service.worker.start()
@@ -36,7 +36,7 @@ def test_without_the_worker_it_still_answers_and_says_so(page: Page, service: Se
         expect(page.locator("#timing")).not_to_be_empty()
         if page.locator("#coverage").is_hidden():
             break
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
 
 
 def test_a_gallery_that_is_not_built_yet(
@@ -45,7 +45,7 @@ def test_a_gallery_that_is_not_built_yet(
     """The page says how to build one."""
     settings = ApiSettings(
         encoder=tiny_model(tmp_path / "tiny"),
-        qdrant=QdrantSettings(path=tmp_path / "qdrant"),
+        gallery=GallerySettings(path=tmp_path / "qdrant"),
         image_store=tmp_path / "images",
     )
     guard.forgiven.append("503 (Service Unavailable)")
@@ -89,13 +89,13 @@ def test_a_photograph_of_any_size_is_sent_small_enough(page: Page, tmp_path: Pat
     expect(page.locator("#reference")).to_be_visible()
     page.locator("#text").fill(TEXT)
     page.locator("#text").press("Enter")
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
 
 
 BAD_PARAMETERS = {
     "image_id": ("",),
     "mode": ("sideways", "constructor"),
-    "judge": ("perhaps",),
+    "reranker": ("perhaps",),
     "intent": ("{", "1", '{"target": 1}', '{"target": "a", "desired": "b"}', '["target"]'),
     "filter": ("null x", "[1]", '{"colour": null}', '{"price": {"gte": 500, "lte": 100}}'),
     "top": ("0", "-3", "many", "1e1", "97"),
@@ -105,7 +105,7 @@ BAD_PARAMETERS = {
 
 
 def test_a_bad_parameter_of_an_address_is_left_out_and_said(page: Page, service: Service) -> None:
-    good = address(a_plain_thing(service.catalogue)["image_id"], TEXT, judge="off")
+    good = address(a_plain_thing(service.catalogue)["image_id"], TEXT, reranker="off")
     most = max(map(len, BAD_PARAMETERS.values()))
     for at in range(most):
         bad = {name: values[at % len(values)] for name, values in BAD_PARAMETERS.items()}
@@ -158,7 +158,7 @@ def test_nothing_old_stands_below_new_words_without_an_answer(
     page: Page, context: BrowserContext, service: Service, guard: Guard
 ) -> None:
     page.goto(address(a_plain_thing(service.catalogue)["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     guard.forgiven.append("net::ERR_INTERNET_DISCONNECTED")
     context.set_offline(True)
     page.locator("#text").fill("make it striped")
@@ -168,7 +168,7 @@ def test_nothing_old_stands_below_new_words_without_an_answer(
     expect(page.locator("#intent")).to_be_hidden()
     assert shown(page) == []
     context.set_offline(False)
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
 
 
 def test_a_reference_that_is_gone(page: Page, guard: Guard) -> None:
@@ -191,7 +191,7 @@ def test_a_network_that_is_gone_and_comes_back(
     page: Page, context: BrowserContext, service: Service, guard: Guard
 ) -> None:
     page.goto(address(a_plain_thing(service.catalogue)["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     before = shown(page)
     guard.forgiven.append("net::ERR_INTERNET_DISCONNECTED")
     context.set_offline(True)
@@ -199,7 +199,7 @@ def test_a_network_that_is_gone_and_comes_back(
     page.locator("#text").press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer.")
     context.set_offline(False)
-    wait_for_the_judge(page)  # without a click
+    wait_for_the_reranker(page)  # without a click
     assert shown(page) != before
     expect(page.get_by_role("alert")).to_be_hidden()
 
@@ -211,7 +211,7 @@ def test_an_encoder_that_cannot_be_explained_offers_no_maps(page: Page, service:
 
     page.route("**/gallery", unexplained)
     page.goto(address(a_plain_thing(service.catalogue)["image_id"], TEXT))
-    wait_for_the_judge(page)
+    wait_for_the_reranker(page)
     page.locator("#results .picture").first.click()
     expect(page.locator("#why")).to_contain_text("Vector search")
     expect(page.locator("#why .seen")).to_have_count(0)

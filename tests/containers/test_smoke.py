@@ -81,7 +81,7 @@ def test_a_worker_is_restarted_under_load_and_no_search_is_lost(stack: Stack) ->
     assert load.failures == []
     assert degraded, "the worker was not missed: the restart proved nothing"
     reasons = {reason for coverage in degraded for reason in coverage["reasons"]}
-    assert reasons <= {"worker_unavailable", "deadline"}
+    assert reasons <= {"reranker_unavailable", "deadline"}
 
 
 def test_a_second_worker_is_found(stack: Stack) -> None:

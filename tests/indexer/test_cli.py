@@ -9,7 +9,7 @@ from indexer import cli
 from indexer.cli import main
 from indexer.gallery.server.client import connect
 from indexer.gallery.server.writer import GalleryWriter
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.settings import GalleryWriterSettings
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GallerySpec
 from tests.conftest import environment_of, indexer_settings
@@ -23,7 +23,7 @@ def environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> IndexerSettings:
     assert settings.encoder is not None
     encoder = settings.encoder.model_dump(exclude_defaults=True)
     variables = {f"CIR_INDEXER__ENCODER__{name.upper()}": str(encoder[name]) for name in encoder}
-    for name, value in (environment_of(settings.qdrant) | variables).items():
+    for name, value in (environment_of(settings.gallery) | variables).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CIR_INDEXER__IMAGE_STORE", str(settings.image_store))
     return settings
@@ -45,9 +45,9 @@ def test_a_second_process_on_the_embedded_folder_gets_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_all(tmp_path / "in", 2)
-    settings = indexer_settings(tmp_path, qdrant=GallerySettings(path=tmp_path / "qdrant"))
-    holder = GalleryWriter(settings.qdrant)
-    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(settings.qdrant.path))
+    settings = indexer_settings(tmp_path, gallery=GalleryWriterSettings(path=tmp_path / "qdrant"))
+    holder = GalleryWriter(settings.gallery)
+    monkeypatch.setenv("CIR_INDEXER__GALLERY__PATH", str(settings.gallery.path))
     assert main(["build", "--images", str(tmp_path / "in")]) == 1
     holder.close()
     said = capsys.readouterr().err
@@ -95,9 +95,9 @@ def test_columns_become_attributes_and_one_names_the_thing(
     monkeypatch.setenv("CIR_INDEXER__NOUN_FACET", "colour")
     assert main([*command, "--attributes", "product,colour", "--noun", "product"]) == 0
     assert "nothing is found by them: weight" in capsys.readouterr().out
-    client = connect(settings.qdrant)
-    points, _ = client.scroll(settings.qdrant.alias)
-    spec = GallerySpec.model_validate(client.get_collection(settings.qdrant.alias).config.metadata)
+    client = connect(settings.gallery)
+    points, _ = client.scroll(settings.gallery.alias)
+    spec = GallerySpec.model_validate(client.get_collection(settings.gallery.alias).config.metadata)
     client.close()
     assert {facet.name: set(facet.values) for facet in spec.facets} == {
         "setting": {"snow", "room"},

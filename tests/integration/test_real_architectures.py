@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
 from indexer.cli import main as indexer
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.settings import GallerySettings
 from models.encoder.checkpoints import create_untrained, save_weights
 from models.settings import EncoderSettings
 from tests.conftest import wait_until_ready
@@ -53,7 +53,7 @@ def encoder(root: Path) -> EncoderSettings:
 
 
 @pytest.fixture(scope="module")
-def judge(root: Path) -> Path:
+def reranker(root: Path) -> Path:
     """The 4B's widths, vocabulary and processor; 2 of 36 layers, and 4 of 24 in the tower."""
     folder = root / "Qwen3-VL-shallow"
     config = AutoConfig.from_pretrained(PROCESSORS / "Qwen3-VL")
@@ -102,25 +102,25 @@ def manifest(root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def service(
-    root: Path, encoder: EncoderSettings, judge: Path, manifest: Path
+    root: Path, encoder: EncoderSettings, reranker: Path, manifest: Path
 ) -> Iterator[TestClient]:
     """Built by the command, served by API and worker."""
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("CIR_INDEXER__ENCODER__MODEL", encoder.model)
-        environ.setenv("CIR_INDEXER__QDRANT__PATH", str(root / "qdrant"))
+        environ.setenv("CIR_INDEXER__GALLERY__PATH", str(root / "qdrant"))
         environ.setenv("CIR_INDEXER__IMAGE_STORE", str(root / "images"))
         report = str(root / "report.json")
         assert indexer(["build", "--manifest", str(manifest), "--report", report]) == 0
-        environ.setenv("CIR_WORKER__JUDGE__BASE", str(judge))
-        environ.setenv("CIR_WORKER__JUDGE__VISUAL_TOKENS", "16")
+        environ.setenv("CIR_WORKER__RERANKER__BASE", str(reranker))
+        environ.setenv("CIR_WORKER__RERANKER__VISUAL_TOKENS", "16")
         environ.setenv("CIR_WORKER__SELF_TEST", "false")  # random weights answer neither yes nor no
         worker = Worker(root / "images", patience_s=300)
     settings = ApiSettings(
         encoder=encoder,
-        qdrant=QdrantSettings(path=root / "qdrant"),
+        gallery=GallerySettings(path=root / "qdrant"),
         image_store=root / "images",
         worker=WorkerSettings(urls=(worker.url,)),
-        judge_composes=False,
+        reranker_composes=False,
         timeout_ms=60_000,
     )
     try:
@@ -161,10 +161,10 @@ def test_candidates_are_judged_and_nothing_is_missing(service: TestClient, manif
     scores = [r["rerank_score"] for r in answer["results"] if r["rerank_score"] is not None]
     assert len(scores) == RERANKED
     assert all(0 < score < 1 for score in scores)
-    assert len(set(scores)) > 1, "the judge sees the candidates"
+    assert len(set(scores)) > 1, "the reranker sees the candidates"
     assert answer["composition"]["intent"]["source"] == "facets"
     assert "milk" in answer["composition"]["intent"]["target"]
-    assert answer["models"]["judge"].startswith("Qwen3-VL-shallow-")
+    assert answer["models"]["reranker"].startswith("Qwen3-VL-shallow-")
 
 
 def test_an_intent_by_random_weights_is_no_intent_and_that_is_said(

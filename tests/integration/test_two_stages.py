@@ -1,4 +1,4 @@
-"""Both processes, the shipped judge, the embedded Qdrant: as `python -m app` runs them."""
+"""Both processes, the shipped reranker, the embedded Qdrant: as `python -m app` runs them."""
 
 import json
 import os
@@ -73,12 +73,12 @@ def two_stages(
 ) -> Iterator[TestClient]:
     """The API with that worker, on a copy of the gallery (the embedded engine has one user)."""
     settings = ApiSettings(
-        qdrant=built_gallery.for_reader(tmp_path_factory.mktemp("second")),
+        gallery=built_gallery.for_reader(tmp_path_factory.mktemp("second")),
         image_store=built_gallery.image_store,
         worker=WorkerSettings(urls=(worker.url,)),
         timeout_ms=30_000,
         compose_timeout_ms=10_000,
-        judge_composes=True,
+        reranker_composes=True,
         default_rerank_depth=50,
         rerank_weight=1.0,
     )
@@ -104,21 +104,21 @@ def ask(client: TestClient, query: dict, **options: object) -> dict:  # type: ig
     return answer
 
 
-def test_the_judge_composes_and_reranks(two_stages: TestClient, catalogue: Path) -> None:
+def test_the_reranker_composes_and_reranks(two_stages: TestClient, catalogue: Path) -> None:
     answer = ask(two_stages, queries_of(catalogue)[0], rerank_depth=20)
     assert answer["composition"]["intent"]["source"] == "mllm"
     assert answer["coverage"] == {
         "candidates": 100, "reranked": 20, "degraded": False, "reasons": [],
     }  # fmt: skip
-    assert answer["models"]["judge"].startswith("demo-cir-1-")
-    judged = [result["rerank_score"] for result in answer["results"]]
-    assert all(0 <= score <= 1 for score in judged)
+    assert answer["models"]["reranker"].startswith("demo-cir-1-")
+    scored = [result["rerank_score"] for result in answer["results"]]
+    assert all(0 <= score <= 1 for score in scored)
 
 
 def test_reranking_puts_right_answers_first_more_often(
     two_stages: TestClient, catalogue: Path
 ) -> None:
-    """Over the union, whose order leaves the judge something to mend."""
+    """Over the union, whose order leaves the reranker something to mend."""
     hits: dict[int, list[bool]] = {0: [], 30: []}
     for query in queries_of(catalogue)[:60]:
         for depth, found in hits.items():
@@ -127,8 +127,10 @@ def test_reranking_puts_right_answers_first_more_often(
     assert mean(hits[30]) >= mean(hits[0]) + 0.05, {d: mean(h) for d, h in hits.items()}
 
 
-def test_the_judge_names_targets_as_well_as_it_did(two_stages: TestClient, catalogue: Path) -> None:
-    """A guard: a change of prompt, loading or prefix path that hurts the judge shows here."""
+def test_the_reranker_names_targets_as_well_as_it_did(
+    two_stages: TestClient, catalogue: Path
+) -> None:
+    """A guard: a change of prompt, loading or prefix path that hurts the reranker shows here."""
     right = []
     for query in queries_of(catalogue)[:60]:
         intent = ask(two_stages, query, rerank_depth=0, top_k=1)["composition"]["intent"]
@@ -159,7 +161,7 @@ def test_a_killed_worker_costs_quality_and_comes_back(
     answer = ask(two_stages, query)
     assert answer["composition"]["intent"]["source"] == "facets"
     assert answer["coverage"]["degraded"]
-    assert "worker_unavailable" in answer["coverage"]["reasons"]
+    assert "reranker_unavailable" in answer["coverage"]["reasons"]
     assert answer["results"]
 
     worker.start()

@@ -1,4 +1,4 @@
-"""The shipped judge, and small ones with random weights in the real architectures, on the real
+"""The shipped reranker, and small ones with random weights in the real architectures, on the real
 processors' files where they are at hand.
 """
 
@@ -20,15 +20,15 @@ from transformers import (
 
 from models.presets import load_preset
 from models.reranker.architectures.base import Processor
-from models.reranker.loading import LoadedJudge, load_judge
+from models.reranker.loading import RerankerParts, load_reranker
 from models.reranker.prompts import WORDINGS
-from models.reranker.reranker import Judge
-from models.settings import JudgeSettings
+from models.reranker.reranker import Reranker
+from models.settings import RerankerSettings
 from tests.paths import SHARED_DATA
 
 PROCESSORS = SHARED_DATA / "processors"
 FOLDERS = {
-    "demo": Path(load_preset("demo").judge.base_source),
+    "demo": Path(load_preset("demo").reranker.base_source),
     "Qwen3-VL": PROCESSORS / "Qwen3-VL",
     "Qwen2.5-VL": PROCESSORS / "Qwen2.5-VL",
     "SmolVLM": PROCESSORS / "SmolVLM-256M-aeon",
@@ -36,16 +36,16 @@ FOLDERS = {
 }
 
 
-def judge_of(family: str, wording: str = "cir") -> Judge:
-    """The shipped judge (`demo`), at more visual tokens than usual, or a shrunken one."""
+def reranker_of(family: str, wording: str = "cir") -> Reranker:
+    """The shipped reranker (`demo`), at more visual tokens than usual, or a shrunken one."""
     if family == "demo":
-        settings = load_preset("demo").judge.model_copy(update={"visual_tokens": 64})
-        return Judge(settings, replace(load_judge(settings), wording=WORDINGS[wording]))
+        settings = load_preset("demo").reranker.model_copy(update={"visual_tokens": 64})
+        return Reranker(settings, replace(load_reranker(settings), wording=WORDINGS[wording]))
     return shrunken(family, wording=wording)
 
 
-def shrunken(family: str, visual_tokens: int = 64, wording: str = "cir") -> Judge:
-    """A judge of `family` with few and narrow layers and random weights, in float32."""
+def shrunken(family: str, visual_tokens: int = 64, wording: str = "cir") -> Reranker:
+    """A reranker of `family` with few and narrow layers and random weights, in float32."""
     folder = folder_of(family)
     config = AutoConfig.from_pretrained(folder)
     if family == "SmolVLM2":
@@ -54,7 +54,7 @@ def shrunken(family: str, visual_tokens: int = 64, wording: str = "cir") -> Judg
         config.vision_config.image_size, config.vision_config.patch_size = 512, 16
     _shrink_text(config.text_config)
     (_shrink_qwen if hasattr(config.vision_config, "depth") else _shrink_siglip)(config)
-    loaded = LoadedJudge(
+    loaded = RerankerParts(
         model=random_model(config),
         processor=processor_of(folder),
         device=torch.device("cpu"),
@@ -62,7 +62,7 @@ def shrunken(family: str, visual_tokens: int = 64, wording: str = "cir") -> Judg
         version=family,
         wording=WORDINGS[wording],
     )
-    return Judge(JudgeSettings(base=family, visual_tokens=visual_tokens), loaded)
+    return Reranker(RerankerSettings(base=family, visual_tokens=visual_tokens), loaded)
 
 
 def folder_of(family: str) -> Path:

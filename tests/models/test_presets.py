@@ -11,7 +11,7 @@ from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
 from models.encoder.sources import check_names
 from models.presets import load_preset, overridden, preset_names
-from models.settings import EncoderSettings, JudgeSettings
+from models.settings import EncoderSettings, RerankerSettings
 from tests.paths import ROOT
 
 # of every value of a preset: the variable that sets it, and something else that it can be
@@ -22,13 +22,13 @@ OTHERWISE = {
     "encoder.batch_size": ("CIR_API__ENCODER__BATCH_SIZE", 7),
     "encoder.notice": ("CIR_API__ENCODER__NOTICE", "It knows shoes."),
     "encoder.locates_kinds": ("CIR_API__ENCODER__LOCATES_KINDS", True),
-    "judge.base": ("CIR_WORKER__JUDGE__BASE", "org/other"),
-    "judge.adapter": ("CIR_WORKER__JUDGE__ADAPTER", "org/adapter"),
-    "judge.template": ("CIR_WORKER__JUDGE__TEMPLATE", "instruct"),
-    "judge.visual_tokens": ("CIR_WORKER__JUDGE__VISUAL_TOKENS", 99),
-    "judge.shows_target": ("CIR_WORKER__JUDGE__SHOWS_TARGET", False),
-    "judge.device": ("CIR_WORKER__JUDGE__DEVICE", "cpu"),
-    "judge.dtype": ("CIR_WORKER__JUDGE__DTYPE", "float32"),
+    "reranker.base": ("CIR_WORKER__RERANKER__BASE", "org/other"),
+    "reranker.adapter": ("CIR_WORKER__RERANKER__ADAPTER", "org/adapter"),
+    "reranker.template": ("CIR_WORKER__RERANKER__TEMPLATE", "instruct"),
+    "reranker.visual_tokens": ("CIR_WORKER__RERANKER__VISUAL_TOKENS", 99),
+    "reranker.shows_target": ("CIR_WORKER__RERANKER__SHOWS_TARGET", False),
+    "reranker.device": ("CIR_WORKER__RERANKER__DEVICE", "cpu"),
+    "reranker.dtype": ("CIR_WORKER__RERANKER__DTYPE", "float32"),
     "composition_mode": ("CIR_API__COMPOSITION_MODE", "text"),
     "composition.target": ("CIR_API__COMPOSITION__TARGET", 0.31),
     "composition.desired": ("CIR_API__COMPOSITION__DESIRED", 0.32),
@@ -36,15 +36,15 @@ OTHERWISE = {
     "composition.text": ("CIR_API__COMPOSITION__TEXT", 0.34),
     "composition.forbidden": ("CIR_API__COMPOSITION__FORBIDDEN", 0.36),
     "composition.union_reference": ("CIR_API__COMPOSITION__UNION_REFERENCE", 0.37),
-    "second_stage.judge_composes": ("CIR_API__JUDGE_COMPOSES", True),
-    "second_stage.rerank_depth": ("CIR_API__DEFAULT_RERANK_DEPTH", 13),
-    "second_stage.rerank_weight": ("CIR_API__RERANK_WEIGHT", 0.77),
+    "reranking.reranker_composes": ("CIR_API__RERANKER_COMPOSES", True),
+    "reranking.rerank_depth": ("CIR_API__DEFAULT_RERANK_DEPTH", 13),
+    "reranking.rerank_weight": ("CIR_API__RERANK_WEIGHT", 0.77),
     "rerank_px": ("CIR_INDEXER__RERANK_PX", 321),
 }
 ABOUT_IT = {"description", "needs", "licences"}  # says things, sets nothing
 GOES_WITH = {
     "encoder.model": {"encoder.pretrained", "encoder.notice", "encoder.locates_kinds"},
-    "judge.base": {"judge.adapter"},
+    "reranker.base": {"reranker.adapter"},
 }
 
 
@@ -61,12 +61,12 @@ def flat(part: BaseModel, prefix: str = "") -> dict[str, Any]:
 
 def effective(preset: str) -> dict[str, Any]:
     """All values as the processes would have them."""
-    judge = WorkerSettings(preset=preset).effective_judge()
+    reranker = WorkerSettings(preset=preset).effective_reranker()
     rerank_px = IndexerSettings(preset=preset).effective_preset().rerank_px
     return flat(
         ApiSettings(preset=preset)
         .effective_preset()
-        .model_copy(update={"judge": judge, "rerank_px": rerank_px})
+        .model_copy(update={"reranker": reranker, "rerank_px": rerank_px})
     )
 
 
@@ -123,9 +123,9 @@ def test_another_model_does_not_inherit_the_weights_of_the_presets() -> None:
     other = overridden(known, EncoderSettings(model="RN101"))
     assert (other.notice, other.locates_kinds) == (None, False)
     assert overridden(known, EncoderSettings(device="cpu")).notice == "It knows shoes."
-    tuned = JudgeSettings(base="org/base", adapter="org/adapter")
-    assert overridden(tuned, JudgeSettings(base="org/other")).adapter is None
-    assert overridden(tuned, JudgeSettings(visual_tokens=9)).adapter == "org/adapter"
+    tuned = RerankerSettings(base="org/base", adapter="org/adapter")
+    assert overridden(tuned, RerankerSettings(base="org/other")).adapter is None
+    assert overridden(tuned, RerankerSettings(visual_tokens=9)).adapter == "org/adapter"
 
 
 @pytest.mark.parametrize("name", ["base", "demo", "fast", "large"])
@@ -134,26 +134,26 @@ def test_presets_say_what_they_are_need_and_allow(name: str) -> None:
     check_names(preset.encoder)
     assert preset.description.endswith(".")
     assert preset.needs is not None
-    assert (preset.needs.judge is None) == (preset.judge is None)
+    assert (preset.needs.reranker is None) == (preset.reranker is None)
     named = " ".join(licence.weights for licence in preset.licences)
-    if preset.judge is not None and name != "demo":
-        assert preset.judge.base in named
+    if preset.reranker is not None and name != "demo":
+        assert preset.reranker.base in named
     assert len(preset.licences) == (1 if name in ("demo", "fast") else 2)
 
 
 def test_the_sizes_of_the_shipped_models_are_as_said() -> None:
     needs = load_preset("demo").needs
     assert needs is not None
-    assert needs.judge is not None
-    for part, model in (("encoder", needs.encoder), ("judge", needs.judge)):
+    assert needs.reranker is not None
+    for part, model in (("encoder", needs.encoder), ("reranker", needs.reranker)):
         files = (ROOT / "models/presets/demo" / part).rglob("*.safetensors")
         float32 = 2 * sum(file.stat().st_size for file in files)  # the files are float16
         assert float32 <= model.ram_bytes <= 3 * float32
         assert model.download_bytes == 0
 
 
-def test_a_preset_without_judge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="the preset 'fast' has no judge; run the API without"):
-        WorkerSettings(preset="fast").effective_judge()
-    monkeypatch.setenv("CIR_WORKER__JUDGE__BASE", "org/judge")
-    assert WorkerSettings(preset="fast").effective_judge().base == "org/judge"
+def test_a_preset_without_reranker_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="the preset 'fast' has no reranker; run the API without"):
+        WorkerSettings(preset="fast").effective_reranker()
+    monkeypatch.setenv("CIR_WORKER__RERANKER__BASE", "org/judge")
+    assert WorkerSettings(preset="fast").effective_reranker().base == "org/judge"

@@ -17,10 +17,14 @@ from models.settings import SettingsError, read_settings, without_password
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("CIR_API__QDRANT__KEY", "hunter2", "CIR_API__QDRANT__KEY: there is no such name"),
+        ("CIR_API__GALLERY__KEY", "hunter2", "CIR_API__GALLERY__KEY: there is no such name"),
         ("CIR_API__WORKER__URLS", "hunter2", "CIR_API__WORKER__URLS: no JSON"),
-        ("CIR_API__EXTERNAL_JUDGE", '{"api_key": "hunter2"', "CIR_API__EXTERNAL_JUDGE: no JSON"),
-        ("CIR_API__EXTERNAL_JUDGE", "hunter2", "CIR_API__EXTERNAL_JUDGE: no JSON"),
+        (
+            "CIR_API__EXTERNAL_RERANKER",
+            '{"api_key": "hunter2"',
+            "CIR_API__EXTERNAL_RERANKER: no JSON",
+        ),
+        ("CIR_API__EXTERNAL_RERANKER", "hunter2", "CIR_API__EXTERNAL_RERANKER: no JSON"),
         ("CIR_API__WORKER__URLS", '["a:hunter2@b"]', "CIR_API__WORKER__URLS: 'b' is no address of"),
         ("cir_api__timeout_ms", "hunter2", "CIR_API__TIMEOUT_MS: Input should be a valid integer"),
         ("CIR_API__PASSWORD", "hunter2", "unknown settings: CIR_API__PASSWORD; there are: "),

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from app.web.errors import OtherEncoder
-from indexer.gallery.errors import GalleryLocked, GalleryUnavailable, NoGallery
-from indexer.gallery.ports import Candidate
+from indexer.gallery.errors import GalleryLocked, GalleryNotFound, GalleryUnavailable
+from indexer.gallery.ports import Hit
 from indexer.gallery.server.client import CollectionGone, FolderLocked, QdrantUnavailable, explained
 from indexer.gallery.server.connection import Caller, Connection
 from indexer.gallery.server.folder_reader import EmbeddedReads
 from indexer.gallery.server.reader import ServerReads
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.settings import GallerySettings
 from models.contracts.filter import Filter
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.encoder.types import Embedding
@@ -30,7 +30,7 @@ _SERVER_THREADS = 8
 class QdrantGallery:
     """Where generations come from."""
 
-    def __init__(self, settings: QdrantSettings) -> None:
+    def __init__(self, settings: GallerySettings) -> None:
         """Connects at the first use, and again until it succeeds: the engine may come up later."""
         self._settings = settings
         self._connection = Connection(settings)
@@ -76,7 +76,9 @@ class QdrantGallery:
         ours = self._settings.alias
         name = next((a.collection_name for a in aliases if a.alias_name == ours), None)
         if name is None:
-            raise NoGallery("there is no gallery yet; build one with `python -m indexer build`")
+            raise GalleryNotFound(
+                "there is no gallery yet; build one with `python -m indexer build`"
+            )
         collection = self._connection.ask(lambda client, _: client.get_collection(name))
         spec = GallerySpec.model_validate(collection.config.metadata)
         known = self._current
@@ -99,7 +101,7 @@ class _Reads(Protocol):
         limit: int,
         filters: Filter | None,
         among: Sequence[str] | None,
-    ) -> list[Candidate]: ...
+    ) -> list[Hit]: ...
     def get(self, image_id: str) -> tuple[GalleryImage, Embedding]: ...
     def page(
         self, limit: int, offset: str | None, filters: Filter | None
@@ -134,7 +136,7 @@ class QdrantGeneration:
         filters: Filter | None,
         exclude_content_hash: str | None,
         among: Sequence[str] | None = None,
-    ) -> list[Candidate]:
+    ) -> list[Hit]:
         """The nearest images, best first; see the port."""
         # one more than wanted, as one may be the reference: leaving it out here is cheap, as a
         # filter it would be a look at every payload

@@ -1,4 +1,4 @@
-"""The `QueryEmbedder` and `PatchEmbedder` ports on open_clip: one thread that owns the model, so
+"""The `QueryEncoder` and `PatchEmbedder` ports on open_clip: one thread that owns the model, so
 the event loop never runs torch.
 """
 
@@ -12,7 +12,7 @@ from PIL import Image
 from app.web.errors import OtherEncoder
 from indexer.gallery.errors import InvalidRequest
 from models.contracts.gallery import GallerySpec
-from models.contracts.intent import ComposedIntent, Roles
+from models.contracts.intent import ComposedIntent, Intent
 from models.encoder.encoder import ImageTextEncoder
 from models.encoder.text_cache import RememberedTexts
 from models.encoder.types import Embedding, Embeddings, Patches
@@ -24,7 +24,7 @@ T = TypeVar("T")
 _TEXTS_AT_ONCE = 16  # of a vocabulary: a search waits no longer than these take
 
 
-class ClipQueryEmbedder:
+class ClipQueryEncoder:
     """Embeds queries, for whichever gallery is in service."""
 
     def __init__(self, encoder: ImageTextEncoder, weights: CompositionWeights) -> None:
@@ -63,7 +63,7 @@ class ClipQueryEmbedder:
         return await self._run(lambda: self._encoder.encode_images([image])[0])
 
     async def compose(
-        self, composer: Composer, reference: Embedding, text: str, roles: Roles | None
+        self, composer: Composer, reference: Embedding, text: str, roles: Intent | None
     ) -> ComposedIntent:
         """The intent; see the port."""
         return await self._run(lambda: composer.intent(reference, text, roles))

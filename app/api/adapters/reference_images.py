@@ -1,4 +1,4 @@
-"""The `ReferenceCopies` port on Pillow and the image store; off the event loop."""
+"""The `ReferenceImages` port on Pillow and the image store; off the event loop."""
 
 import asyncio
 

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from app.api.adapters.vllm_client import ExternalJudge
-from app.api.adapters.worker_client import HttpJudge
+from app.api.adapters.vllm_client import VllmReranker
+from app.api.adapters.worker_client import WorkerReranker
 from app.api.adapters.worker_pool import WorkerPool
-from app.api.search.reranking import SecondStage
+from app.api.search.reranking import RerankingStage
 from app.api.settings import ApiSettings
 from indexer.gallery.image_store import ImageStore
 from models.presets import Preset
@@ -19,26 +19,26 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def second_stage(
+async def reranking(
     settings: ApiSettings, preset: Preset, store: ImageStore
-) -> AsyncIterator[SecondStage | None]:
-    """The second stage as it is set up, with somebody who looks after its judge; or None."""
+) -> AsyncIterator[RerankingStage | None]:
+    """The second stage as it is set up, with somebody who looks after its reranker; or None."""
     if settings.worker.urls:
         async with _http(settings.worker.connect_timeout_s) as http:
             pool = WorkerPool(http, settings.worker)
             async with kept_up(pool.watch, settings.worker.retry_after_s):
-                yield SecondStage(
-                    HttpJudge(http, pool),
-                    preset.second_stage.judge_composes,
+                yield RerankingStage(
+                    WorkerReranker(http, pool),
+                    preset.reranking.reranker_composes,
                     settings.compose_timeout_ms,
                     settings.answer_reserve_ms,
                 )
-    elif settings.external_judge.url is not None:
-        async with _http(settings.external_judge.connect_timeout_s) as http:
-            judge = ExternalJudge(http, settings.external_judge, store)
-            async with kept_up(judge.watch, settings.external_judge.retry_after_s):
-                yield SecondStage(
-                    judge, composes=False, answer_reserve_ms=settings.answer_reserve_ms
+    elif settings.external_reranker.url is not None:
+        async with _http(settings.external_reranker.connect_timeout_s) as http:
+            reranker = VllmReranker(http, settings.external_reranker, store)
+            async with kept_up(reranker.watch, settings.external_reranker.retry_after_s):
+                yield RerankingStage(
+                    reranker, composes=False, answer_reserve_ms=settings.answer_reserve_ms
                 )
     else:
         yield None
@@ -62,7 +62,7 @@ async def kept_up(
             try:
                 await watch()
             except Exception:
-                _log.exception("looking after the judge failed; it begins anew")
+                _log.exception("looking after the reranker failed; it begins anew")
             await asyncio.sleep(retry_after_s)
 
     task = asyncio.create_task(watching())

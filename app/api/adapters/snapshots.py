@@ -10,7 +10,7 @@ from typing import Protocol
 
 from app.api.search.ports import GallerySnapshot, Generation
 from app.web.errors import OtherEncoder
-from indexer.gallery.errors import GalleryUnavailable, NoGallery
+from indexer.gallery.errors import GalleryNotFound, GalleryUnavailable
 from models.contracts.gallery import GallerySpec
 from models.query.composition import Composer
 
@@ -118,7 +118,7 @@ class GalleryInService:
         try:
             generation = await self._source.current()
             self._learner.check_encoder(generation.spec)
-        except (NoGallery, OtherEncoder) as error:
+        except (GalleryNotFound, OtherEncoder) as error:
             self._snapshot, self._refusal = None, error
             raise
         except GalleryUnavailable as error:

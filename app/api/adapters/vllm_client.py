@@ -1,4 +1,4 @@
-"""The `Judge` port on somebody else's reranker: vLLM, or what speaks its `/v1/rerank`.
+"""The `Reranker` port on somebody else's reranker: vLLM, or what speaks its `/v1/rerank`.
 
 Candidates go out in chunks, several at a time, so that a deadline keeps what came before it. Such
 an engine can be set up wrongly without any error, its scores then say nothing; so it is asked for
@@ -13,16 +13,16 @@ from collections.abc import AsyncGenerator, Sequence
 import httpx
 
 from app.api.adapters.vllm_protocol import ScoringClient
-from app.api.search.ports import JudgeIntent, JudgeQuery, RerankScore, RerankScores
-from app.api.settings import ExternalJudgeSettings
+from app.api.search.ports import RerankerIntent, RerankQuery, RerankScore, RerankScores
+from app.api.settings import ExternalRerankerSettings
 from app.web.errors import (
     CandidatesFailed,
-    JudgeComposesNothing,
-    JudgeError,
-    JudgeFailed,
-    JudgeOverloaded,
-    JudgeUnavailable,
-    JudgeUntrusted,
+    ComposeUnsupported,
+    RerankerError,
+    RerankerFailed,
+    RerankerOverloaded,
+    RerankerUnavailable,
+    RerankerUntrusted,
 )
 from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import GalleryImage
@@ -34,11 +34,11 @@ _log = logging.getLogger(__name__)
 _PROBE_PX = 256
 
 
-class ExternalJudge:
-    """Judges on one external engine, while that engine passes its self-test."""
+class VllmReranker:
+    """Rerankers on one external engine, while that engine passes its self-test."""
 
     def __init__(
-        self, http: httpx.AsyncClient, settings: ExternalJudgeSettings, store: ImageStore
+        self, http: httpx.AsyncClient, settings: ExternalRerankerSettings, store: ImageStore
     ) -> None:
         """Put together; `watch` must run beside it.
 
@@ -49,40 +49,44 @@ class ExternalJudge:
         """
         self._client, self._settings, self._store = ScoringClient(http, settings), settings, store
         self._requests = asyncio.Semaphore(settings.max_concurrent_requests)
-        self._out: JudgeError | None = JudgeUnavailable("the external judge was not tested yet")
+        self._out: RerankerError | None = RerankerUnavailable(
+            "the external reranker was not tested yet"
+        )
         self._to_test = asyncio.Event()
 
     async def compose(
         self,
-        query: JudgeQuery,  # noqa: ARG002
+        query: RerankQuery,  # noqa: ARG002
         timeout_s: float,  # noqa: ARG002
-    ) -> JudgeIntent:
+    ) -> RerankerIntent:
         """Never; see the port."""
-        raise JudgeComposesNothing("an external judge gives scores only")
+        raise ComposeUnsupported("an external reranker gives scores only")
 
     async def rerank(
         self,
-        query: JudgeQuery,
+        query: RerankQuery,
         target: str | None,
         candidates: Sequence[GalleryImage],
         timeout_s: float,  # noqa: ARG002
     ) -> AsyncGenerator[RerankScores, None]:
         """Scores chunk by chunk, as they come; see the port."""
         size = self._settings.chunk_size
-        wish = query.modification_text + (f" (wanted: {target})" if target else "")
+        request_text = query.modification_text + (f" (wanted: {target})" if target else "")
         chunks = [
-            asyncio.create_task(self._judge(query, wish, candidates[start : start + size]))
+            asyncio.create_task(
+                self._reranker(query, request_text, candidates[start : start + size])
+            )
             for start in range(0, len(candidates), size)
         ]
-        judged, failure = 0, None
+        scored, failure = 0, None
         try:
             for chunk in asyncio.as_completed(chunks):
                 try:
                     scores = await chunk
-                except JudgeError as error:
+                except RerankerError as error:
                     failure = _worse(failure, error)
                     continue
-                judged += len(scores)
+                scored += len(scores)
                 yield RerankScores(scores, self._settings.model)
         finally:  # time was up, or the client left: nothing is left running
             for task in chunks:
@@ -90,8 +94,8 @@ class ExternalJudge:
             await asyncio.gather(*chunks, return_exceptions=True)
         if failure is not None:
             raise failure
-        if judged < len(candidates):
-            raise CandidatesFailed(f"{len(candidates) - judged} candidates have no copy to judge")
+        if scored < len(candidates):
+            raise CandidatesFailed(f"{len(candidates) - scored} candidates have no copy to judge")
 
     async def watch(self) -> None:
         """Test it at the start and whenever something went wrong; runs until cancelled."""
@@ -112,28 +116,28 @@ class ExternalJudge:
         """Run the self-test and act on it: in service, or out of it with a reason."""
         try:
             await self_test(self._client, self._settings.self_test_timeout_s)
-        except JudgeOverloaded as error:
+        except RerankerOverloaded as error:
             if self._out is None:
                 return False  # busy is not broken: used on, and tested again
             self._leave_out(error)
         except CandidatesFailed as error:  # not these pictures: any
-            self._leave_out(JudgeFailed(str(error)))
-        except JudgeError as error:
+            self._leave_out(RerankerFailed(str(error)))
+        except RerankerError as error:
             self._leave_out(error)
         else:
             if self._out is not None:
-                _log.info("external judge %s is in service", self._settings.model)
+                _log.info("external reranker %s is in service", self._settings.model)
             self._out = None
             return True
         return False
 
-    def _leave_out(self, error: JudgeError) -> None:
+    def _leave_out(self, error: RerankerError) -> None:
         if str(error) != str(self._out):  # say it once, not at every try
-            _log.error("external judge %s is left out: %s", self._client.address, error)
+            _log.error("external reranker %s is left out: %s", self._client.address, error)
         self._out = error
 
-    async def _judge(
-        self, query: JudgeQuery, wish: str, chunk: Sequence[GalleryImage]
+    async def _reranker(
+        self, query: RerankQuery, request_text: str, chunk: Sequence[GalleryImage]
     ) -> list[RerankScore]:
         """The scores of one chunk; candidates without a copy are left out."""
         async with self._requests:
@@ -144,13 +148,13 @@ class ExternalJudge:
                 return []
             try:
                 scores = await self._client.scores(
-                    query.reference_jpeg, wish, list(copies.values())
+                    query.reference_jpeg, request_text, list(copies.values())
                 )
-            except JudgeUnavailable as error:
+            except RerankerUnavailable as error:
                 self._leave_out(error)
                 self._to_test.set()
                 raise
-            except (JudgeFailed, asyncio.CancelledError):  # odd or slow: used on, but tested
+            except (RerankerFailed, asyncio.CancelledError):  # odd or slow: used on, but tested
                 self._to_test.set()
                 raise
         return [RerankScore(name, score) for name, score in zip(copies, scores, strict=True)]
@@ -171,15 +175,16 @@ async def self_test(client: ScoringClient, timeout_s: float) -> None:
     """Ask an engine about pictures that nobody can mistake.
 
     Raises:
-        JudgeError: It cannot be asked, or what it answers tells nothing apart (`JudgeUntrusted`).
+        RerankerError: It cannot be asked, or what it answers tells nothing apart
+            (`RerankerUntrusted`).
     """
     try:
         async with asyncio.timeout(timeout_s):
             check_scores([await _probed(client, probe) for probe in PROBES])
     except SelfTestFailed as error:
-        raise JudgeUntrusted(f"it failed its self-test: {error}") from error
+        raise RerankerUntrusted(f"it failed its self-test: {error}") from error
     except TimeoutError as error:
-        raise JudgeUnavailable("it did not finish its self-test in time") from error
+        raise RerankerUnavailable("it did not finish its self-test in time") from error
 
 
 async def _probed(client: ScoringClient, probe: Probe) -> list[float]:
@@ -194,6 +199,6 @@ def _drawn(probe: Probe) -> list[bytes]:
     return [to_jpeg(shape.draw(), _PROBE_PX) for shape in (probe.reference, *probe.candidates)]
 
 
-def _worse(one: JudgeError | None, other: JudgeError) -> JudgeError:
+def _worse(one: RerankerError | None, other: RerankerError) -> RerankerError:
     """Which of two failures to report: pictures that were refused say least."""
     return other if one is None or isinstance(one, CandidatesFailed) else one

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from app.api.settings import ExternalJudgeSettings, ScoringFormat
-from app.web.errors import CandidatesFailed, JudgeFailed, JudgeOverloaded, JudgeUnavailable
+from app.api.settings import ExternalRerankerSettings, ScoringFormat
+from app.web.errors import CandidatesFailed, RerankerFailed, RerankerOverloaded, RerankerUnavailable
 from models.settings import without_password
 
 PATHS: dict[ScoringFormat, str] = {"rerank": "/v1/rerank", "score": "/v1/score"}
@@ -49,7 +49,7 @@ def request_body(
     format_: ScoringFormat,
     model: str,
     reference_jpeg: bytes,
-    wish: str,
+    request_text: str,
     candidate_jpegs: Sequence[bytes],
 ) -> dict[str, Any]:
     """One query against some candidates.
@@ -58,10 +58,10 @@ def request_body(
         format_: Whose request it is.
         model: The name the model is served under.
         reference_jpeg: The reference image.
-        wish: What should be different, in words.
+        request_text: What should be different, in words.
         candidate_jpegs: The documents, in the order the scores will come in.
     """
-    query = {"content": [_picture(reference_jpeg), {"type": "text", "text": wish}]}
+    query = {"content": [_picture(reference_jpeg), {"type": "text", "text": request_text}]}
     return {
         "model": model,
         "query" if format_ == "rerank" else "queries": query,
@@ -75,7 +75,7 @@ def read_scores(format_: ScoringFormat, answer: bytes, count: int) -> list[float
     """The scores of an answer, in the order of the documents, each 0 to 1.
 
     Raises:
-        JudgeFailed: It is not such an answer, or not about exactly these documents.
+        RerankerFailed: It is not such an answer, or not about exactly these documents.
     """
     by_index: list[tuple[int, float]]
     try:
@@ -88,13 +88,14 @@ def read_scores(format_: ScoringFormat, answer: bytes, count: int) -> list[float
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise JudgeFailed(
-            f"the external judge's answer is none of `{PATHS[format_]}` with scores from 0 to 1: "
+        raise RerankerFailed(
+            f"the external reranker's answer is none of `{PATHS[format_]}` with scores from 0 to "
+            f"1: "
             f"{where}: {first['msg']}"
         ) from None
     if [index for index, _ in by_index] != list(range(count)):
-        raise JudgeFailed(
-            f"the external judge was asked about {count} pictures and answered about "
+        raise RerankerFailed(
+            f"the external reranker was asked about {count} pictures and answered about "
             f"{[index for index, _ in by_index]}"
         )
     return [score for _, score in by_index]
@@ -115,7 +116,7 @@ class ScoringClient:
         address: Where it asks, as it may be printed.
     """
 
-    def __init__(self, http: httpx.AsyncClient, settings: ExternalJudgeSettings) -> None:
+    def __init__(self, http: httpx.AsyncClient, settings: ExternalRerankerSettings) -> None:
         self._http, self._settings = http, settings
         self._url = f"{settings.url}{PATHS[settings.format]}"
         self.address = without_password(self._url)
@@ -124,32 +125,36 @@ class ScoringClient:
             self._headers["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
 
     async def scores(
-        self, reference_jpeg: bytes, wish: str, candidate_jpegs: Sequence[bytes]
+        self, reference_jpeg: bytes, request_text: str, candidate_jpegs: Sequence[bytes]
     ) -> list[float]:
         """How well each candidate fits, 0 to 1, in their order.
 
         Raises:
             CandidatesFailed: The engine refuses these pictures.
-            JudgeOverloaded: It has enough to do.
-            JudgeUnavailable: It cannot be reached, or lets nobody in.
-            JudgeFailed: It failed, or its answer makes no sense.
+            RerankerOverloaded: It has enough to do.
+            RerankerUnavailable: It cannot be reached, or lets nobody in.
+            RerankerFailed: It failed, or its answer makes no sense.
         """
-        content = await asyncio.to_thread(self._body, reference_jpeg, wish, candidate_jpegs)
+        content = await asyncio.to_thread(self._body, reference_jpeg, request_text, candidate_jpegs)
         try:
             answer = await self._http.post(self._url, content=content, headers=self._headers)
         except httpx.TransportError as error:
-            raise JudgeUnavailable(
+            raise RerankerUnavailable(
                 f"{self.address} cannot be reached: {type(error).__name__} {error}".strip()
             ) from error
         except httpx.HTTPError as error:
-            raise JudgeFailed(f"{self.address} does not speak HTTP as we do: {error}") from error
+            raise RerankerFailed(f"{self.address} does not speak HTTP as we do: {error}") from error
         _check_status(answer)
         return read_scores(self._settings.format, answer.content, len(candidate_jpegs))
 
-    def _body(self, reference_jpeg: bytes, wish: str, candidate_jpegs: Sequence[bytes]) -> bytes:
+    def _body(
+        self, reference_jpeg: bytes, request_text: str, candidate_jpegs: Sequence[bytes]
+    ) -> bytes:
         """Off the event loop: base64 of a chunk is a few hundred kilobytes."""
         settings = self._settings
-        body = request_body(settings.format, settings.model, reference_jpeg, wish, candidate_jpegs)
+        body = request_body(
+            settings.format, settings.model, reference_jpeg, request_text, candidate_jpegs
+        )
         return json.dumps(body).encode()
 
 
@@ -159,17 +164,19 @@ def _check_status(answer: httpx.Response) -> None:
     said = f"{answer.status_code}: {answer.text[:_MAX_REASON_CHARS]}"
     match answer.status_code:
         case httpx.codes.TOO_MANY_REQUESTS:
-            raise JudgeOverloaded("the external judge has enough to do")
+            raise RerankerOverloaded("the external reranker has enough to do")
         case httpx.codes.SERVICE_UNAVAILABLE | httpx.codes.BAD_GATEWAY:
-            raise JudgeUnavailable(f"the external judge is not there, {said}")
+            raise RerankerUnavailable(f"the external reranker is not there, {said}")
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-            raise JudgeUnavailable(
-                f"the external judge refuses our key, {said}; set CIR_API__EXTERNAL_JUDGE__API_KEY"
+            raise RerankerUnavailable(
+                f"the external reranker refuses our key, {said}; set "
+                f"CIR_API__EXTERNAL_RERANKER__API_KEY"
             )
         case httpx.codes.BAD_REQUEST | httpx.codes.UNPROCESSABLE_ENTITY:
             raise CandidatesFailed(
-                f"the external judge refused a request, {said} (pictures on both sides need vLLM "
+                f"the external reranker refused a request, {said} (pictures on both sides need "
+                f"vLLM "
                 "0.16 or newer and room for two in --max-model-len)"
             )
         case _:
-            raise JudgeFailed(f"the external judge answered {said}")
+            raise RerankerFailed(f"the external reranker answered {said}")

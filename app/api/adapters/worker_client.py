@@ -1,4 +1,4 @@
-"""The `Judge` port on HTTP: asks workers, tries the next one, believes nothing unchecked.
+"""The `Reranker` port on HTTP: asks workers, tries the next one, believes nothing unchecked.
 
 It limits no time by itself beyond connecting; whoever calls stops waiting at their deadline, which
 closes the connection, and the worker drops the work.
@@ -14,15 +14,15 @@ from typing import Annotated
 import httpx
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from app.api.adapters.worker_pool import Worker, WorkerPool
-from app.api.search.ports import JudgeIntent, JudgeQuery, RerankScore, RerankScores
+from app.api.adapters.worker_pool import WorkerPool, WorkerState
+from app.api.search.ports import RerankerIntent, RerankQuery, RerankScore, RerankScores
 from app.web.errors import (
     CandidatesFailed,
-    JudgeDeadline,
-    JudgeError,
-    JudgeFailed,
-    JudgeOverloaded,
-    JudgeUnavailable,
+    RerankerError,
+    RerankerFailed,
+    RerankerOverloaded,
+    RerankerUnavailable,
+    RerankTimeout,
 )
 from models.contracts.gallery import GalleryImage
 from models.contracts.rerank import (
@@ -42,44 +42,44 @@ _MAX_QUERY_ID_CHARS = 100
 _JSON = {"content-type": "application/json"}
 
 
-class HttpJudge:
-    """Composes and judges on whichever worker a query belongs to."""
+class WorkerReranker:
+    """Composes and rerankers on whichever worker a query belongs to."""
 
     def __init__(self, http: httpx.AsyncClient, pool: WorkerPool) -> None:
         self._http, self._pool = http, pool
 
-    async def compose(self, query: JudgeQuery, timeout_s: float) -> JudgeIntent:
-        """The intent by the judge; see the port."""
+    async def compose(self, query: RerankQuery, timeout_s: float) -> RerankerIntent:
+        """The intent by the reranker; see the port."""
         until = asyncio.get_running_loop().time() + timeout_s
-        failure: JudgeError = JudgeUnavailable("no worker can be reached")
+        failure: RerankerError = RerankerUnavailable("no worker can be reached")
         for worker in self._pool.order(_key(query)):
             body = ComposeRequest(**_fields(query, until))
             try:
                 async with self._asked(worker, "/v1/compose", body) as answer:
                     composed = _composed(await _whole(answer))
-            except (JudgeUnavailable, JudgeOverloaded) as error:
+            except (RerankerUnavailable, RerankerOverloaded) as error:
                 failure = _worse(failure, error)
                 continue
-            self._pool.answered(worker, composed.judge)
-            return JudgeIntent(composed.intent, composed.judge)
+            self._pool.answered(worker, composed.reranker)
+            return RerankerIntent(composed.intent, composed.reranker)
         raise failure
 
     async def rerank(
         self,
-        query: JudgeQuery,
+        query: RerankQuery,
         target: str | None,
         candidates: Sequence[GalleryImage],
         timeout_s: float,
     ) -> AsyncGenerator[RerankScores, None]:
         """Scores as they come; what a lost worker leaves, the next one gets. See the port.
 
-        Once there are scores, a worker with another version of the judge is passed over. Judging
+        Once there are scores, a worker with another version of the reranker is passed over. Judging
         anew with that version could end with fewer scores than there were, and would take back
         what was told as done.
         """
         until = asyncio.get_running_loop().time() + timeout_s
         sheet = _ScoreSheet(candidates, query.rerank_px)
-        failure: JudgeError = JudgeUnavailable("no worker can be reached")
+        failure: RerankerError = RerankerUnavailable("no worker can be reached")
         for worker in self._pool.order(_key(query)):
             body = RerankRequest(
                 **_fields(query, until), target=target, candidates=sheet.unanswered()
@@ -88,7 +88,7 @@ class HttpJudge:
                 async with self._asked(worker, "/v1/rerank", body) as answer:
                     async for line in _lines(answer):
                         if isinstance(line, RerankEnd):
-                            self._pool.answered(worker, line.judge)
+                            self._pool.answered(worker, line.reranker)
                             if line.status == "shutting_down":
                                 self._pool.failed(worker, "it is shutting down")
                             sheet.close(line)
@@ -98,7 +98,7 @@ class HttpJudge:
                 self._pool.suspect(worker)
                 sheet.cut_off()
                 return
-            except (JudgeUnavailable, JudgeOverloaded) as error:
+            except (RerankerUnavailable, RerankerOverloaded) as error:
                 failure = _worse(failure, error)
                 if sheet.answered:  # it was lost between its last score and its last line
                     sheet.finish()
@@ -107,9 +107,11 @@ class HttpJudge:
 
     @asynccontextmanager
     async def _asked(
-        self, worker: Worker, path: str, body: BaseModel
+        self, worker: WorkerState, path: str, body: BaseModel
     ) -> AsyncIterator[httpx.Response]:
-        """A worker's answer with status 200, as it comes in; everything else is a `JudgeError`."""
+        """A worker's answer with status 200, as it comes in; everything else is a
+        `RerankerError`.
+        """
         url, content = worker.url + path, body.model_dump_json()
         try:
             async with self._http.stream("POST", url, content=content, headers=_JSON) as answer:
@@ -119,12 +121,12 @@ class HttpJudge:
                 yield answer
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             self._pool.failed(worker, f"{type(error).__name__} {error}".strip())
-            raise JudgeUnavailable(f"{worker} cannot be reached") from error
+            raise RerankerUnavailable(f"{worker} cannot be reached") from error
         except httpx.TransportError as error:
             self._pool.suspect(worker)
-            raise JudgeUnavailable(f"{worker} was lost: {type(error).__name__}") from error
+            raise RerankerUnavailable(f"{worker} was lost: {type(error).__name__}") from error
         except httpx.HTTPError as error:
-            raise JudgeFailed(f"{worker} does not speak HTTP as we do: {error}") from error
+            raise RerankerFailed(f"{worker} does not speak HTTP as we do: {error}") from error
         except asyncio.CancelledError:  # time was up, or the client left
             self._pool.suspect(worker)
             raise
@@ -144,7 +146,7 @@ class _ScoreSheet:
             for image in candidates
         }
         self._failed = 0
-        self._judge: str | None = None
+        self._reranker: str | None = None
 
     @property
     def answered(self) -> bool:
@@ -158,45 +160,45 @@ class _ScoreSheet:
         """Take a chunk; None for one without scores.
 
         Raises:
-            JudgeUnavailable: It is by another version than the scores before it.
+            RerankerUnavailable: It is by another version than the scores before it.
         """
         if not chunk.scores:
             return None
-        if self._judge not in (None, chunk.judge):
-            raise JudgeUnavailable(f"{self._judge} gave scores, and this is {chunk.judge}")
-        self._judge = chunk.judge
-        for judgement in chunk.scores:
-            self._strike(judgement.image_id)
-        scores = [RerankScore(judgement.image_id, judgement.score) for judgement in chunk.scores]
-        return RerankScores(scores, chunk.judge)
+        if self._reranker not in (None, chunk.reranker):
+            raise RerankerUnavailable(f"{self._reranker} gave scores, and this is {chunk.reranker}")
+        self._reranker = chunk.reranker
+        for score in chunk.scores:
+            self._strike(score.image_id)
+        scores = [RerankScore(score.image_id, score.score) for score in chunk.scores]
+        return RerankScores(scores, chunk.reranker)
 
     def close(self, end: RerankEnd) -> None:
         """Take the last line.
 
         Raises:
-            JudgeError: Some candidates are left without a score.
+            RerankerError: Some candidates are left without a score.
         """
         for candidate in end.failed:
             self._strike(candidate.image_id)
         self._failed += len(end.failed)
         if end.status == "deadline":
-            raise JudgeDeadline("the worker ran out of time")
+            raise RerankTimeout("the worker ran out of time")
         if end.status == "failed":
-            raise JudgeFailed("the judge failed")
+            raise RerankerFailed("the reranker failed")
         if self._open and end.status == "complete":
-            raise JudgeFailed(f"the worker said nothing of {len(self._open)} candidates")
+            raise RerankerFailed(f"the worker said nothing of {len(self._open)} candidates")
         if self._open:
-            raise JudgeUnavailable("the worker is shutting down")
+            raise RerankerUnavailable("the worker is shutting down")
         self.finish()
 
     def cut_off(self) -> None:
         """The last line never came.
 
         Raises:
-            JudgeError: Some candidates are left without a score.
+            RerankerError: Some candidates are left without a score.
         """
         if self._open:
-            raise JudgeUnavailable("the worker's answer was cut off")
+            raise RerankerUnavailable("the worker's answer was cut off")
         self.finish()
 
     def finish(self) -> None:
@@ -206,15 +208,15 @@ class _ScoreSheet:
 
     def _strike(self, image_id: str) -> None:
         if self._open.pop(image_id, None) is None:
-            raise JudgeFailed(f"the worker answered {image_id!r} unasked or twice")
+            raise RerankerFailed(f"the worker answered {image_id!r} unasked or twice")
 
 
-def _key(query: JudgeQuery) -> bytes:
+def _key(query: RerankQuery) -> bytes:
     text = query.modification_text.encode()
     return hashlib.sha256(query.reference_jpeg + b"\0" + text).digest()
 
 
-def _fields(query: JudgeQuery, until: float) -> dict[str, object]:
+def _fields(query: RerankQuery, until: float) -> dict[str, object]:
     left_s = until - asyncio.get_running_loop().time()
     return {
         "query_id": query.query_id[:_MAX_QUERY_ID_CHARS],
@@ -226,27 +228,27 @@ def _fields(query: JudgeQuery, until: float) -> dict[str, object]:
 
 def _check_status(status: int) -> None:
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        raise JudgeOverloaded("the worker has enough to do")
+        raise RerankerOverloaded("the worker has enough to do")
     if status == httpx.codes.SERVICE_UNAVAILABLE:
-        raise JudgeUnavailable("the worker is not ready")
+        raise RerankerUnavailable("the worker is not ready")
     if status == httpx.codes.GATEWAY_TIMEOUT:
-        raise JudgeDeadline("the worker ran out of time")
+        raise RerankTimeout("the worker ran out of time")
     if status != httpx.codes.OK:
-        raise JudgeFailed(f"the worker answered {status}")
+        raise RerankerFailed(f"the worker answered {status}")
 
 
-def _worse(one: JudgeError, other: JudgeError) -> JudgeError:
+def _worse(one: RerankerError, other: RerankerError) -> RerankerError:
     """Which of two failures to report: a worker that is there and busy says more than one gone."""
-    return one if isinstance(one, JudgeOverloaded) else other
+    return one if isinstance(one, RerankerOverloaded) else other
 
 
 def _composed(data: bytes) -> ComposeResponse:
     try:
         composed = ComposeResponse.model_validate_json(data)
     except ValidationError as error:
-        raise JudgeFailed(f"the composed intent makes no sense: {error}") from None
+        raise RerankerFailed(f"the composed intent makes no sense: {error}") from None
     if composed.intent.source != "mllm":
-        raise JudgeFailed(f"the worker claims an intent of {composed.intent.source!r}")
+        raise RerankerFailed(f"the worker claims an intent of {composed.intent.source!r}")
     return composed
 
 
@@ -273,9 +275,11 @@ def _parsed(line: bytes) -> RerankChunk | RerankEnd:
     try:
         return _LINE.validate_json(line)
     except ValidationError as error:
-        raise JudgeFailed(f"a line of the worker makes no sense: {error}") from None
+        raise RerankerFailed(f"a line of the worker makes no sense: {error}") from None
 
 
 def _check_length(data: bytearray) -> None:
     if len(data) > _MAX_LINE_BYTES:
-        raise JudgeFailed(f"the worker answers without end, over {_MAX_LINE_BYTES:,} bytes a line")
+        raise RerankerFailed(
+            f"the worker answers without end, over {_MAX_LINE_BYTES:,} bytes a line"
+        )

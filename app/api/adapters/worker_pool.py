@@ -34,7 +34,7 @@ _RESOLVE_EVERY_S = 2.0
 
 
 @dataclass
-class Worker:
+class WorkerState:
     """What is known of one worker.
 
     Attributes:
@@ -42,14 +42,14 @@ class Worker:
         live: Whether it is asked.
         failures: In a row.
         look_at: When to look whether it is ready, on the monotonic clock; None: no need to.
-        judge: Version of its judge, once it told.
+        reranker: Version of its reranker, once it told.
     """
 
     url: str
     live: bool = True
     failures: int = 0
     look_at: float | None = 0.0
-    judge: str | None = None
+    reranker: str | None = None
 
     def __str__(self) -> str:
         """Its address as it may be printed."""
@@ -85,19 +85,19 @@ class WorkerPool:
         self._behind: dict[str, Sequence[str]] = {
             url: [] if settings.expand_names else [url] for url in settings.urls
         }
-        self._workers = [Worker(url) for urls in self._behind.values() for url in urls]
+        self._workers = [WorkerState(url) for urls in self._behind.values() for url in urls]
 
-    def order(self, key: bytes) -> Sequence[Worker]:
+    def order(self, key: bytes) -> Sequence[WorkerState]:
         """The live workers, the one this key belongs to first."""
         live = [worker for worker in self._workers if worker.live]
         return sorted(live, key=lambda worker: _affinity(worker.url, key), reverse=True)
 
-    def answered(self, worker: Worker, judge: str) -> None:
+    def answered(self, worker: WorkerState, reranker: str) -> None:
         """It gave a whole answer."""
         worker.live, worker.failures, worker.look_at = True, 0, None
-        worker.judge = judge
+        worker.reranker = reranker
 
-    def failed(self, worker: Worker, why: str) -> None:
+    def failed(self, worker: WorkerState, why: str) -> None:
         """It is gone: leave it out until it says that it is ready."""
         if worker.live:
             _log.warning("worker %s is left out: %s", worker, why)
@@ -109,7 +109,7 @@ class WorkerPool:
         worker.failures += 1
         worker.look_at = time.monotonic() + wait_s
 
-    def suspect(self, worker: Worker) -> None:
+    def suspect(self, worker: WorkerState) -> None:
         """Slow or odd is not gone: keep asking it, but have a look."""
         if worker.live:
             worker.look_at = time.monotonic()
@@ -137,7 +137,9 @@ class WorkerPool:
     def _take_in(self, urls: Sequence[str]) -> None:
         """Keep who is known, let go of who left; who joins is asked once it says it is ready."""
         known = {worker.url: worker for worker in self._workers}
-        self._workers = [known.get(url) or Worker(url, live=False) for url in dict.fromkeys(urls)]
+        self._workers = [
+            known.get(url) or WorkerState(url, live=False) for url in dict.fromkeys(urls)
+        ]
 
     async def _look_when_due(self) -> None:
         """Look at new, suspected and failed workers when their time has come."""
@@ -148,7 +150,7 @@ class WorkerPool:
             await asyncio.gather(*(self._look(worker) for worker in due))
             await asyncio.sleep(tick_s)
 
-    async def _look(self, worker: Worker) -> None:
+    async def _look(self, worker: WorkerState) -> None:
         timeout = httpx.Timeout(_LOOK_TIMEOUT_S, connect=self._settings.connect_timeout_s)
         try:
             ready = await self._http.get(f"{worker.url}/readyz", timeout=timeout)
@@ -160,9 +162,9 @@ class WorkerPool:
             return self.failed(worker, f"{type(error).__name__} {error}".strip())
         except ValidationError:
             return self.failed(worker, "its /v1/info is not what a worker says")
-        if not worker.live or worker.judge is None:
-            _log.info("worker %s is in service: judge %s", worker, info.judge)
-        return self.answered(worker, info.judge)
+        if not worker.live or worker.reranker is None:
+            _log.info("worker %s is in service: reranker %s", worker, info.reranker)
+        return self.answered(worker, info.reranker)
 
 
 def _affinity(url: str, key: bytes) -> bytes:

@@ -4,8 +4,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from app.api.search.explain import Explanations
-from app.api.search.ports import Gallery, QueryEmbedder
+from app.api.search.explain import RelevanceExplainer
+from app.api.search.ports import Gallery, QueryEncoder
 from app.api.search.service import SearchService
 from app.api.search.turns import Turns
 from indexer.gallery.image_store import ImageStore
@@ -20,12 +20,12 @@ def _gallery(request: Request) -> Gallery:
     return cast(Gallery, request.app.state.gallery)
 
 
-def _embedder(request: Request) -> QueryEmbedder:
-    return cast(QueryEmbedder, request.app.state.embedder)
+def _embedder(request: Request) -> QueryEncoder:
+    return cast(QueryEncoder, request.app.state.embedder)
 
 
-def _explanations(request: Request) -> Explanations:
-    return cast(Explanations, request.app.state.explanations)
+def _explanations(request: Request) -> RelevanceExplainer:
+    return cast(RelevanceExplainer, request.app.state.explanations)
 
 
 def _browsing(request: Request) -> Turns:
@@ -46,8 +46,8 @@ def _image_limits(request: Request) -> ImageLimits:
 
 SearchDep = Annotated[SearchService, Depends(_search)]
 GalleryDep = Annotated[Gallery, Depends(_gallery)]
-EmbedderDep = Annotated[QueryEmbedder, Depends(_embedder)]
-ExplanationsDep = Annotated[Explanations, Depends(_explanations)]
+EmbedderDep = Annotated[QueryEncoder, Depends(_embedder)]
+ExplanationsDep = Annotated[RelevanceExplainer, Depends(_explanations)]
 BrowsingDep = Annotated[Turns, Depends(_browsing)]
 NoticeDep = Annotated[str | None, Depends(_notice)]
 ImageStoreDep = Annotated[ImageStore, Depends(_image_store)]

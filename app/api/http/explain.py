@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.http.dependencies import EmbedderDep, ExplanationsDep, GalleryDep
-from app.api.http.responses import not_modified, quoted
+from app.api.http.responses import etag, not_modified
 from app.api.http.schemas import ExplainResponse
 from app.web.problems import ProblemDetail
 from models.contracts.intent import Phrase
@@ -37,7 +37,7 @@ async def explain(
     image, _ = await generation.get(image_id)
     said = hashlib.sha256(f"{phrase}\0{generation.spec.built_at}".encode()).hexdigest()
     headers = {
-        "ETag": quoted(embedder.fingerprint, image.content_hash[:16], said[:16]),
+        "ETag": etag(embedder.fingerprint, image.content_hash[:16], said[:16]),
         "Cache-Control": "no-cache",
     }
     if (same := not_modified(request, headers)) is not None:

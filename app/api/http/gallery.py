@@ -17,7 +17,7 @@ from app.api.http.dependencies import (
     NoticeDep,
     SearchDep,
 )
-from app.api.http.responses import gallery_item, not_modified, quoted
+from app.api.http.responses import etag, gallery_item, not_modified
 from app.api.http.schemas import (
     MAX_PAGE,
     GalleryItem,
@@ -28,7 +28,7 @@ from app.api.http.schemas import (
 )
 from app.web.client_text import parse_json
 from app.web.problems import ProblemDetail
-from indexer.gallery.errors import GalleryUnavailable, UnknownImage
+from indexer.gallery.errors import GalleryUnavailable, ImageNotFound
 from indexer.gallery.image_store import ImageStore
 from models.contracts.filter import Filter
 
@@ -169,7 +169,7 @@ async def _copy(
     request: Request, image_id: str, side_px: int, gallery: GalleryDep, store: ImageStore
 ) -> Response:
     found, _ = await gallery.snapshot().generation.get(image_id)
-    headers = {"ETag": quoted(found.content_hash, str(side_px)), "Cache-Control": _A_DAY}
+    headers = {"ETag": etag(found.content_hash, str(side_px)), "Cache-Control": _A_DAY}
     if (same := not_modified(request, headers)) is not None:
         return same
     match await asyncio.to_thread(store.state, found.content_hash, side_px):
@@ -180,7 +180,7 @@ async def _copy(
         case "whole":
             path = store.path_of(found.content_hash, side_px)
             return FileResponse(path, media_type="image/jpeg", headers=headers)
-    raise UnknownImage(f"the image store {wrong} of {image_id!r} at {side_px} px; build it again")
+    raise ImageNotFound(f"the image store {wrong} of {image_id!r} at {side_px} px; build it again")
 
 
 def _json(body: BaseModel) -> Response:

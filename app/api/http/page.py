@@ -22,7 +22,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app.api.http.responses import not_modified, quoted
+from app.api.http.responses import etag, not_modified
 
 _STATIC = Path(__file__).parents[1] / "static"
 _SWAGGER = Path(str(importlib.resources.files("fastapi_swagger") / "resources"))
@@ -38,13 +38,13 @@ def install(app: FastAPI) -> None:
     """Serve both pages, and what they are made of."""
     ours, swagger = _version(_STATIC), importlib.metadata.version("fastapi-swagger")
     app.mount(f"/static/{ours}", _WithoutComments(directory=_STATIC), name="static")
-    app.mount(f"/swagger-ui/{swagger}", _KeptForEver(directory=_SWAGGER), name="swagger-ui")
+    app.mount(f"/swagger-ui/{swagger}", ImmutableStaticFiles(directory=_SWAGGER), name="swagger-ui")
     page = (_STATIC / "index.html").read_text("utf-8").replace("/static/", f"/static/{ours}/")
     docs = (_STATIC / "docs" / "index.html").read_text("utf-8")
     docs = docs.replace("/static/", f"/static/{ours}/")
     docs = docs.replace("/swagger-ui/", f"/swagger-ui/{swagger}/")
-    app.add_api_route("/", _endpoint(page, quoted(ours)), include_in_schema=False)
-    app.add_api_route("/docs", _endpoint(docs, quoted(ours, swagger)), include_in_schema=False)
+    app.add_api_route("/", _endpoint(page, etag(ours)), include_in_schema=False)
+    app.add_api_route("/docs", _endpoint(docs, etag(ours, swagger)), include_in_schema=False)
 
 
 def _endpoint(html: str, etag: str) -> Callable[[Request], Awaitable[Response]]:
@@ -60,7 +60,7 @@ def _endpoint(html: str, etag: str) -> Callable[[Request], Awaitable[Response]]:
     return page
 
 
-class _KeptForEver(StaticFiles):
+class ImmutableStaticFiles(StaticFiles):
     """Static files that never change at their address."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
@@ -70,7 +70,7 @@ class _KeptForEver(StaticFiles):
         return response
 
 
-class _WithoutComments(_KeptForEver):
+class _WithoutComments(ImmutableStaticFiles):
     """Our own, whose comments are for whoever reads them here."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:

@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.http.schemas import FORM_FIELDS_IN_JSON, ReferenceImage, SearchRequest
-from app.api.search.types import ComposedQuery, Upload
+from app.api.search.types import SearchQuery, Upload
 from app.web.client_text import parse_base64, parse_json
-from app.web.errors import InvalidReference
+from app.web.errors import InvalidReferenceImage
 from indexer.gallery.errors import InvalidRequest
 from models.datasets.images import ImageLimits, InvalidImage, decode_image
 
@@ -43,12 +43,12 @@ class ReceivedQuery:
     upload: bytes | None
 
 
-async def read_query(request: Request) -> ReceivedQuery:
+async def parse_search(request: Request) -> ReceivedQuery:
     """Receive either spelling, to its end.
 
     Raises:
         RequestValidationError: Fields are missing, unknown or wrong.
-        InvalidReference: The form's reference image is no file.
+        InvalidReferenceImage: The form's reference image is no file.
         InvalidRequest: Neither JSON nor a form.
         HTTPException: 400, the form is broken or cut short.
     """
@@ -63,20 +63,20 @@ async def read_query(request: Request) -> ReceivedQuery:
     )
 
 
-async def decode_query(received: ReceivedQuery, limits: ImageLimits) -> ComposedQuery:
+async def decode_query(received: ReceivedQuery, limits: ImageLimits) -> SearchQuery:
     """Decode the picture, if one was sent.
 
     Raises:
-        InvalidReference: The image cannot be used.
+        InvalidReferenceImage: The image cannot be used.
     """
     fields, data = received.fields, received.upload
     reference = fields.reference_image
     if data is None and reference.image_id is not None:
-        return ComposedQuery(reference.image_id, fields.modification_text, fields)
+        return SearchQuery(reference.image_id, fields.modification_text, fields)
     if data is None:
         data = parse_base64(reference.base64 or "", "reference_image.base64")
     upload = await asyncio.to_thread(_decode, data, limits)
-    return ComposedQuery(upload, fields.modification_text, fields)
+    return SearchQuery(upload, fields.modification_text, fields)
 
 
 def _content_type(request: Request) -> str:
@@ -137,7 +137,7 @@ async def _read_form(form: FormData) -> tuple[SearchRequest, bytes | None]:
             "give exactly one of the form fields reference_image (a file) and reference_image_id"
         )
     if file is not None and not isinstance(file, UploadFile):
-        raise InvalidReference("the form field reference_image must be a file, found text")
+        raise InvalidReferenceImage("the form field reference_image must be a file, found text")
     for name in FORM_FIELDS_IN_JSON:
         if isinstance(fields.get(name), str):
             fields[name] = parse_json(fields[name], f"the form field `{name}`")
@@ -160,5 +160,5 @@ def _decode(data: bytes, limits: ImageLimits) -> Upload:
     try:
         picture = decode_image(data, limits, _TARGET_PX)
     except InvalidImage as error:
-        raise InvalidReference(f"the reference image cannot be used: {error}") from error
+        raise InvalidReferenceImage(f"the reference image cannot be used: {error}") from error
     return Upload(picture, hashlib.sha256(data).hexdigest())

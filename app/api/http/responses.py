@@ -9,12 +9,12 @@ from app.api.http.schemas import (
     Coverage,
     GalleryItem,
     Models,
+    ResultItem,
     SearchResponse,
-    SearchResult,
 )
 from app.api.search.metrics import StageTimer
-from app.api.search.ranking import Ranked
-from app.api.search.types import SearchOptions, SearchOutcome
+from app.api.search.ranking import RankedCandidate
+from app.api.search.types import SearchOptions, SearchResult
 from app.web.logging import request_id_var
 from models.contracts.gallery import GalleryImage, address_of
 from models.contracts.intent import ComposedIntent
@@ -28,7 +28,7 @@ def composition(options: SearchOptions, intent: ComposedIntent | None) -> Compos
 def search_response(
     request: Request,
     options: SearchOptions,
-    outcome: SearchOutcome,
+    outcome: SearchResult,
     timer: StageTimer,
     encoder: str,
 ) -> SearchResponse:
@@ -47,27 +47,28 @@ def search_response(
             reasons=outcome.reasons,
         ),
         timings_ms=timer.finish(),
-        models=Models(encoder=encoder, judge=outcome.judge),
+        models=Models(encoder=encoder, reranker=outcome.reranker),
     )
 
 
 def gallery_item(request: Request, image: GalleryImage) -> GalleryItem:
     """An image of the gallery, for browsing."""
-    return GalleryItem(**_described(request, image))
+    return GalleryItem(**image_fields(request, image))
 
 
-def _result(request: Request, ranked: Ranked, rank: int) -> SearchResult:
-    return SearchResult(
+def _result(request: Request, ranked: RankedCandidate, rank: int) -> ResultItem:
+    return ResultItem(
         rank=rank,
         score=ranked.score,
         retrieval_rank=ranked.retrieval_rank,
         retrieval_score=ranked.candidate.retrieval_score,
         rerank_score=ranked.rerank_score,
-        **_described(request, ranked.candidate.image),
+        **image_fields(request, ranked.candidate.image),
     )
 
 
-def _described(request: Request, image: GalleryImage) -> dict[str, Any]:
+def image_fields(request: Request, image: GalleryImage) -> dict[str, Any]:
+    """What every answer says of an image."""
     address = address_of(image.image_id)
     return {
         "image_id": image.image_id,
@@ -78,7 +79,7 @@ def _described(request: Request, image: GalleryImage) -> dict[str, Any]:
     }
 
 
-def quoted(*parts: str) -> str:
+def etag(*parts: str) -> str:
     """An entity tag of the parts that decide an answer; they must be plain words or hashes."""
     return f'"{"-".join(parts)}"'
 

@@ -50,7 +50,7 @@ class SearchRequest(SearchOptions):
     )
 
 
-class SearchResult(BaseModel):
+class ResultItem(BaseModel):
     """One gallery image that was found."""
 
     rank: int = Field(description="1 is best")
@@ -82,11 +82,15 @@ class Coverage(BaseModel):
     reranked: int = Field(description="of these, re-ranked")
     degraded: bool = Field(description="whether the answer is less than what was asked for")
     reasons: list[str] = Field(
-        description="stable words. `rerank_disabled`: no judge is set up; `worker_unavailable`, "
-        "`worker_overloaded`, `worker_failed`: the judge cannot be reached, has too much to do, "
-        "failed or answered nonsense; `judge_untrusted`: an external judge tells nothing apart, so "
+        description="stable words. `rerank_disabled`: no reranker is set up; "
+        "`reranker_unavailable`, "
+        "`reranker_overloaded`, `reranker_failed`: the reranker cannot be reached, has too much "
+        "to do, "
+        "failed or answered nonsense; `reranker_untrusted`: an external reranker tells nothing "
+        "apart, so "
         "it is not asked; `deadline`: time was up before all was re-ranked; "
-        "`candidates_failed`: some pictures could not be judged; `intent_fallback`: the judge was "
+        "`candidates_failed`: some pictures could not be judged; `intent_fallback`: the reranker "
+        "was "
         "asked for the intent and did not give one, or no roles could be found at all"
     )
 
@@ -95,9 +99,9 @@ class Models(BaseModel):
     """Which models answered."""
 
     encoder: str = Field(description="fingerprint")
-    judge: str | None = Field(
+    reranker: str | None = Field(
         description="version that gave the rerank scores, which are all by one version, or, where "
-        "there are none, the intent; null where no judge had a part in this answer"
+        "there are none, the intent; null where no reranker had a part in this answer"
     )
 
 
@@ -106,7 +110,7 @@ class SearchResponse(BaseModel):
 
     request_id: str
     composition: Composition
-    results: list[SearchResult]
+    results: list[ResultItem]
     coverage: Coverage
     timings_ms: dict[str, float] = Field(
         description="stage → milliseconds; `total` counts from the end of the `upload`, as the "

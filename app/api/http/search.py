@@ -14,18 +14,18 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.http.dependencies import EmbedderDep, ImageLimitsDep, SearchDep
 from app.api.http.openapi import SEARCH_BODY, SEARCH_ERRORS, STREAM_EVENTS
-from app.api.http.requests import decode_query, read_query
+from app.api.http.requests import decode_query, parse_search
 from app.api.http.responses import composition, search_response
 from app.api.http.schemas import Progress, SearchResponse
 from app.api.search.metrics import StageTimer
-from app.api.search.ports import QueryEmbedder
+from app.api.search.ports import QueryEncoder
 from app.api.search.service import SearchService
 from app.api.search.types import (
-    CoarseFound,
-    ComposedQuery,
-    IntentFound,
-    Judged,
-    SearchOutcome,
+    IntentResolved,
+    RerankProgress,
+    Retrieved,
+    SearchQuery,
+    SearchResult,
     Stage,
 )
 from app.web.problems import problem_of
@@ -60,7 +60,7 @@ async def search(
 @asynccontextmanager
 async def _admitted(
     request: Request, service: SearchService, limits: ImageLimits
-) -> AsyncIterator[tuple[ComposedQuery, StageTimer]]:
+) -> AsyncIterator[tuple[SearchQuery, StageTimer]]:
     """A query to be searched for while inside; its time runs from the end of its upload.
 
     Refused before its body is read where there is no room now, and once more when it is here:
@@ -69,7 +69,7 @@ async def _admitted(
     timer = StageTimer()
     service.check_room()
     with timer.stage("upload"):
-        received = await read_query(request)
+        received = await parse_search(request)
     timer.restart()
     with service.admitted(received.fields.timeout_ms):
         with timer.stage("decode"):
@@ -78,24 +78,24 @@ async def _admitted(
 
 
 @dataclass(frozen=True)
-class _Begun:
+class StartedSearch:
     """A search whose first stage is done: from here on, errors are events."""
 
-    query: ComposedQuery
+    query: SearchQuery
     timer: StageTimer
     first: Stage
     others: AsyncGenerator[Stage, None]
 
 
-async def _begin(
+async def start_search(
     request: Request, service: SearchDep, limits: ImageLimitsDep
-) -> AsyncGenerator[_Begun, None]:
+) -> AsyncGenerator[StartedSearch, None]:
     """Everything that can be refused is refused here, with a status; stops the work at the end."""
     async with (
         _admitted(request, service, limits) as (query, timer),
         aclosing(service.stages(query, timer)) as stages,
     ):
-        yield _Begun(query, timer, await anext(stages), stages)
+        yield StartedSearch(query, timer, await anext(stages), stages)
 
 
 @router.post(
@@ -106,7 +106,7 @@ async def _begin(
 )
 async def search_stream(
     request: Request,
-    begun: Annotated[_Begun, Depends(_begin)],
+    begun: Annotated[StartedSearch, Depends(start_search)],
     embedder: EmbedderDep,
 ) -> AsyncIterable[ServerSentEvent]:
     """The same search as server-sent events: `intent`, `coarse`, `progress` …, then `result`."""
@@ -119,17 +119,17 @@ async def search_stream(
 
 
 def _event(
-    request: Request, begun: _Begun, stage: Stage, embedder: QueryEmbedder
+    request: Request, begun: StartedSearch, stage: Stage, embedder: QueryEncoder
 ) -> ServerSentEvent:
     options = begun.query.options
     match stage:
-        case IntentFound(intent):
+        case IntentResolved(intent):
             return ServerSentEvent(event="intent", data=composition(options, intent))
-        case Judged(reranked, of):
+        case RerankProgress(reranked, of):
             return ServerSentEvent(event="progress", data=Progress(reranked=reranked, of=of))
-        case CoarseFound(outcome):
+        case Retrieved(outcome):
             name = "coarse"
-        case SearchOutcome() as outcome:
+        case SearchResult() as outcome:
             name = "result"
     answer = search_response(request, options, outcome, begun.timer, embedder.fingerprint)
     return ServerSentEvent(event=name, data=answer)

@@ -16,7 +16,7 @@ from PIL import Image
 from app.api.search.ports import Gallery, PatchEmbedder
 from app.api.search.turns import Turns
 from app.web.errors import NotSupported
-from indexer.gallery.errors import UnknownImage
+from indexer.gallery.errors import ImageNotFound
 from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import GalleryImage
 from models.datasets.images import ImageLimits, InvalidImage, decode_image
@@ -46,7 +46,7 @@ class Explanation:
     reliable: bool
 
 
-class Explanations:
+class RelevanceExplainer:
     """Explains gallery images."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Explanations:
 
         Raises:
             NotSupported: The encoder cannot be read place by place.
-            UnknownImage: The image store has no copy of the image.
+            ImageNotFound: The image store has no copy of the image.
             Overloaded: Too many explanations at once.
             GalleryUnavailable: There is no gallery.
         """
@@ -106,6 +106,6 @@ def _picture(path: Path, image_id: str) -> Image.Image:
     try:
         return decode_image(path.read_bytes(), _LIMITS)
     except (OSError, InvalidImage):
-        raise UnknownImage(
+        raise ImageNotFound(
             f"the image store has no readable copy of {image_id!r}; build it again"
         ) from None

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from PIL import Image
 
-from indexer.gallery.ports import Candidate
+from indexer.gallery.ports import Hit
 from models.contracts.filter import Filter
 from models.contracts.gallery import GalleryImage, GallerySpec
-from models.contracts.intent import ComposedIntent, Roles
+from models.contracts.intent import ComposedIntent, Intent
 from models.encoder.types import Embedding, Embeddings, Patches
 from models.query.composition import Composer
 from models.query.weights import CompositionMode, PartialWeights
@@ -34,13 +34,13 @@ class Generation(Protocol):
         filters: Filter | None,
         exclude_content_hash: str | None,
         among: Sequence[str] | None = None,
-    ) -> list[Candidate]:
+    ) -> list[Hit]:
         """The nearest images, best first; `InvalidFilter` if the filter does not fit, or an image
         to search among is not there.
         """
 
     async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
-        """One image and its embedding; raises `UnknownImage`."""
+        """One image and its embedding; raises `ImageNotFound`."""
 
     async def page(
         self, limit: int, offset: str | None, filters: Filter | None
@@ -57,7 +57,7 @@ class GallerySnapshot:
 
     Attributes:
         generation: The images.
-        composer: Knows the generation's vocabulary; for `QueryEmbedder` alone to use.
+        composer: Knows the generation's vocabulary; for `QueryEncoder` alone to use.
     """
 
     generation: Generation
@@ -74,7 +74,7 @@ class Gallery(Protocol):
         """Raise `GalleryUnavailable` unless searches are answered; asks Qdrant."""
 
 
-class QueryEmbedder(Protocol):
+class QueryEncoder(Protocol):
     """Images, texts and roles → embeddings."""
 
     @property
@@ -85,7 +85,7 @@ class QueryEmbedder(Protocol):
         """A reference image's embedding."""
 
     async def compose(
-        self, composer: Composer, reference: Embedding, text: str, roles: Roles | None
+        self, composer: Composer, reference: Embedding, text: str, roles: Intent | None
     ) -> ComposedIntent:
         """The intent of a composed query, in a gallery's words."""
 
@@ -120,7 +120,7 @@ class PatchEmbedder(Protocol):
 
 
 @dataclass(frozen=True)
-class JudgeQuery:
+class RerankQuery:
     """A composed query as a worker gets it.
 
     Attributes:
@@ -137,11 +137,11 @@ class JudgeQuery:
 
 
 @dataclass(frozen=True)
-class JudgeIntent:
-    """An intent, and the version of the judge that composed it."""
+class RerankerIntent:
+    """An intent, and the version of the reranker that composed it."""
 
     intent: ComposedIntent
-    judge: str
+    reranker: str
 
 
 @dataclass(frozen=True)
@@ -154,33 +154,33 @@ class RerankScore:
 
 @dataclass(frozen=True)
 class RerankScores:
-    """Scores of some candidates, and the version of the judge that gave them."""
+    """Scores of some candidates, and the version of the reranker that gave them."""
 
     scores: Sequence[RerankScore]
-    judge: str
+    reranker: str
 
 
-class Judge(Protocol):
+class Reranker(Protocol):
     """The multimodal model that composes intents and judges candidates; may be gone at any time."""
 
-    async def compose(self, query: JudgeQuery, timeout_s: float) -> JudgeIntent:
-        """What the text wants of the reference; raises `JudgeError`."""
+    async def compose(self, query: RerankQuery, timeout_s: float) -> RerankerIntent:
+        """What the text wants of the reference; raises `RerankerError`."""
 
     def rerank(
         self,
-        query: JudgeQuery,
+        query: RerankQuery,
         target: str | None,
         candidates: Sequence[GalleryImage],
         timeout_s: float,
     ) -> AsyncGenerator[RerankScores, None]:
         """Scores as they are found, each candidate at most once and all by one version.
 
-        Raises `JudgeError` where candidates are left without a score; the scores before it hold.
+        Raises `RerankerError` where candidates are left without a score; the scores before it hold.
         """
 
 
-class ReferenceCopies(Protocol):
-    """Reference images as the judge wants them."""
+class ReferenceImages(Protocol):
+    """Reference images as the reranker wants them."""
 
     async def of_upload(self, picture: Image.Image, side_px: int) -> bytes:
         """An uploaded picture as JPEG, its longer side at most `side_px`."""

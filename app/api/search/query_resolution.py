@@ -1,7 +1,7 @@
 """The first half of a search: reference and text → embedding and intent.
 
-Sources of an intent, in order: the client's own roles, the judge's (`mllm`), the gallery's
-attributes (`facets`), none. The judge composes while the encoder works.
+Sources of an intent, in order: the client's own roles, the reranker's (`mllm`), the gallery's
+attributes (`facets`), none. The reranker composes while the encoder works.
 """
 
 import asyncio
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from app.api.search.admission import CoarseWork
 from app.api.search.metrics import StageTimer
-from app.api.search.ports import GallerySnapshot, JudgeQuery, QueryEmbedder, ReferenceCopies
-from app.api.search.reranking import Judging, SecondStage
-from app.api.search.types import ComposedQuery
+from app.api.search.ports import GallerySnapshot, QueryEncoder, ReferenceImages, RerankQuery
+from app.api.search.reranking import Judging, RerankingStage
+from app.api.search.types import SearchQuery
 from app.web.errors import CandidatesFailed
 from app.web.logging import request_id_var
 from models.contracts.intent import ComposedIntent
@@ -21,43 +21,43 @@ INTENT_FALLBACK = "intent_fallback"
 
 
 @dataclass(frozen=True)
-class Understood:
+class ResolvedQuery:
     """A query, ready to be embedded and judged.
 
     Attributes:
         reference: The reference's embedding.
         content_hash: Of the reference.
         intent: The roles; None for the baselines.
-        judge_query: What the judge is asked with; None where it is not to be asked.
+        judge_query: What the reranker is asked with; None where it is not to be asked.
     """
 
     reference: Embedding
     content_hash: str
     intent: ComposedIntent | None
-    judge_query: JudgeQuery | None
+    rerank_query: RerankQuery | None
 
 
-class Understanding:
+class QueryResolver:
     """Reads composed queries."""
 
     def __init__(
         self,
-        embedder: QueryEmbedder,
-        copies: ReferenceCopies | None,
-        second: SecondStage | None,
+        embedder: QueryEncoder,
+        copies: ReferenceImages | None,
+        second: RerankingStage | None,
     ) -> None:
         self._embedder = embedder
         self._copies, self._second = copies, second
 
     async def read(
         self,
-        query: ComposedQuery,
+        query: SearchQuery,
         snapshot: GallerySnapshot,
         rerank: bool,
         work: CoarseWork,
-        judging: Judging,
+        rerank_scores: Judging,
         timer: StageTimer,
-    ) -> Understood:
+    ) -> ResolvedQuery:
         """Read one query.
 
         Args:
@@ -65,11 +65,11 @@ class Understanding:
             snapshot: The gallery that it is asked of.
             rerank: Whether candidates are to be judged later.
             work: Gives its turns at encoder and gallery.
-            judging: Gets the words for what the judge did not do.
+            rerank_scores: Gets the words for what the reranker did not do.
             timer: Stages `embed` and `intent`, which may overlap.
 
         Raises:
-            UnknownImage: The reference is no gallery image.
+            ImageNotFound: The reference is no gallery image.
             GalleryUnavailable: There is nothing to search.
         """
         reference, rerank_px = query.reference, snapshot.generation.spec.rerank_px
@@ -78,19 +78,19 @@ class Understanding:
                 async with work.turn():
                     image, embedding = await snapshot.generation.get(reference)
             content_hash = image.content_hash
-            judge_query, intent = await self._ask(
-                query, content_hash, rerank_px, rerank, work, judging, timer
+            rerank_query, intent = await self._ask(
+                query, content_hash, rerank_px, rerank, work, rerank_scores, timer
             )
         else:
             content_hash = reference.content_hash
             asking = asyncio.create_task(
-                self._ask(query, content_hash, rerank_px, rerank, work, judging, timer)
+                self._ask(query, content_hash, rerank_px, rerank, work, rerank_scores, timer)
             )
             try:
                 with timer.stage("embed"):
                     async with work.turn():
                         embedding = await self._embedder.encode_reference(reference.picture)
-                judge_query, intent = await asking
+                rerank_query, intent = await asking
             finally:
                 asking.cancel()  # nothing is left running when the encoder fails or the client goes
         if intent is None and query.options.composition == "intersection":
@@ -102,29 +102,29 @@ class Understanding:
                         query.modification_text,
                         query.options.intent,
                     )
-        return Understood(embedding, content_hash, intent, judge_query)
+        return ResolvedQuery(embedding, content_hash, intent, rerank_query)
 
     async def _ask(
         self,
-        query: ComposedQuery,
+        query: SearchQuery,
         content_hash: str,
         rerank_px: int,
         rerank: bool,
         work: CoarseWork,
-        judging: Judging,
+        rerank_scores: Judging,
         timer: StageTimer,
-    ) -> tuple[JudgeQuery | None, ComposedIntent | None]:
-        """What to ask the judge with, and its intent if it was to give one and did."""
+    ) -> tuple[RerankQuery | None, ComposedIntent | None]:
+        """What to ask the reranker with, and its intent if it was to give one and did."""
         options = query.options
         if self._second is None or self._copies is None:
             if options.intent_source == "mllm":
-                judging.note(INTENT_FALLBACK)
+                rerank_scores.note(INTENT_FALLBACK)
             return None, None
         roles_wanted = options.composition == "intersection" and options.intent is None
-        by_judge = options.intent_source == "mllm" or (
+        by_reranker = options.intent_source == "mllm" or (
             options.intent_source is None and self._second.composes
         )
-        compose = roles_wanted and by_judge
+        compose = roles_wanted and by_reranker
         if not (compose or rerank):
             return None, None
         try:
@@ -133,15 +133,15 @@ class Understanding:
             else:
                 jpeg = await self._copies.of_upload(query.reference.picture, rerank_px)
         except CandidatesFailed as error:
-            judging.note(error.reason)
+            rerank_scores.note(error.reason)
             return None, None
-        judge_query = JudgeQuery(
+        rerank_query = RerankQuery(
             request_id_var.get() or "search", jpeg, query.modification_text, rerank_px
         )
         if not compose:
-            return judge_query, None
+            return rerank_query, None
         with timer.stage("intent"):
-            intent = await self._second.compose(judge_query, work.ask_until, judging)
+            intent = await self._second.compose(rerank_query, work.ask_until, rerank_scores)
         if intent is None:
-            judging.note(INTENT_FALLBACK)
-        return judge_query, intent
+            rerank_scores.note(INTENT_FALLBACK)
+        return rerank_query, intent

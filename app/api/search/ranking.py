@@ -1,13 +1,13 @@
-"""The final order: coarse candidates and the judge's scores → one ranking. Pure."""
+"""The final order: coarse candidates and the reranker's scores → one ranking. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from indexer.gallery.ports import Candidate
+from indexer.gallery.ports import Hit
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedCandidate:
     """A candidate in its final place.
 
     Attributes:
@@ -17,20 +17,20 @@ class Ranked:
         score: retrieval score + weight · rerank score, or the retrieval score alone.
     """
 
-    candidate: Candidate
+    candidate: Hit
     retrieval_rank: int
     rerank_score: float | None
     score: float
 
 
 def fuse(
-    candidates: Sequence[Candidate], rerank_scores: Mapping[str, float], weight: float
-) -> list[Ranked]:
+    candidates: Sequence[Hit], rerank_scores: Mapping[str, float], weight: float
+) -> list[RankedCandidate]:
     """Order candidates by both stages.
 
     Candidates with a score change places among themselves only; every other one stays where the
     coarse stage put it. Half a re-ranking is therefore never worse than its own half: nobody
-    rises or falls because the judge did not get to them. Ties keep the coarse order.
+    rises or falls because the reranker did not get to them. Ties keep the coarse order.
 
     Args:
         candidates: Best first.
@@ -43,14 +43,16 @@ def fuse(
     ]
     places = [place for place, one in enumerate(ranked) if one.rerank_score is not None]
     # sorting is stable, so candidates with equal scores keep the coarse order
-    judged = sorted((ranked[place] for place in places), key=lambda one: -one.score)
-    for place, one in zip(places, judged, strict=True):
+    scored = sorted((ranked[place] for place in places), key=lambda one: -one.score)
+    for place, one in zip(places, scored, strict=True):
         ranked[place] = one
     return ranked
 
 
-def _ranked(candidate: Candidate, rank: int, rerank_score: float | None, weight: float) -> Ranked:
+def _ranked(
+    candidate: Hit, rank: int, rerank_score: float | None, weight: float
+) -> RankedCandidate:
     score = candidate.retrieval_score
     if rerank_score is not None:
         score += weight * rerank_score
-    return Ranked(candidate, rank, rerank_score, score)
+    return RankedCandidate(candidate, rank, rerank_score, score)

@@ -1,4 +1,4 @@
-"""The second stage: asks the judge within its share of the time, and keeps what it delivered.
+"""The second stage: asks the reranker within its share of the time, and keeps what it delivered.
 
 Nothing here fails a search. What was not done becomes words in `coverage.reasons`.
 """
@@ -9,28 +9,29 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from app.api.search.ports import Judge, JudgeQuery
-from app.web.errors import JudgeComposesNothing, JudgeDeadline, JudgeError
-from indexer.gallery.ports import Candidate
+from app.api.search.ports import Reranker, RerankQuery
+from app.web.errors import ComposeUnsupported, RerankerError, RerankTimeout
+from indexer.gallery.ports import Hit
 from models.contracts.intent import ComposedIntent
 
-DEADLINE = JudgeDeadline.reason
+DEADLINE = RerankTimeout.reason
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Judging:
-    """What the judge has delivered for one search so far.
+    """What the reranker has delivered for one search so far.
 
     Attributes:
         scores: Image id → rerank score.
-        judge: Version of the judge that gave the scores, or, while there are none, the intent.
+        reranker: Version of the reranker that gave the scores, or, while there are none, the
+            intent.
         reasons: Words for what went wrong.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
-    judge: str | None = None
+    reranker: str | None = None
     reasons: list[str] = field(default_factory=list)
 
     def note(self, reason: str) -> None:
@@ -39,15 +40,16 @@ class Judging:
             self.reasons.append(reason)
 
 
-class SecondStage:
-    """A judge, asked with an eye on the clock. Deadlines are times of the event loop, in seconds.
+class RerankingStage:
+    """A reranker, asked with an eye on the clock. Deadlines are times of the event loop, in
+    seconds.
 
     No timeout is ever held across a `yield`: it would strike whoever happens to be awaited then.
     """
 
     def __init__(
         self,
-        judge: Judge,
+        reranker: Reranker,
         composes: bool = True,
         compose_timeout_ms: int = 800,
         answer_reserve_ms: int = 30,
@@ -55,46 +57,46 @@ class SecondStage:
         """Set the bounds.
 
         Args:
-            judge: Whom to ask.
+            reranker: Whom to ask.
             composes: Whether it is asked for the intents of searches that do not say.
             compose_timeout_ms: Longest wait for an intent.
             answer_reserve_ms: Judging stops this long before the deadline.
         """
-        self._judge, self.composes = judge, composes
+        self._reranker, self.composes = reranker, composes
         self._compose_timeout_s = compose_timeout_ms / 1000
         self._answer_reserve_s = answer_reserve_ms / 1000
 
     async def compose(
-        self, query: JudgeQuery, deadline: float, judging: Judging
+        self, query: RerankQuery, deadline: float, rerank_scores: Judging
     ) -> ComposedIntent | None:
-        """The judge's intent, or None in time for the search to do without."""
+        """The reranker's intent, or None in time for the search to do without."""
         left_s = deadline - asyncio.get_running_loop().time()
         if left_s <= 0:
-            judging.note(DEADLINE)
+            rerank_scores.note(DEADLINE)
             return None
         share_s = min(self._compose_timeout_s, left_s / 2)
         try:
             async with asyncio.timeout(share_s):
-                composed = await self._judge.compose(query, share_s)
-            judging.judge = composed.judge
+                composed = await self._reranker.compose(query, share_s)
+            rerank_scores.reranker = composed.reranker
             return composed.intent
-        except (TimeoutError, JudgeDeadline):
+        except (TimeoutError, RerankTimeout):
             # the share of this step is spent, not the search's time, so no word for that
-            _log.info("no intent by the judge within %.0f ms", share_s * 1000)
-        except JudgeComposesNothing as error:
-            _log.info("no intent by the judge: %s", error)
-        except JudgeError as error:
-            _log.warning("no intent by the judge: %s", error)
-            judging.note(error.reason)
+            _log.info("no intent by the reranker within %.0f ms", share_s * 1000)
+        except ComposeUnsupported as error:
+            _log.info("no intent by the reranker: %s", error)
+        except RerankerError as error:
+            _log.warning("no intent by the reranker: %s", error)
+            rerank_scores.note(error.reason)
         return None
 
     async def rerank(
         self,
-        query: JudgeQuery,
+        query: RerankQuery,
         target: str | None,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Hit],
         deadline: float,
-        judging: Judging,
+        rerank_scores: Judging,
     ) -> AsyncGenerator[int, None]:
         """Judge candidates into `judging` until done or time is up.
 
@@ -104,21 +106,21 @@ class SecondStage:
         stop_at = deadline - self._answer_reserve_s
         left_s = stop_at - asyncio.get_running_loop().time()
         if left_s <= 0:
-            judging.note(DEADLINE)
+            rerank_scores.note(DEADLINE)
             return
         images = [candidate.image for candidate in candidates]
         try:
-            async with aclosing(self._judge.rerank(query, target, images, left_s)) as chunks:
+            async with aclosing(self._reranker.rerank(query, target, images, left_s)) as chunks:
                 while True:
                     async with asyncio.timeout_at(stop_at):
                         chunk = await anext(chunks, None)
                     if chunk is None:
                         return
-                    judging.judge = chunk.judge
-                    judging.scores.update({one.image_id: one.score for one in chunk.scores})
-                    yield len(judging.scores)
+                    rerank_scores.reranker = chunk.reranker
+                    rerank_scores.scores.update({one.image_id: one.score for one in chunk.scores})
+                    yield len(rerank_scores.scores)
         except TimeoutError:
-            judging.note(DEADLINE)
-        except JudgeError as error:
-            _log.warning("%d of %d judged: %s", len(judging.scores), len(images), error)
-            judging.note(error.reason)
+            rerank_scores.note(DEADLINE)
+        except RerankerError as error:
+            _log.warning("%d of %d judged: %s", len(rerank_scores.scores), len(images), error)
+            rerank_scores.note(error.reason)

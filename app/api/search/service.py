@@ -1,7 +1,8 @@
 """The use case: a composed query → ranked results, by its deadline, saying what was done.
 
-One search is one stream of stages (`IntentFound`, `CoarseFound`, `Judged` …, `SearchOutcome`); who
-wants the answer alone reads to its end. Knows the ports; nothing of HTTP, torch or Qdrant.
+One search is one stream of stages (`IntentResolved`, `Retrieved`, `RerankProgress` …,
+`SearchResult`); who wants the answer alone reads to its end. Knows the ports; nothing of HTTP,
+torch or Qdrant.
 """
 
 import asyncio
@@ -12,22 +13,22 @@ from functools import partial
 
 from app.api.search.admission import Admission, CoarseWork
 from app.api.search.metrics import REASONS, SEARCHES, StageTimer
-from app.api.search.ports import Gallery, GallerySnapshot, QueryEmbedder, ReferenceCopies
-from app.api.search.query_resolution import INTENT_FALLBACK, Understanding, Understood
+from app.api.search.ports import Gallery, GallerySnapshot, QueryEncoder, ReferenceImages
+from app.api.search.query_resolution import INTENT_FALLBACK, QueryResolver, ResolvedQuery
 from app.api.search.ranking import fuse
-from app.api.search.reranking import Judging, SecondStage
+from app.api.search.reranking import Judging, RerankingStage
 from app.api.search.types import (
-    CoarseFound,
-    ComposedQuery,
-    IntentFound,
-    Judged,
+    IntentResolved,
+    RerankProgress,
+    Retrieved,
     SearchOptions,
-    SearchOutcome,
+    SearchQuery,
+    SearchResult,
     Stage,
 )
 from app.web.errors import DeadlineExceeded
 from indexer.gallery.errors import InvalidRequest
-from indexer.gallery.ports import Candidate
+from indexer.gallery.ports import Hit
 from models.contracts.filter import filter_values
 from models.contracts.intent import ComposedIntent
 from models.query.weights import CompositionMode
@@ -98,16 +99,16 @@ class SearchService:
 
     def __init__(
         self,
-        embedder: QueryEmbedder,
+        embedder: QueryEncoder,
         gallery: Gallery,
         limits: SearchLimits,
-        copies: ReferenceCopies | None = None,
-        second: SecondStage | None = None,
+        copies: ReferenceImages | None = None,
+        second: RerankingStage | None = None,
     ) -> None:
         """Put together; without `copies` and `second` there is only the coarse stage."""
         self._embedder, self._gallery, self._limits = embedder, gallery, limits
         self._second = second
-        self._understanding = Understanding(embedder, copies, second)
+        self._understanding = QueryResolver(embedder, copies, second)
         self._admission = Admission(limits.max_concurrent_searches)
 
     @property
@@ -115,7 +116,7 @@ class SearchService:
         """How a query is composed that does not say."""
         return self._limits.default_composition
 
-    def completed(self, query: ComposedQuery) -> ComposedQuery:
+    def completed(self, query: SearchQuery) -> SearchQuery:
         """The query with what it leaves to the service: how it is composed.
 
         Who sends an intent, or says who is to compose one, means an intersection.
@@ -141,26 +142,26 @@ class SearchService:
         """A place for one search; whatever it costs belongs inside. Raises as `check_room`."""
         return self._admission.admitted(self._timeout_ms(timeout_ms) / 1000)
 
-    async def search(self, query: ComposedQuery, timer: StageTimer) -> SearchOutcome:
+    async def search(self, query: SearchQuery, timer: StageTimer) -> SearchResult:
         """Answer one `admitted` search; raises what `stages` raises."""
         async with aclosing(self.stages(query, timer)) as stages:
             async for stage in stages:
-                if isinstance(stage, SearchOutcome):
+                if isinstance(stage, SearchResult):
                     return stage
         raise AssertionError("a search ends with its outcome")
 
-    async def stages(self, query: ComposedQuery, timer: StageTimer) -> AsyncGenerator[Stage, None]:
+    async def stages(self, query: SearchQuery, timer: StageTimer) -> AsyncGenerator[Stage, None]:
         """Answer one `admitted` search, telling each stage as it is done; closing stops the work.
 
         Raises:
             InvalidRequest: More results or candidates than allowed; a bad filter.
-            UnknownImage: The reference is no gallery image.
+            ImageNotFound: The reference is no gallery image.
             DeadlineExceeded: No candidates before the deadline.
             GalleryUnavailable: There is nothing to search.
         """
         depths = self._limits.depths(query.options)
         _check_intent(query.options)
-        snapshot = self._gallery.snapshot()  # before the judge is asked for nothing
+        snapshot = self._gallery.snapshot()  # before the reranker is asked for nothing
         timeout_ms = self._timeout_ms(query.options.timeout_ms)
         left_s = timeout_ms / 1000 - timer.elapsed_s()
         deadline = asyncio.get_running_loop().time() + left_s
@@ -168,7 +169,7 @@ class SearchService:
         try:
             async with aclosing(self._answer(query, snapshot, depths, deadline, timer)) as stages:
                 async for stage in stages:
-                    if isinstance(stage, SearchOutcome):
+                    if isinstance(stage, SearchResult):
                         ending = _count(stage)
                     yield stage
         except TimeoutError:
@@ -184,46 +185,50 @@ class SearchService:
 
     async def _answer(
         self,
-        query: ComposedQuery,
+        query: SearchQuery,
         snapshot: GallerySnapshot,
         depths: Depths,
         deadline: float,
         timer: StageTimer,
     ) -> AsyncGenerator[Stage, None]:
-        judging, depth = Judging(), depths.rerank if self._second is not None else 0
+        rerank_scores, depth = Judging(), depths.rerank if self._second is not None else 0
         with self._admission.coarse(deadline, _names_much(query.options)) as work:
             # timeouts end before each yield: held across one they would strike whoever reads
             async with asyncio.timeout_at(deadline):
                 understood = await self._understanding.read(
-                    query, snapshot, depth > 0, work, judging, timer
+                    query, snapshot, depth > 0, work, rerank_scores, timer
                 )
-            yield IntentFound(understood.intent)
+            yield IntentResolved(understood.intent)
             async with asyncio.timeout_at(deadline):
                 candidates = await self._retrieve(
                     query, snapshot, depths.retrieval, understood, work, timer
                 )
         outcome = partial(self._outcome, query.options, depths, understood.intent, candidates)
-        yield CoarseFound(outcome(judging))
-        to_judge = candidates[:depth]
-        if self._second is not None and understood.judge_query is not None and to_judge:
+        yield Retrieved(outcome(rerank_scores))
+        to_reranker = candidates[:depth]
+        if self._second is not None and understood.rerank_query is not None and to_reranker:
             with timer.stage("rerank"):
                 rerank = self._second.rerank(
-                    understood.judge_query, _target(understood.intent), to_judge, deadline, judging
+                    understood.rerank_query,
+                    _target(understood.intent),
+                    to_reranker,
+                    deadline,
+                    rerank_scores,
                 )
                 async with aclosing(rerank) as counts:
                     async for reranked in counts:
-                        yield Judged(reranked, len(to_judge))
-        yield outcome(judging)
+                        yield RerankProgress(reranked, len(to_reranker))
+        yield outcome(rerank_scores)
 
     async def _retrieve(
         self,
-        query: ComposedQuery,
+        query: SearchQuery,
         snapshot: GallerySnapshot,
         depth: int,
-        understood: Understood,
+        understood: ResolvedQuery,
         work: CoarseWork,
         timer: StageTimer,
-    ) -> list[Candidate]:
+    ) -> list[Hit]:
         options = query.options
         with timer.stage("embed"):
             async with work.turn():
@@ -250,26 +255,26 @@ class SearchService:
         options: SearchOptions,
         depths: Depths,
         intent: ComposedIntent | None,
-        candidates: list[Candidate],
-        judging: Judging,
-    ) -> SearchOutcome:
+        candidates: list[Hit],
+        rerank_scores: Judging,
+    ) -> SearchResult:
         """The answer as things stand."""
-        reasons = [*judging.reasons]
+        reasons = [*rerank_scores.reasons]
         if intent is not None and intent.source == "none" and INTENT_FALLBACK not in reasons:
             reasons.append(INTENT_FALLBACK)
         degraded = bool(reasons)
         if self._second is None:
-            # nobody misses a judge that was never set up, except who asks for it
+            # nobody misses a reranker that was never set up, except who asks for it
             reasons.insert(0, RERANK_DISABLED)
             degraded = degraded or bool(options.rerank_depth)
-        return SearchOutcome(
+        return SearchResult(
             intent=intent,
             top_k=depths.top_k,
-            ranked=fuse(candidates, judging.scores, self._rerank_weight(options)),
-            reranked=len(judging.scores),
+            ranked=fuse(candidates, rerank_scores.scores, self._rerank_weight(options)),
+            reranked=len(rerank_scores.scores),
             reasons=reasons,
             degraded=degraded,
-            judge=judging.judge,
+            reranker=rerank_scores.reranker,
         )
 
     def _timeout_ms(self, asked: int | None) -> int:
@@ -305,11 +310,13 @@ def _names_much(options: SearchOptions) -> bool:
 
 
 def _target(intent: ComposedIntent | None) -> str | None:
-    """The wished-for picture, where somebody understood it; else the judge composes it itself."""
+    """The wished-for picture, where somebody understood it; else the reranker composes it
+    itself.
+    """
     return None if intent is None or intent.source == "none" else intent.target
 
 
-def _count(outcome: SearchOutcome) -> str:
+def _count(outcome: SearchResult) -> str:
     """Count why this answer is as it is; returns the label of how it ended."""
     for reason in outcome.reasons:
         REASONS.labels(reason).inc()

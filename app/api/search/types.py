@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from app.api.search.ranking import Ranked
+from app.api.search.ranking import RankedCandidate
 from models.contracts.filter import Filter
 from models.contracts.gallery import MAX_QUERY_LIMIT
-from models.contracts.intent import ComposedIntent, Roles
+from models.contracts.intent import ComposedIntent, Intent
 from models.contracts.rerank import MAX_CANDIDATES
 from models.query.weights import CompositionMode, PartialWeights
 
@@ -70,9 +70,9 @@ class SearchOptions(BaseModel):
         None, min_length=1, max_length=1000, description="search only among these gallery images"
     )
     exclude_reference: bool = Field(True, description="leave out the reference gallery image")
-    intent: Roles | None = Field(None, description="edited roles, instead of composed ones")
+    intent: Intent | None = Field(None, description="edited roles, instead of composed ones")
     intent_source: Literal["mllm", "facets"] | None = Field(
-        None, description="who composes the intent: the judge, or the gallery's attributes; "
+        None, description="who composes the intent: the reranker, or the gallery's attributes; "
         "default: as the service is set up",
     )  # fmt: skip
     weights: PartialWeights | None = Field(
@@ -85,7 +85,7 @@ class SearchOptions(BaseModel):
 
 
 @dataclass(frozen=True)
-class ComposedQuery:
+class SearchQuery:
     """What a client asks.
 
     Attributes:
@@ -100,48 +100,48 @@ class ComposedQuery:
 
 
 @dataclass(frozen=True)
-class IntentFound:
+class IntentResolved:
     """How the query was understood; None for the baselines."""
 
     intent: ComposedIntent | None
 
 
 @dataclass(frozen=True)
-class SearchOutcome:
+class SearchResult:
     """What was found, and how.
 
     Attributes:
         intent: The roles; None for the baselines.
         top_k: How many results were asked for.
         ranked: All candidates of the coarse stage, in their final order.
-        reranked: How many of them the judge scored.
+        reranked: How many of them the reranker scored.
         reasons: Stable words, see `schemas.Coverage`.
         degraded: Whether the answer is less than what was asked for.
-        judge: Version of the judge if it had a part in this; else None.
+        reranker: Version of the reranker if it had a part in this; else None.
     """
 
     intent: ComposedIntent | None
     top_k: int
-    ranked: list[Ranked]
+    ranked: list[RankedCandidate]
     reranked: int
     reasons: list[str]
     degraded: bool
-    judge: str | None
+    reranker: str | None
 
 
 @dataclass(frozen=True)
-class CoarseFound:
+class Retrieved:
     """The answer as it would be without the second stage."""
 
-    outcome: SearchOutcome
+    outcome: SearchResult
 
 
 @dataclass(frozen=True)
-class Judged:
+class RerankProgress:
     """So many of the candidates to judge are judged."""
 
     reranked: int
     of: int
 
 
-Stage = IntentFound | CoarseFound | Judged | SearchOutcome
+Stage = IntentResolved | Retrieved | RerankProgress | SearchResult

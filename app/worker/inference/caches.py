@@ -17,7 +17,7 @@ from models.contracts.intent import ComposedIntent
 
 
 @dataclass
-class OpenedQuery:
+class QueryState:
     """A query's prefix and what was made of it.
 
     Attributes:
@@ -38,9 +38,9 @@ class PrefixCache:
         self._size = size
         self._ttl_s = ttl_s
         self._clock = clock
-        self._kept: OrderedDict[QueryKey, tuple[float, OpenedQuery]] = OrderedDict()
+        self._kept: OrderedDict[QueryKey, tuple[float, QueryState]] = OrderedDict()
 
-    def get(self, key: QueryKey) -> OpenedQuery | None:
+    def get(self, key: QueryKey) -> QueryState | None:
         """The opened query, if it is still here; using it keeps it longer."""
         self.drop_expired()
         if key not in self._kept:
@@ -49,7 +49,7 @@ class PrefixCache:
         self._kept[key] = (self._clock(), opened)
         return opened
 
-    def put(self, key: QueryKey, opened: OpenedQuery) -> None:
+    def put(self, key: QueryKey, opened: QueryState) -> None:
         """Keep an opened query, letting go of the least recently used."""
         self._kept[key] = (self._clock(), opened)
         self._kept.move_to_end(key)
@@ -67,7 +67,7 @@ class PrefixCache:
         return None
 
 
-class FeatureCache:
+class ImageFeatureCache:
     """Keeps at most `max_bytes` of visual features."""
 
     def __init__(self, max_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Candidates → pictures the judge can see, decoded on a few threads ahead of the device.
+"""Candidates → pictures the reranker can see, decoded on a few threads ahead of the device.
 
 A copy that is missing or damaged is a sentence about that candidate, never an error of the request.
 """
@@ -7,8 +7,8 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from app.worker.inference.caches import FeatureCache
-from app.worker.inference.model import Judge, PreparedImage, VisualFeatures
+from app.worker.inference.caches import ImageFeatureCache
+from app.worker.inference.model import PreparedImage, RerankerModel, VisualFeatures
 from indexer.gallery.image_store import ImageStore
 from models.contracts.rerank import Candidate
 from models.datasets.images import ImageLimits, InvalidImage, decode_image
@@ -21,7 +21,7 @@ class UnusableCandidate(Exception):
 
 
 @dataclass(frozen=True)
-class Picture:
+class CandidateImage:
     """A candidate ready for the device: as visual features if they are known, else as pixels."""
 
     candidate: Candidate
@@ -33,32 +33,36 @@ class CandidateImages:
     """Reads re-rank copies from the image store and prepares them."""
 
     def __init__(
-        self, store: ImageStore, judge: Judge, features: FeatureCache, decode_threads: int
+        self,
+        store: ImageStore,
+        reranker: RerankerModel,
+        features: ImageFeatureCache,
+        decode_threads: int,
     ) -> None:
         self._store = store
-        self._judge = judge
+        self._reranker = reranker
         self._features = features
         self._pool = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
 
-    def fetch(self, candidate: Candidate) -> "Future[Picture]":
+    def fetch(self, candidate: Candidate) -> "Future[CandidateImage]":
         """Begin to read a candidate. The future raises `UnusableCandidate`, or nothing."""
         known = self._features.get(candidate.copy_key)
         if known is None:
             return self._pool.submit(self._read, candidate)
-        ready: Future[Picture] = Future()
-        ready.set_result(Picture(candidate, features=known))
+        ready: Future[CandidateImage] = Future()
+        ready.set_result(CandidateImage(candidate, features=known))
         return ready
 
     def close(self) -> None:
         """Stop decoding; what has not begun never will."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, candidate: Candidate) -> Picture:
+    def _read(self, candidate: Candidate) -> CandidateImage:
         try:
             data = self._store.path_of(*candidate.copy_key).read_bytes()
             # copies are our own indexer's: small, so the decoder's default limits do
             picture = decode_image(data, ImageLimits())
-            return Picture(candidate, prepared=self._judge.prepare(picture))
+            return CandidateImage(candidate, prepared=self._reranker.prepare(picture))
         except FileNotFoundError:
             raise UnusableCandidate(
                 "the image store has no re-rank copy of it; build the gallery again"
@@ -69,4 +73,6 @@ class CandidateImages:
             raise UnusableCandidate(f"its re-rank copy cannot be read: {error.strerror}") from error
         except Exception as error:
             _log.exception("candidate %s cannot be prepared", candidate.image_id)
-            raise UnusableCandidate("its re-rank copy cannot be prepared for the judge") from error
+            raise UnusableCandidate(
+                "its re-rank copy cannot be prepared for the reranker"
+            ) from error

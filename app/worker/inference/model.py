@@ -1,4 +1,4 @@
-"""What the worker needs of a judge. `models.reranker.reranker.Judge` is the real one.
+"""What the worker needs of a reranker. `models.reranker.reranker.Judge` is the real one.
 
 `prepare` runs on the CPU and on any thread. Everything else runs on the one thread that owns the
 device, one call at a time.
@@ -14,11 +14,11 @@ from models.contracts.intent import ComposedIntent
 
 
 class PreparedImage(Protocol):
-    """A picture as the judge's processor wants it; in main memory."""
+    """A picture as the reranker's processor wants it; in main memory."""
 
     @property
     def visual_tokens(self) -> int:
-        """What it costs to judge."""
+        """What it costs to rerank."""
 
 
 class VisualFeatures(Protocol):
@@ -40,7 +40,7 @@ class Prefix(Protocol):
         """Memory it takes."""
 
 
-class Judge(Protocol):
+class RerankerModel(Protocol):
     """Composes intents and says how well candidates fit."""
 
     @property
@@ -65,7 +65,7 @@ class Judge(Protocol):
         """Generate the intent.
 
         Raises:
-            UnreadableIntent: What came out has not the form it was trained to have
+            IntentParseError: What came out has not the form it was trained to have
                 (`models.reranker.intent_format.UnreadableIntent`, a ValueError).
         """
 

@@ -1,6 +1,6 @@
 """Work that waits for the device: compose jobs and rerank jobs, and how far each has come.
 
-Plain state, changed only under the queue's lock; it knows neither threads nor the judge.
+Plain state, changed only under the queue's lock; it knows neither threads nor the reranker.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from app.web.errors import DeadlineExceeded
 from app.worker.errors import ComposeFailed, ShuttingDown
-from app.worker.inference.images import Picture, UnusableCandidate
+from app.worker.inference.images import CandidateImage, UnusableCandidate
 from app.worker.inference.model import Prefix, Query
 from indexer.gallery.errors import ServiceError
 from models.contracts.intent import ComposedIntent
@@ -67,7 +67,7 @@ class ComposeJob(Job):
         elif status == "shutting_down":
             self.deliver(ShuttingDown("the worker is shutting down"))
         elif status == "failed":
-            self.deliver(ComposeFailed("the judge failed to compose an intent"))
+            self.deliver(ComposeFailed("the reranker failed to compose an intent"))
 
 
 class RerankJob(Job):
@@ -75,7 +75,7 @@ class RerankJob(Job):
 
     Attributes:
         prefix: What candidates are judged behind, once the query is opened.
-        judge_version: Of the judge that it waits for.
+        judge_version: Of the reranker that it waits for.
         turns: Device steps it has had, or would have had, had it been here from the start.
         hungry_since: When it could first use the device again.
     """
@@ -87,7 +87,7 @@ class RerankJob(Job):
         query: Query,
         target: str | None,
         candidates: Sequence[Candidate],
-        judge_version: str,
+        reranker_version: str,
         deliver: Callable[[RerankChunk | RerankEnd], None],
     ) -> None:
         super().__init__(query, images=1 + len(candidates))
@@ -95,11 +95,11 @@ class RerankJob(Job):
         self.deliver = deliver
         self.prefix: Prefix | None = None
         self.turns = 0
-        self.hungry_since = self.admitted_at
+        self.ready_since = self.admitted_at
         self.failed: list[FailedCandidate] = []
-        self.judge_version = judge_version
+        self.reranker_version = reranker_version
         self._waiting = deque(candidates)
-        self._fetching: list[tuple[Candidate, Future[Picture]]] = []
+        self._fetching: list[tuple[Candidate, Future[CandidateImage]]] = []
 
     @property
     def candidates_left(self) -> int:
@@ -108,7 +108,7 @@ class RerankJob(Job):
 
     def end(self, status: EndStatus) -> None:
         """Deliver the last line."""
-        self.deliver(RerankEnd(status=status, failed=self.failed, judge=self.judge_version))
+        self.deliver(RerankEnd(status=status, failed=self.failed, reranker=self.reranker_version))
 
     def abandon(self) -> None:
         """Cancel decodes that have not begun."""
@@ -121,7 +121,7 @@ class RerankJob(Job):
     def fetch_ahead(
         self,
         depth: int,
-        fetch: Callable[[Candidate], "Future[Picture]"],
+        fetch: Callable[[Candidate], "Future[CandidateImage]"],
         wake: Callable[[object], None],
     ) -> None:
         """Keep `depth` candidates in decoding or ready: no more, pictures take memory."""
@@ -131,24 +131,24 @@ class RerankJob(Job):
             self._fetching.append((candidate, future))
             future.add_done_callback(wake)
 
-    def ripe_at(self, chunk_size: int, linger_s: float) -> float:
+    def ripe_at(self, chunk_size: int, max_batch_wait_s: float) -> float:
         """When to take a turn: now (0) for a full chunk, soon for a part of one, else never."""
         if self.prefix is None:
             return 0.0
         ready = sum(future.done() for _, future in self._fetching)
         if ready >= min(chunk_size, self.candidates_left):
             return 0.0
-        return self.hungry_since + linger_s if ready else math.inf
+        return self.ready_since + max_batch_wait_s if ready else math.inf
 
-    def take(self, most: int) -> tuple[list[Picture], list[FailedCandidate]]:
+    def take(self, most: int) -> tuple[list[CandidateImage], list[FailedCandidate]]:
         """Ready candidates in the order given, skipping those still in decoding.
 
         Args:
             most: How many pictures; candidates that turn out unusable come on top.
         """
-        pictures: list[Picture] = []
+        pictures: list[CandidateImage] = []
         failed: list[FailedCandidate] = []
-        still: list[tuple[Candidate, Future[Picture]]] = []
+        still: list[tuple[Candidate, Future[CandidateImage]]] = []
         for candidate, future in self._fetching:
             if len(pictures) == most or not future.done():
                 still.append((candidate, future))

@@ -8,7 +8,7 @@ import math
 from app.worker.metrics import QUEUED_VISUAL_TOKENS
 from app.worker.scheduling.jobs import ComposeJob, Job, RerankJob
 
-LINGER_S = 0.005
+MAX_BATCH_WAIT_S = 0.005
 """How long a query waits for its chunk to fill before it goes with what is decoded.
 
 A chunk of one costs the device nearly as much as a full one; a stalled file must not stall a query.
@@ -70,13 +70,16 @@ class Schedule:
         """
         if self._compose:
             return min(self._compose, key=lambda job: job.query.deadline)
-        ripe = [job for job in self._rerank if job.ripe_at(self._chunk_size, LINGER_S) <= now]
+        ripe = [
+            job for job in self._rerank if job.ripe_at(self._chunk_size, MAX_BATCH_WAIT_S) <= now
+        ]
         return min(ripe, key=lambda job: (job.turns, job.query.deadline), default=None)
 
     def next_ripe_at(self) -> float:
         """When the next rerank job has something to do, if no decode ends before."""
         return min(
-            (job.ripe_at(self._chunk_size, LINGER_S) for job in self._rerank), default=math.inf
+            (job.ripe_at(self._chunk_size, MAX_BATCH_WAIT_S) for job in self._rerank),
+            default=math.inf,
         )
 
     def done(self, job: Job, images: int, seconds: float) -> None:

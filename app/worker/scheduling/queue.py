@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from threading import Condition
 
 from app.worker.errors import QueueFull, ShuttingDown
-from app.worker.inference.images import Picture
+from app.worker.inference.images import CandidateImage
 from app.worker.inference.model import Prefix
 from app.worker.metrics import (
     DROPPED,
@@ -26,7 +26,7 @@ from app.worker.scheduling.jobs import ComposeJob, EndStatus, Job, RerankJob
 from app.worker.scheduling.policy import Schedule
 from indexer.gallery.errors import ServiceError
 from models.contracts.intent import ComposedIntent
-from models.contracts.rerank import Candidate, FailedCandidate, Judgement, RerankChunk
+from models.contracts.rerank import Candidate, CandidateScore, FailedCandidate, RerankChunk
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class JobQueue:
     """Admits, orders and ends jobs."""
 
     def __init__(
-        self, schedule: Schedule, fetch: Callable[[Candidate], "Future[Picture]"], ahead: int
+        self, schedule: Schedule, fetch: Callable[[Candidate], "Future[CandidateImage]"], ahead: int
     ) -> None:
         """Begin empty and open.
 
@@ -154,7 +154,7 @@ class JobQueue:
                 self._changed.wait(None if wait_s == math.inf else max(0.0, wait_s))
         return None
 
-    def take(self, job: RerankJob, most: int) -> tuple[list[Picture], list[FailedCandidate]]:
+    def take(self, job: RerankJob, most: int) -> tuple[list[CandidateImage], list[FailedCandidate]]:
         """The next candidates of a job; decoding goes on while the device is busy with them."""
         with self._changed:
             taken = job.take(most)
@@ -179,10 +179,10 @@ class JobQueue:
                 job.prefix = prefix
                 self._after_turn(job)
 
-    def judged(
+    def scored(
         self,
         job: RerankJob,
-        scores: Sequence[Judgement],
+        scores: Sequence[CandidateScore],
         failed: Sequence[FailedCandidate],
         images: int,
         seconds: float,
@@ -194,13 +194,13 @@ class JobQueue:
                 return
             job.failed += failed
             if scores:
-                job.deliver(RerankChunk(scores=list(scores), judge=job.judge_version))
+                job.deliver(RerankChunk(scores=list(scores), reranker=job.reranker_version))
             self._after_turn(job)
 
     def _after_turn(self, job: RerankJob) -> None:
         """To the back of the round, or, with every candidate scored or failed, out of it."""
         job.turns += 1
-        job.hungry_since = time.monotonic()
+        job.ready_since = time.monotonic()
         if not job.candidates_left:
             self.end(job, "complete")
 

@@ -10,7 +10,7 @@ from indexer.evaluation.types import Benchmark
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedBenchmark:
     """One of the field's benchmarks.
 
     Attributes:
@@ -24,9 +24,9 @@ class Published:
     gallery: Callable[[Path, Path, str], list[dict[str, Any]]]
 
 
-BENCHMARKS: Mapping[str, Published] = {
-    "cirr": Published(cirr.SPLITS, cirr.read, cirr.gallery),
-    "circo": Published(circo.SPLITS, circo.read, circo.gallery),
-    "fashioniq": Published(fashioniq.SPLITS, fashioniq.read, fashioniq.gallery),
-    "genecis": Published(genecis.SPLITS, genecis.read, genecis.gallery),
+BENCHMARKS: Mapping[str, PublishedBenchmark] = {
+    "cirr": PublishedBenchmark(cirr.SPLITS, cirr.read, cirr.gallery),
+    "circo": PublishedBenchmark(circo.SPLITS, circo.read, circo.gallery),
+    "fashioniq": PublishedBenchmark(fashioniq.SPLITS, fashioniq.read, fashioniq.gallery),
+    "genecis": PublishedBenchmark(genecis.SPLITS, genecis.read, genecis.gallery),
 }

@@ -24,7 +24,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledImage:
     """An image that shows one thing.
 
     Attributes:
@@ -111,7 +111,7 @@ def make(
 
 def _labelled(
     images: Sequence[tuple[str, Mapping[str, AttributeValue]]], facets: Sequence[Facet]
-) -> list[Labelled]:
+) -> list[LabelledImage]:
     words = {facet.name: facet for facet in facets if facet.kind == "keyword" and facet.values}
     found = []
     for image_id, attributes in sorted(images):
@@ -122,7 +122,7 @@ def _labelled(
         core = {k: v for k, v in single.items() if v is not None and not words[k].context}
         context = {k: v for k, v in single.items() if v is not None and words[k].context}
         if core:
-            found.append(Labelled(image_id, core, context))
+            found.append(LabelledImage(image_id, core, context))
     return found
 
 
@@ -139,8 +139,8 @@ def _split_of(image_id: str) -> Split:
 
 def _queries(
     edit: Edit,
-    references: Sequence[Labelled],
-    images: Sequence[Labelled],
+    references: Sequence[LabelledImage],
+    images: Sequence[LabelledImage],
     noun_facet: str | None,
     rng: random.Random,
 ) -> Iterator[Query]:
@@ -168,7 +168,7 @@ def _queries(
         )
 
 
-def _spot(image: Labelled, edit: Edit) -> tuple[tuple[object, ...], tuple[str, ...]] | None:
+def _spot(image: LabelledImage, edit: Edit) -> tuple[tuple[object, ...], tuple[str, ...]] | None:
     """What an edit keeps of an image, and the values it changes; None if it lacks either: where
     nothing is kept, the reference would have no say.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from indexer.evaluation.report.examples import Example, Shown
+from indexer.evaluation.report.examples import Example, ShownResult
 from models.metrics.plotting import GREEN, INK, ORANGE
 
 ImageOf = Callable[[str], Image.Image | None]
@@ -71,7 +71,7 @@ def contact_sheet(title: str, examples: Sequence[Example], thumbnails: Thumbnail
     return sheet
 
 
-def missing_label(missing: Shown) -> str:
+def missing_label(missing: ShownResult) -> str:
     """Where the right answer is that the first results lack."""
     return f"right: rank {missing.rank}" if missing.rank else "right: not found"
 

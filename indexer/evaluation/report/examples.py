@@ -11,7 +11,7 @@ ALL_QUERIES = "all queries"
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownResult:
     """One image of a ranking.
 
     Attributes:
@@ -38,8 +38,8 @@ class Example:
 
     query: Query
     value: float
-    shown: tuple[Shown, ...]
-    missing: Shown | None
+    shown: tuple[ShownResult, ...]
+    missing: ShownResult | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _example(results: Results, run: Run, query: Query, ranks: int) -> Example:
     ranking = run.ranking(query)
     relevant = set(query.relevant_ids)
     shown = tuple(
-        Shown(image_id, rank, image_id in relevant)
+        ShownResult(image_id, rank, image_id in relevant)
         for rank, image_id in enumerate(ranking[:ranks], 1)
     )
     return Example(
@@ -122,10 +122,10 @@ def _example(results: Results, run: Run, query: Query, ranks: int) -> Example:
     )
 
 
-def _missing(query: Query, ranking: Ranked, ranks: int) -> Shown | None:
+def _missing(query: Query, ranking: Ranked, ranks: int) -> ShownResult | None:
     relevant = set(query.relevant_ids)
     for rank, image_id in enumerate(ranking[ranks:], ranks + 1):
         if image_id in relevant:
-            return Shown(image_id, rank, is_right=True)
+            return ShownResult(image_id, rank, is_right=True)
     unranked = [image_id for image_id in query.relevant_ids if image_id not in set(ranking)]
-    return Shown(unranked[0], None, is_right=True) if unranked else None
+    return ShownResult(unranked[0], None, is_right=True) if unranked else None

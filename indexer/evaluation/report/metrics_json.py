@@ -14,7 +14,7 @@ def record(results: Results, api: Mapping[str, Any], made_at: datetime) -> dict[
 
     Args:
         results: The evaluation.
-        api: What the API says of itself: encoder, judge, their fingerprints; JSON values.
+        api: What the API says of itself: encoder, reranker, their fingerprints; JSON values.
         made_at: When the report is made; answers may be older.
     """
     benchmark = results.benchmark

@@ -56,7 +56,7 @@ def write(
         results: The evaluation.
         folder: Where to; made if absent, files of the same names are replaced.
         made_at: When the report is made; answers may be older.
-        api: What the API says of itself: encoder, judge, their fingerprints; JSON values.
+        api: What the API says of itself: encoder, reranker, their fingerprints; JSON values.
         image_of: Image id → picture, or None where there is no picture to show.
 
     Returns:

@@ -21,7 +21,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.common.version_check import is_compatible
 from qdrant_client.http.exceptions import ApiException
 
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.settings import GallerySettings
 from models.settings import sentences
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ _KINDS = {
 }
 
 
-def connect(settings: QdrantSettings) -> QdrantClient:
+def connect(settings: GallerySettings) -> QdrantClient:
     """Open the embedded folder, or connect to the server and see that it is one we can use.
 
     Raises:
@@ -94,13 +94,13 @@ def connect(settings: QdrantSettings) -> QdrantClient:
     return client
 
 
-def reconnect(settings: QdrantSettings) -> QdrantClient:
+def reconnect(settings: GallerySettings) -> QdrantClient:
     """A client with a connection of its own to a server that `connect` has found to be usable."""
     return _server_client(settings)
 
 
 @contextmanager
-def explained(settings: QdrantSettings) -> Iterator[None]:
+def explained(settings: GallerySettings) -> Iterator[None]:
     """Turn what a client raises inside into `QdrantUnavailable`."""
     try:
         yield
@@ -119,7 +119,7 @@ def explained(settings: QdrantSettings) -> Iterator[None]:
         raise QdrantUnavailable(f"Qdrant failed: {error}") from error
 
 
-def _open_folder(settings: QdrantSettings) -> QdrantClient:
+def _open_folder(settings: GallerySettings) -> QdrantClient:
     warnings.filterwarnings("ignore", message="Local mode is not recommended")
     try:
         client = QdrantClient(path=str(settings.path))
@@ -129,7 +129,7 @@ def _open_folder(settings: QdrantSettings) -> QdrantClient:
         if type(error) is RuntimeError:  # its own; others are kinds of it
             raise FolderLocked(
                 f"another process is using the embedded gallery in {settings.path}; stop it, or "
-                "run a Qdrant server and set …__QDRANT__URL for the API and the indexer"
+                "run a Qdrant server and set …__GALLERY__URL for the API and the indexer"
             ) from error
         raise _damaged(settings, f"{type(error).__name__}: {error}") from error
     there = {collection.name for collection in client.get_collections().collections}
@@ -144,14 +144,14 @@ def _dotted(at: Sequence[int | str]) -> str:
     return ".".join(str(part) for part in at)
 
 
-def _damaged(settings: QdrantSettings, why: str) -> FolderDamaged:
+def _damaged(settings: GallerySettings, why: str) -> FolderDamaged:
     return FolderDamaged(
         f"the embedded gallery in {settings.path} is damaged ({why}); move that folder away and "
         "build it again"
     )
 
 
-def _server_client(settings: QdrantSettings) -> QdrantClient:
+def _server_client(settings: GallerySettings) -> QdrantClient:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if key and str(settings.url).startswith("http://"):
         _log.warning(
@@ -170,7 +170,7 @@ def _server_client(settings: QdrantSettings) -> QdrantClient:
     )
 
 
-def _check_version(settings: QdrantSettings, server: str) -> None:
+def _check_version(settings: GallerySettings, server: str) -> None:
     """Refuse a server that would lose what we store; mention one that is merely far from ours.
 
     Raises:
@@ -193,7 +193,7 @@ def _check_version(settings: QdrantSettings, server: str) -> None:
         )
 
 
-def _sentence(settings: QdrantSettings, error: grpc.RpcError) -> str:
+def _sentence(settings: GallerySettings, error: grpc.RpcError) -> str:
     """What a gRPC error means for whoever runs this."""
     code, details = error.code(), error.details() or "no details"
     server = f"the Qdrant server at {settings.printed_url} (gRPC port {settings.grpc_port})"
@@ -203,7 +203,7 @@ def _sentence(settings: QdrantSettings, error: grpc.RpcError) -> str:
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"{server} did not answer within {settings.timeout_s} s"
         case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
-            return f"{server} does not let us in; is …__QDRANT__API_KEY its key? ({details})"
+            return f"{server} does not let us in; is …__GALLERY__API_KEY its key? ({details})"
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return f"{server} has no room, or too much to do: {details}"
         case _:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from qdrant_client import QdrantClient, models
 
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.gallery import (
     MAX_QUERY_LIMIT,
     VECTOR_NAME,
@@ -36,7 +36,9 @@ class GalleryError(JobError):
     """The gallery cannot be opened or completed; the message says what to do."""
 
 
-def create(client: QdrantClient, name: str, spec: GallerySpec, settings: GallerySettings) -> None:
+def create(
+    client: QdrantClient, name: str, spec: GallerySpec, settings: GalleryWriterSettings
+) -> None:
     """A collection without a graph, which refuses requests that would be slow for everybody."""
     vectors = models.VectorParams(size=spec.embedding_dim, distance=models.Distance.COSINE)
     client.create_collection(

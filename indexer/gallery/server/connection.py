@@ -12,7 +12,7 @@ from typing import TypeVar
 from qdrant_client import QdrantClient
 
 from indexer.gallery.server.client import QdrantLate, QdrantLost, connect, explained, reconnect
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.settings import GallerySettings
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Caller:
 class Connection:
     """A client that is made at the first use and replaced where the way to the server is lost."""
 
-    def __init__(self, settings: QdrantSettings) -> None:
+    def __init__(self, settings: GallerySettings) -> None:
         self._settings = settings
         self._client: QdrantClient | None = None
         self._connecting = threading.Lock()

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.gallery.errors import UnknownImage
+from indexer.gallery.errors import ImageNotFound
 from indexer.gallery.filters import AnyOf, Check, IsFlag, check_all_there, checks, page_start
-from indexer.gallery.ports import Candidate
+from indexer.gallery.ports import Hit
 from indexer.gallery.server.connection import Connection
 from models.contracts.filter import Filter, NumberRange
 from models.contracts.gallery import (
@@ -69,7 +69,7 @@ class EmbeddedReads:
         limit: int,
         filters: Filter | None,
         among: Sequence[str] | None,
-    ) -> list[Candidate]:
+    ) -> list[Hit]:
         """The nearest images, best first; see the port."""
         rows = self._fitting(filters)
         if among is not None:
@@ -81,15 +81,14 @@ class EmbeddedReads:
             best = np.argpartition(-scores, limit)[:limit]
             rows, scores = rows[best], scores[best]
         return [
-            Candidate(self._images[rows[i]], float(scores[i]))
-            for i in np.argsort(-scores, kind="stable")
+            Hit(self._images[rows[i]], float(scores[i])) for i in np.argsort(-scores, kind="stable")
         ]
 
     def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
         """One image and its embedding; see the port."""
         row = self._rows.get(point_id_for(image_id))
         if row is None:
-            raise UnknownImage(f"the gallery has no image with the id {image_id!r}")
+            raise ImageNotFound(f"the gallery has no image with the id {image_id!r}")
         return self._images[row], self._embeddings[row]
 
     def page(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from qdrant_client import models
 
-from indexer.gallery.errors import UnknownImage
+from indexer.gallery.errors import ImageNotFound
 from indexer.gallery.filters import AnyOf, Check, IsFlag, check_all_there, checks, page_start
-from indexer.gallery.ports import Candidate
+from indexer.gallery.ports import Hit
 from indexer.gallery.server.connection import Connection
 from models.contracts.filter import Filter
 from models.contracts.gallery import (
@@ -41,7 +41,7 @@ class ServerReads:
         limit: int,
         filters: Filter | None,
         among: Sequence[str] | None,
-    ) -> list[Candidate]:
+    ) -> list[Hit]:
         """The nearest images, best first; see the port."""
         conditions = qdrant_filter(filters or {}, self.spec.facets)
         if among is not None:
@@ -58,7 +58,7 @@ class ServerReads:
             )
         )
         return [
-            Candidate(GalleryImage.model_validate(point.payload), float(point.score))
+            Hit(GalleryImage.model_validate(point.payload), float(point.score))
             for point in found.points
         ]
 
@@ -70,7 +70,7 @@ class ServerReads:
             )
         )
         if not points or not isinstance(points[0].vector, dict):
-            raise UnknownImage(f"the gallery has no image with the id {image_id!r}")
+            raise ImageNotFound(f"the gallery has no image with the id {image_id!r}")
         embedding = np.asarray(points[0].vector[VECTOR_NAME], dtype=np.float32)
         return GalleryImage.model_validate(points[0].payload), embedding
 

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
-from indexer.gallery.ports import KnownImage
+from indexer.gallery.ports import ReusableEmbedding
 from indexer.gallery.server import collections
 from indexer.gallery.server.client import QdrantUnavailable, connect, explained
 from indexer.gallery.server.collections import GalleryError
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.gallery import (
     VECTOR_NAME,
     GalleryImage,
@@ -44,14 +44,14 @@ _EMBEDDED_COMFORT = 20_000  # beyond this many images the embedded engine's scan
 class _Stored:
     """A point of the build as it was found when the build began."""
 
-    picture: KnownImage
+    picture: ReusableEmbedding
     digest: str
 
 
 class GalleryWriter:
     """One build of one gallery."""
 
-    def __init__(self, settings: GallerySettings) -> None:
+    def __init__(self, settings: GalleryWriterSettings) -> None:
         """Connect.
 
         Raises:
@@ -63,7 +63,9 @@ class GalleryWriter:
         except QdrantUnavailable as error:
             raise GalleryError(str(error)) from error
         self._collection = self._encoder = ""
-        self._in_service: dict[str, KnownImage] = {}  # content hash → picture of this encoder
+        self._in_service: dict[
+            str, ReusableEmbedding
+        ] = {}  # content hash → picture of this encoder
         self._stored: dict[str, _Stored] = {}  # point id → what this build holds there
 
     def close(self) -> None:
@@ -103,7 +105,7 @@ class GalleryWriter:
             self._stored[picture.point_id] = _Stored(picture, digest)
         self._client.update_collection(self._collection, metadata=spec.model_dump(mode="json"))
 
-    def known(self, image_id: str, content_hash: str) -> KnownImage | None:
+    def known(self, image_id: str, content_hash: str) -> ReusableEmbedding | None:
         """Where the embedding of a picture can be copied from; None: nowhere.
 
         Every point of the gallery in service will do. Of this build only the image's own point: any
@@ -119,7 +121,7 @@ class GalleryWriter:
         stored = self._stored.get(point_id_for(image.image_id))
         return stored is not None and stored.digest == _digest(image)
 
-    def embeddings_of(self, known: Sequence[KnownImage]) -> list[NDArray[np.float32]]:
+    def embeddings_of(self, known: Sequence[ReusableEmbedding]) -> list[NDArray[np.float32]]:
         """The stored embeddings of known pictures, (D,) each, in their order.
 
         Raises:
@@ -183,7 +185,7 @@ class GalleryWriter:
         if self._embedded and count > _EMBEDDED_COMFORT:
             _log.warning(
                 "%d images is much for the embedded engine; a Qdrant server "
-                "(CIR_INDEXER__QDRANT__URL) searches them faster",
+                "(CIR_INDEXER__GALLERY__URL) searches them faster",
                 count,
             )
 
@@ -242,11 +244,11 @@ class GalleryWriter:
         for name in sorted(replaced):
             self._client.delete_collection(name)
 
-    def _pictures(self, collection: str) -> Iterator[tuple[KnownImage, str]]:
+    def _pictures(self, collection: str) -> Iterator[tuple[ReusableEmbedding, str]]:
         """Every picture of a collection, and the digest of its payload."""
         for point in self._scroll(collection):
             image = GalleryImage.model_validate(point.payload)
-            picture = KnownImage(
+            picture = ReusableEmbedding(
                 image.content_hash, image.width, image.height, collection, str(point.id)
             )
             yield picture, _digest(image)

@@ -1,8 +1,9 @@
-"""The seam between the judge and an architecture: pictures to features, tokens to hidden states.
+"""The seam between the reranker and an architecture: pictures to features, tokens to hidden states.
 
-A `Family` knows how a transformers model of its kind prepares pictures within a budget of visual
-tokens, where its vision tower, language model and vocabulary head are, and which positions tokens
-have. It knows nothing of prompts, and serves a judge at work as well as one in training.
+A `ModelArchitecture` knows how a transformers model of its kind prepares pictures within a budget
+of visual tokens, where its vision tower, language model and vocabulary head are, and which
+positions tokens have. It knows nothing of prompts, and serves a reranker at work as well as one in
+training.
 """
 
 from abc import ABC, abstractmethod
@@ -83,7 +84,7 @@ class EncoderOutput:
         )
 
 
-class Family(ABC):
+class ModelArchitecture(ABC):
     """A model of one architecture with its processor.
 
     Attributes:
@@ -131,10 +132,10 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def whole_prompt(self, ids: Tensor, images: Sequence[PreparedImage]) -> dict[str, Any]:
+    def unsplit_inputs(self, ids: Tensor, images: Sequence[PreparedImage]) -> dict[str, Any]:
         """What the model's own forward pass needs beside `input_ids` (1, L) that hold pictures."""
 
-    def make_fast(self) -> None:  # noqa: B027 (most have nothing to gain)
+    def optimize_for_inference(self) -> None:  # noqa: B027 (most have nothing to gain)
         """Replace modules by faster ones that compute the same."""
 
     def tokenize(self, text: str, visual_tokens: Sequence[int] = ()) -> list[int]:

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.reranker.architectures.base import Family, PreparedImage, VisualFeatures
+from models.reranker.architectures.base import ModelArchitecture, PreparedImage, VisualFeatures
 from models.reranker.prompts import IDEFICS3
 
 
-class Idefics3(Family):
+class Idefics3(ModelArchitecture):
     """One square tile per picture; plain positions."""
 
     model_types = ("idefics3", "smolvlm")
@@ -62,7 +62,7 @@ class Idefics3(Family):
         following = start + ids.shape[1]
         return torch.arange(start, following)[None], following
 
-    def whole_prompt(
+    def unsplit_inputs(
         self,
         ids: Tensor,  # noqa: ARG002 (the model finds pictures' places itself)
         images: Sequence[PreparedImage],

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from models.reranker.architectures.base import Family, PreparedImage, VisualFeatures
+from models.reranker.architectures.base import ModelArchitecture, PreparedImage, VisualFeatures
 from models.reranker.prompts import QWEN_VL
 
 
-class QwenVL(Family):
+class QwenVL(ModelArchitecture):
     """Pictures keep their shape; positions have three axes; Qwen3-VL has deepstack features."""
 
     model_types = ("qwen3_vl", "qwen2_5_vl")
@@ -58,7 +58,7 @@ class QwenVL(Family):
         )
         return positions + start, start + int(positions.max()) + 1
 
-    def whole_prompt(self, ids: Tensor, images: Sequence[PreparedImage]) -> dict[str, Any]:
+    def unsplit_inputs(self, ids: Tensor, images: Sequence[PreparedImage]) -> dict[str, Any]:
         """Patches and grids; the model finds the positions itself, once it has forgotten others."""
         self.tower.rope_deltas = None
         return {
@@ -67,7 +67,7 @@ class QwenVL(Family):
             "image_grid_thw": torch.cat([image.grid for image in images]),
         }
 
-    def make_fast(self) -> None:
+    def optimize_for_inference(self) -> None:
         """Project patches by a matrix product."""
         patches = self.tower.visual.patch_embed
         patches.proj = _PatchProjection.of(patches.proj)

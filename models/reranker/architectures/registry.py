@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from models.reranker.architectures.base import Family
+from models.reranker.architectures.base import ModelArchitecture
 from models.reranker.architectures.idefics3 import Idefics3
 from models.reranker.architectures.qwen_vl import QwenVL
 
-FAMILIES: tuple[type[Family], ...] = (QwenVL, Idefics3)
+FAMILIES: tuple[type[ModelArchitecture], ...] = (QwenVL, Idefics3)
 
 
 class UnknownFamily(ValueError):
     """There is no family for a model type; the sentence names those there are."""
 
 
-def family_type(model_type: str) -> type[Family]:
+def family_type(model_type: str) -> type[ModelArchitecture]:
     """The family that serves a config's `model_type`.
 
     Raises:
@@ -23,10 +23,10 @@ def family_type(model_type: str) -> type[Family]:
         if model_type in family.model_types:
             return family
     known = ", ".join(name for family in FAMILIES for name in family.model_types)
-    raise UnknownFamily(f"models of type {model_type!r} cannot judge; supported are {known}")
+    raise UnknownFamily(f"models of type {model_type!r} cannot rerank; supported are {known}")
 
 
-def family_of(model: Any, processor: Any) -> Family:
+def family_of(model: Any, processor: Any) -> ModelArchitecture:
     """A model, and whatever has its `tokenizer` and `image_processor`, as one of its family.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A judge's base from nothing: a small Qwen3-VL and its processor, with random weights.
+"""A reranker's base from nothing: a small Qwen3-VL and its processor, with random weights.
 
 The folder has the layout of a hub model, so everything that loads a real one loads this one.
 """

@@ -1,10 +1,10 @@
-"""Lessons as token rows: questions, descriptions, intents, and judgements."""
+"""DemoData as token rows: questions, descriptions, intents, and judgements."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from models.reranker.prompts import QWEN_VL, Template
-from models.training.demo_reranker.data import Lessons, Negatives, Query
+from models.training.demo_reranker.data import DemoData, Negatives, Query
 from models.training.packing import Batch, PieceWriter, Row, collate, places_of
 
 SAID = 1  # the one kind of token that is learned here
@@ -38,7 +38,7 @@ class RowWriter(PieceWriter[int]):
         self.say(row, self._template.answer(caption), asked=SAID)
         return row
 
-    def glances(
+    def candidate_questions(
         self, query: Query, looked_at: Sequence[tuple[int, Sequence[tuple[str, bool]]]]
     ) -> PictureRow:
         """A query with its intent and, in branches, questions about candidates.
@@ -87,38 +87,38 @@ class RowWriter(PieceWriter[int]):
 Batches = Iterator[PictureBatch]
 
 
-def base_batches(lessons: Lessons, writer: RowWriter, rows: int, rng: random.Random) -> Batches:
+def base_batches(examples: DemoData, writer: RowWriter, rows: int, rng: random.Random) -> Batches:
     """In turn: questions and descriptions; intents; intents with questions about candidates."""
-    negatives = Negatives(lessons)
+    negatives = Negatives(examples)
     while True:
-        yield collate([question_row(lessons, writer, rng) for _ in range(rows)])
-        yield collate([writer.query(rng.choice(lessons.queries), []) for _ in range(rows)])
-        yield collate([_glance_row(lessons, negatives, writer, rng) for _ in range(rows // 2)])
+        yield collate([question_row(examples, writer, rng) for _ in range(rows)])
+        yield collate([writer.query(rng.choice(examples.queries), []) for _ in range(rows)])
+        yield collate([_glance_row(examples, negatives, writer, rng) for _ in range(rows // 2)])
 
 
 def _glance_row(
-    lessons: Lessons, negatives: Negatives, writer: RowWriter, rng: random.Random
+    examples: DemoData, negatives: Negatives, writer: RowWriter, rng: random.Random
 ) -> PictureRow:
-    query = rng.choice(lessons.queries)
+    query = rng.choice(examples.queries)
     pictures = [rng.choice(sorted(query.answers)), *negatives.draw(query, 3, rng)]
-    return writer.glances(
+    return writer.candidate_questions(
         query,
         [
-            (number, [*rng.sample(lessons.questions[number], 4), (query.target, not place)])
+            (number, [*rng.sample(examples.questions[number], 4), (query.target, not place)])
             for place, number in enumerate(pictures)
         ],
     )
 
 
-def question_row(lessons: Lessons, writer: RowWriter, rng: random.Random) -> PictureRow:
+def question_row(examples: DemoData, writer: RowWriter, rng: random.Random) -> PictureRow:
     """Eight questions about one picture, and its description."""
-    number = rng.randrange(len(lessons.captions))
-    asked = rng.sample(lessons.questions[number], 8)
-    return writer.questions(number, asked, lessons.captions[number])
+    number = rng.randrange(len(examples.captions))
+    asked = rng.sample(examples.questions[number], 8)
+    return writer.questions(number, asked, examples.captions[number])
 
 
 def adapter_batches(
-    lessons: Lessons,
+    examples: DemoData,
     mined: Mapping[Query, Sequence[int]],
     writer: RowWriter,
     queries: int,
@@ -128,11 +128,11 @@ def adapter_batches(
     """Queries with candidates, a third of them right ones; half of the queries come from
     those searched for, and every fourth hides its target.
     """
-    negatives, searched = Negatives(lessons, mined), list(mined) or lessons.queries
+    negatives, searched = Negatives(examples, mined), list(mined) or examples.queries
     while True:
         rows = []
         for number in range(queries):
-            query = rng.choice(searched if rng.random() < 0.5 else lessons.queries)
+            query = rng.choice(searched if rng.random() < 0.5 else examples.queries)
             answers = sorted(query.answers)
             right = rng.sample(answers, min(len(answers), rng.randint(1, max(1, candidates // 2))))
             wrong = negatives.draw(query, candidates - len(right), rng)

@@ -1,4 +1,6 @@
-"""What a catalogue teaches a judge: descriptions, questions, composed queries, wrong candidates."""
+"""What a catalogue teaches a reranker: descriptions, questions, composed queries, wrong
+candidates.
+"""
 
 import json
 import random
@@ -13,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from models.contracts.gallery import GallerySpec
-from models.contracts.intent import Roles
+from models.contracts.intent import Intent
 from models.encoder.encoder import ImageTextEncoder
 from models.encoder.text_cache import RememberedTexts
 from models.presets import Preset
@@ -21,7 +23,7 @@ from models.query.composition import Composer
 from models.reranker import intent_format
 from models.reranker.prompts import CIR, QWEN_VL, Template
 
-TEMPLATE = Template(CIR, QWEN_VL)  # what the judge is taught to be asked
+TEMPLATE = Template(CIR, QWEN_VL)  # what the reranker is taught to be asked
 _DESCRIBE = f"<|im_start|>user\n{QWEN_VL.picture}\nDescribe it.{QWEN_VL.answer_begins}"
 
 
@@ -38,7 +40,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Lessons:
+class DemoData:
     """Everything a catalogue teaches.
 
     Attributes:
@@ -63,7 +65,7 @@ class Lessons:
         return said
 
 
-def read_lessons(folder: Path, limit: int | None = None) -> Lessons:
+def read_examples(folder: Path, limit: int | None = None) -> DemoData:
     """Read a demo catalogue; made with `--questions` if a base is to be trained on it.
 
     Args:
@@ -91,7 +93,7 @@ def read_lessons(folder: Path, limit: int | None = None) -> Lessons:
         for row in _lines(folder / "queries.jsonl")
         if row["reference_image_id"] in numbers
     ]
-    return Lessons(
+    return DemoData(
         captions=[row["caption"] for row in rows],
         questions=[[(phrase, answer) for phrase, answer in own] for own in asked[:limit]],
         queries=[query for query in queries if query.answers],
@@ -107,13 +109,13 @@ class Negatives:
     """Draws wrong candidates for a query, the hard ones first."""
 
     def __init__(
-        self, lessons: Lessons, mined: Mapping[Query, Sequence[int]] | None = None
+        self, examples: DemoData, mined: Mapping[Query, Sequence[int]] | None = None
     ) -> None:
         """`mined`: wrong pictures that the coarse stage found for some of the queries."""
-        self._items = lessons.items
+        self._items = examples.items
         self._mined = mined or {}
         self._near: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for number, items in enumerate(lessons.items):
+        for number, items in enumerate(examples.items):
             for item in items:
                 for left_out in range(3):
                     self._near[(str(len(items)), *_without(item, left_out))].append(number)
@@ -151,12 +153,12 @@ _LEFT_OUT = {"source"}
 
 
 def mine(
-    lessons: Lessons, images: Sequence[Path], preset: Preset, queries: int, depth: int, seed: int
+    examples: DemoData, images: Sequence[Path], preset: Preset, queries: int, depth: int, seed: int
 ) -> dict[int, list[int]]:
     """Search for the right intents of some queries, as the coarse stage does.
 
     Args:
-        lessons: The catalogue and its queries.
+        examples: The catalogue and its queries.
         images: The files of its pictures, in order.
         preset: Whose encoder and composition search.
         queries: How many of the queries, chosen at random.
@@ -179,11 +181,11 @@ def mine(
     )
     texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim)
     composer = Composer(spec, texts.encode, preset.composition)
-    count = min(queries, len(lessons.queries))
+    count = min(queries, len(examples.queries))
     mined = {}
-    for number in tqdm(random.Random(seed).sample(range(len(lessons.queries)), count), "mine"):
-        query = lessons.queries[number]
-        roles = Roles(**intent_format.read_intent(query.intent).model_dump(exclude=_LEFT_OUT))
+    for number in tqdm(random.Random(seed).sample(range(len(examples.queries)), count), "mine"):
+        query = examples.queries[number]
+        roles = Intent(**intent_format.read_intent(query.intent).model_dump(exclude=_LEFT_OUT))
         reference = gallery[query.reference]
         intent = composer.intent(reference, query.text, roles)
         similarity = gallery @ composer.embed("intersection", reference, query.text, intent)

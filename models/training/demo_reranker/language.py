@@ -1,4 +1,4 @@
-"""Stages two and three: the language side learns to answer, to compose, and, by LoRA, to judge.
+"""Stages two and three: the language side learns to answer, to compose, and, by LoRA, to rerank.
 
 The vision tower is done by then and stays frozen, so its features are computed once per picture
 and kept in memory; a step costs the language model alone.
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from models.reranker.architectures.base import EncoderOutput
 from models.training.demo_reranker.batches import PictureBatch, RowWriter, question_row
-from models.training.demo_reranker.data import Lessons, Negatives
+from models.training.demo_reranker.data import DemoData, Negatives
 from models.training.demo_reranker.vision import grid, to_patches
 from models.training.loop import Loop
 from models.training.packing import IGNORED, collate
@@ -101,14 +101,16 @@ def train_language(
     )
 
 
-def examiner(model: Any, exam: Lessons, writer: RowWriter, seen: SeenPictures) -> Callable[[], str]:
+def examiner(
+    model: Any, evaluation: DemoData, writer: RowWriter, seen: SeenPictures
+) -> Callable[[], str]:
     """Asks the same validation rows every time: questions, intents, and judgements."""
     rng = random.Random(7)
-    queries = rng.sample(exam.queries, min(64, len(exam.queries)))
-    negatives = Negatives(exam)
-    questions = collate([question_row(exam, writer, rng) for _ in range(48)])
+    queries = rng.sample(evaluation.queries, min(64, len(evaluation.queries)))
+    negatives = Negatives(evaluation)
+    questions = collate([question_row(evaluation, writer, rng) for _ in range(48)])
     intents = collate([writer.query(query, []) for query in queries])
-    judged = {
+    scored = {
         shows: collate(
             [
                 writer.query(
@@ -125,18 +127,18 @@ def examiner(model: Any, exam: Lessons, writer: RowWriter, seen: SeenPictures) -
     }
 
     @torch.inference_mode()
-    def examine() -> str:
+    def score_held_out() -> str:
         right = answer_loss(model, questions, seen)[1].float().mean()
         exact = _rows_all_right(intents, answer_loss(model, intents, seen)[1])
         with_target, without = (
-            answer_loss(model, judged[shows], seen)[1].float().mean() for shows in (True, False)
+            answer_loss(model, scored[shows], seen)[1].float().mean() for shows in (True, False)
         )
         return (
             f"questions {right:.3f} intents word for word {exact:.3f} "
             f"judgements {with_target:.3f}, target hidden {without:.3f}"
         )
 
-    return examine
+    return score_held_out
 
 
 def _rows_all_right(batch: PictureBatch, correct: torch.Tensor) -> float:

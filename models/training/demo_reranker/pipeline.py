@@ -1,4 +1,5 @@
-"""Trains a judge: a vision tower, a base that answers and composes, a LoRA adapter that judges.
+"""Trains a reranker: a vision tower, a base that answers and composes, a LoRA adapter that
+rerankers.
 
     vision    patch labels from boxes                      → the tower, frozen afterwards
     base      questions about a scene, its description,    → `<out>/base`, a hub-like folder
@@ -29,11 +30,11 @@ from transformers import (
 )
 
 from models.presets import load_preset
-from models.reranker.adapter_card import JudgeCard, write_card
+from models.reranker.adapter_card import AdapterCard, write_card
 from models.reranker.loading import content_hash
 from models.training.demo_reranker import base_model
 from models.training.demo_reranker.batches import RowWriter, adapter_batches, base_batches
-from models.training.demo_reranker.data import TEMPLATE, Lessons, Query, mine, read_lessons
+from models.training.demo_reranker.data import TEMPLATE, DemoData, Query, mine, read_examples
 from models.training.demo_reranker.language import SeenPictures, examiner, see, train_language
 from models.training.demo_reranker.vision import load_grounded, load_pictures, train_vision
 from models.training.kept import check_result, made_of, state_path
@@ -121,9 +122,9 @@ def _chosen(options: argparse.Namespace, names: Sequence[str]) -> dict[str, obje
 
 
 def _train_base(options: argparse.Namespace, work: Path, ingredients: Mapping[str, object]) -> None:
-    lessons = read_lessons(options.catalogue, options.pictures)
-    exam = read_lessons(options.validation)
-    processor = base_model.create_processor(lessons.texts(), VOCABULARY, IMAGE_PX, PATCH, MERGE)
+    examples = read_examples(options.catalogue, options.pictures)
+    evaluation = read_examples(options.validation)
+    processor = base_model.create_processor(examples.texts(), VOCABULARY, IMAGE_PX, PATCH, MERGE)
     model = base_model.create_model(
         processor, IMAGE_PX, vision=VISION, text=TEXT, seed=options.seed
     )
@@ -131,18 +132,18 @@ def _train_base(options: argparse.Namespace, work: Path, ingredients: Mapping[st
     tower = _tower(options, model.model.visual.config, work, made_of(vision))
     model.model.visual.load_state_dict(tower.state_dict())
     model.model.visual.requires_grad_(False)
-    seen, seen_exam = _see_all(options, tower, lessons, exam, work)
+    seen, seen_exam = _see_all(options, tower, examples, evaluation, work)
     writer = _writer(processor, model.config)
     rng = random.Random(options.seed)
     train_language(
         "base",
         model,
-        base_batches(lessons, writer, options.rows, rng),
+        base_batches(examples, writer, options.rows, rng),
         seen,
         state_path(work, "base", made_of(ingredients)),
         steps=options.base_steps,
         learning_rate=options.learning_rate,
-        validate=examiner(model, exam, writer, seen_exam),
+        validate=examiner(model, evaluation, writer, seen_exam),
     )
     model.half()  # type: ignore[no-untyped-call]
     base_model.save(model, processor, options.out / "base")
@@ -156,9 +157,9 @@ def _train_adapter(
         options.out / "base", dtype=torch.float32
     )
     processor = Qwen3VLProcessor.from_pretrained(options.out / "base")
-    lessons = read_lessons(options.catalogue, options.pictures)
-    exam = read_lessons(options.validation)
-    seen, seen_exam = _see_all(options, base.model.visual, lessons, exam, work)
+    examples = read_examples(options.catalogue, options.pictures)
+    evaluation = read_examples(options.validation)
+    seen, seen_exam = _see_all(options, base.model.visual, examples, evaluation, work)
     writer = _writer(processor, base.config)
     lora = LoraConfig(
         r=options.lora_rank,
@@ -167,21 +168,21 @@ def _train_adapter(
         task_type="CAUSAL_LM",
     )
     wrapped = get_peft_model(base, lora)
-    mined, rng = _mined(options, lessons, work), random.Random(options.seed + 1)
+    mined, rng = _mined(options, examples, work), random.Random(options.seed + 1)
     train_language(
         "adapter",
         wrapped.get_base_model(),
-        adapter_batches(lessons, mined, writer, options.queries, options.candidates, rng),
+        adapter_batches(examples, mined, writer, options.queries, options.candidates, rng),
         seen,
         state_path(work, "adapter", made_of(ingredients)),
         steps=options.adapter_steps,
         learning_rate=options.learning_rate,
-        validate=examiner(wrapped.get_base_model(), exam, writer, seen_exam),
+        validate=examiner(wrapped.get_base_model(), evaluation, writer, seen_exam),
     )
     # folders are moved and copied; whoever loads the adapter says what its base is
     wrapped.peft_config["default"].base_model_name_or_path = None
     wrapped.half().save_pretrained(str(options.out / "adapter"))
-    card = JudgeCard(
+    card = AdapterCard(
         template=TEMPLATE.wording.name,
         template_version=TEMPLATE.version,
         base="base",
@@ -214,13 +215,13 @@ def _tower(
 
 
 def _see_all(
-    options: argparse.Namespace, tower: Any, lessons: Lessons, exam: Lessons, work: Path
+    options: argparse.Namespace, tower: Any, examples: DemoData, evaluation: DemoData, work: Path
 ) -> tuple[SeenPictures, SeenPictures]:
     """Visual tokens of both catalogues, computed once by each tower and kept in `work`."""
     catalogues = [
         sorted((folder / "images").iterdir())[: len(captions)]
         for folder, captions in (
-            (options.catalogue, lessons.captions), (options.validation, exam.captions),
+            (options.catalogue, examples.captions), (options.validation, evaluation.captions),
         )
     ]  # fmt: skip
     # a base is saved in half precision, so its tower is known by its weights in half
@@ -244,15 +245,15 @@ def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
     return RowWriter(TEMPLATE, tokenize, config.image_token_id, IMAGE_PX // PATCH // MERGE)
 
 
-def _mined(options: argparse.Namespace, lessons: Lessons, work: Path) -> dict[Query, list[int]]:
+def _mined(options: argparse.Namespace, examples: DemoData, work: Path) -> dict[Query, list[int]]:
     """Hard negatives per query, searched for once and kept in `work`."""
-    images = sorted((options.catalogue / "images").iterdir())[: len(lessons.captions)]
+    images = sorted((options.catalogue / "images").iterdir())[: len(examples.captions)]
     preset = load_preset(options.coarse)
     queries = options.catalogue / "queries.jsonl"
     counted = (preset.model_dump(mode="json"), options.mined, options.seed)
     kept = state_path(work, "mined", made_of(queries, *images, counted), ".json")
     if not kept.exists():
-        mined = mine(lessons, images, preset, options.mined, _MINED_DEPTH, options.seed)
+        mined = mine(examples, images, preset, options.mined, _MINED_DEPTH, options.seed)
         kept.write_text(json.dumps(mined), encoding="utf-8")
     found = json.loads(kept.read_text(encoding="utf-8"))
-    return {lessons.queries[int(number)]: wrong for number, wrong in found.items()}
+    return {examples.queries[int(number)]: wrong for number, wrong in found.items()}

@@ -37,7 +37,7 @@ Values = Mapping[
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class Relevance:
     """How N pictures stand to a wish.
 
     Attributes:
@@ -54,7 +54,7 @@ class Verdicts:
 
 
 @dataclass(frozen=True)
-class Wish:
+class AttributeQuery:
     """What must be there, by facet, and what must not.
 
     Attributes:
@@ -71,7 +71,7 @@ class Wish:
         return frozenset([*self.wanted, *self.unwanted])
 
 
-class Labels:
+class AttributeTable:
     """The attributes of N pictures, as columns, so that a wish is one pass over them."""
 
     def __init__(self, pictures: Sequence[Values]) -> None:
@@ -98,28 +98,28 @@ class Labels:
         """Everything a picture is labelled with."""
         return self._pictures[picture]
 
-    def verdicts(self, wish: Wish) -> Verdicts:
+    def relevance(self, attribute_query: AttributeQuery) -> Relevance:
         """Hold a wish against all pictures."""
         nobody = np.zeros(len(self), bool)
         labelled, fits = ~nobody, ~nobody
         wrong: dict[str, Mask] = {}
-        for facet in wish.facets:
+        for facet in attribute_query.facets:
             known, single = self._known.get(facet, nobody), self._single.get(facet, nobody)
             labelled &= known
-            agrees, contradicts = self._against(wish, facet)
+            agrees, contradicts = self._against(attribute_query, facet)
             fits &= agrees & single
             wrong[facet] = contradicts & known
         some = np.logical_or.reduce(list(wrong.values())) if wrong else nobody
-        return Verdicts(fits, labelled & some, wrong)
+        return Relevance(fits, labelled & some, wrong)
 
-    def _against(self, wish: Wish, facet: str) -> tuple[Mask, Mask]:
+    def _against(self, attribute_query: AttributeQuery, facet: str) -> tuple[Mask, Mask]:
         """Where a facet has what is wanted and not what is unwanted; and where it surely fails."""
         agrees, contradicts = np.ones(len(self), bool), np.zeros(len(self), bool)
-        for value in wish.wanted.get(facet, ()):
+        for value in attribute_query.wanted.get(facet, ()):
             agrees &= self._where(facet, value)
             contradicts |= ~self._where(facet, value)
-        if facet in wish.unwanted:
-            there = self._where(facet, wish.unwanted[facet])
+        if facet in attribute_query.unwanted:
+            there = self._where(facet, attribute_query.unwanted[facet])
             agrees &= ~there
             # of several things one may still be what is meant
             contradicts |= there & self._single.get(facet, np.zeros(len(self), bool))
@@ -150,9 +150,9 @@ class Catalogue:
     noun_facet: str
 
     @cached_property
-    def labels(self) -> Labels:
+    def labels(self) -> AttributeTable:
         """The pictures' values of those facets."""
-        return Labels([values_of(row.attributes, self.facets) for row in self.rows])
+        return AttributeTable([values_of(row.attributes, self.facets) for row in self.rows])
 
     @property
     def core(self) -> list[str]:

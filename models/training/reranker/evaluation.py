@@ -1,4 +1,6 @@
-"""What a judge makes of held-out lessons, asked as it is asked in service; and how good that is."""
+"""What a reranker makes of held-out lessons, asked as it is asked in service; and how good that
+is.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,36 +12,36 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.datasets.manifest import ImageRow
-from models.reranker.loading import load_judge
-from models.reranker.reranker import Judge
-from models.settings import JudgeSettings
+from models.reranker.loading import load_reranker
+from models.reranker.reranker import Reranker
+from models.settings import RerankerSettings
 from models.training.reranker.catalogue import decode_row
-from models.training.reranker.examples import Lesson
+from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import FeatureFile
 
-WAYS = {"target named": True, "target hidden": False}
+PROMPT_MODES = {"target named": True, "target hidden": False}
 _RESAMPLES, _LEVEL = 1000, 0.95
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Served:
-    """A judge as a worker loads it, and where it runs."""
+class LoadedReranker:
+    """A reranker as a worker loads it, and where it runs."""
 
-    judge: Judge
+    reranker: Reranker
     device: torch.device
     dtype: torch.dtype
 
 
-def serve(settings: JudgeSettings) -> Served:
+def serve(settings: RerankerSettings) -> LoadedReranker:
     """Load base and adapter, merged.
 
     Raises:
-        JudgeUnavailable: They cannot be loaded, or do not belong together.
+        RerankerLoadError: They cannot be loaded, or do not belong together.
     """
-    loaded = load_judge(settings)
-    return Served(Judge(settings, loaded), loaded.device, loaded.model.dtype)
+    loaded = load_reranker(settings)
+    return LoadedReranker(Reranker(settings, loaded), loaded.device, loaded.model.dtype)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two judges on the same lessons; `gain` is that of the AUC."""
+    """Two rerankers on the same lessons; `gain` is that of the AUC."""
 
     group: str
     way: str
@@ -68,88 +70,91 @@ class Comparison:
     first_after: Interval
 
 
-def examine(
-    served: Served, lessons: Sequence[Lesson], rows: Sequence[ImageRow], seen: FeatureFile
+def score_held_out(
+    served: LoadedReranker,
+    examples: Sequence[RerankExample],
+    rows: Sequence[ImageRow],
+    seen: FeatureFile,
 ) -> dict[str, list[list[float]]]:
     """Scores of every lesson's candidates.
 
     Args:
-        served: The judge.
-        lessons: Held-out ones; `rows` is their catalogue.
+        served: The reranker.
+        examples: Held-out ones; `rows` is their catalogue.
         rows: The catalogue's pictures.
         seen: Visual tokens of the candidates.
 
     Returns:
-        For each of `WAYS`, one list of scores per lesson, in the order of its candidates.
+        For each of `PROMPT_MODES`, one list of scores per lesson, in the order of its candidates.
     """
-    judge = served.judge
-    found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
-    for lesson in tqdm(lessons, "examine", unit="query"):
-        prefix = judge.begin(judge.prepare(decode_row(rows[lesson.reference])), lesson.text)
+    reranker = served.reranker
+    found: dict[str, list[list[float]]] = {way: [] for way in PROMPT_MODES}
+    for example in tqdm(examples, "examine", unit="query"):
+        prefix = reranker.begin(reranker.prepare(decode_row(rows[example.reference])), example.text)
         pictures = [
             seen.features(rows[c.picture].location, served.device, served.dtype)
-            for c in lesson.candidates
+            for c in example.candidates
         ]
-        for way, shows in WAYS.items():
-            asked = judge.with_target(prefix, lesson.roles.target) if shows else prefix
-            found[way].append(judge.score(asked, pictures))
+        for way, shows in PROMPT_MODES.items():
+            asked = reranker.with_target(prefix, example.roles.target) if shows else prefix
+            found[way].append(reranker.score(asked, pictures))
     return found
 
 
 def compare(
-    lessons: Sequence[Lesson],
+    examples: Sequence[RerankExample],
     before: Mapping[str, list[list[float]]],
     after: Mapping[str, list[list[float]]],
 ) -> list[Comparison]:
     """All lessons; those about each facet; and right answers against pictures that only one facet
-    makes wrong, which says most about what a judge knows of that facet. Each in both ways.
+    makes wrong, which says most about what a reranker knows of that facet. Each in both ways.
     """
-    facets = sorted({facet for lesson in lessons for facet in lesson.facets})
-    everyone = [[True] * len(lesson.candidates) for lesson in lessons]
+    facets = sorted({facet for example in examples for facet in example.facets})
+    everyone = [[True] * len(example.candidates) for example in examples]
     groups: dict[str, list[list[bool]]] = {"all": everyone}
     for facet in facets:
         groups[f"about {facet}"] = [
-            row if facet in lesson.facets else []
-            for row, lesson in zip(everyone, lessons, strict=True)
+            row if facet in example.facets else []
+            for row, example in zip(everyone, examples, strict=True)
         ]
     groups["by caption"] = [
-        row if lesson.edit == "caption" else []
-        for row, lesson in zip(everyone, lessons, strict=True)
+        row if example.edit == "caption" else []
+        for row, example in zip(everyone, examples, strict=True)
     ]
     for facet in facets:
         groups[f"against wrong {facet}"] = [
-            _against(lesson, f"wrong {facet}") for lesson in lessons
+            _against(example, f"wrong {facet}") for example in examples
         ]
     return [
-        _compare(group, way, lessons, shown, before[way], after[way])
-        for way in WAYS
+        _compare(group, way, examples, shown, before[way], after[way])
+        for way in PROMPT_MODES
         for group, shown in groups.items()
         if any(shown)
     ]
 
 
-def _against(lesson: Lesson, why: str) -> list[bool]:
+def _against(example: RerankExample, why: str) -> list[bool]:
     """Which candidates fit or are wrong for this reason; none if none is wrong for it."""
-    if all(candidate.why != why for candidate in lesson.candidates):
+    if all(candidate.why != why for candidate in example.candidates):
         return []
-    return [candidate.fits or candidate.why == why for candidate in lesson.candidates]
+    return [candidate.fits or candidate.why == why for candidate in example.candidates]
 
 
 def _compare(
     group: str,
     way: str,
-    lessons: Sequence[Lesson],
+    examples: Sequence[RerankExample],
     shown: Sequence[Sequence[bool]],
     before: Sequence[Sequence[float]],
     after: Sequence[Sequence[float]],
 ) -> Comparison:
     """`shown`: per lesson, which of its candidates count; empty where the lesson does not."""
     asked = [number for number, row in enumerate(shown) if row]
-    fits = [list(compress(_answers(lessons[n]), shown[n])) for n in asked]
+    fits = [list(compress(_answers(examples[n]), shown[n])) for n in asked]
     drawn = _resamples(len(asked))
     areas, firsts = [], []
-    for judged in (before, after):
-        scores = [list(compress(judged[n], shown[n])) for n in asked]
+    for scored in (before, after):
+        scores = [list(compress(scored[n], shown[n])) for n in asked]
         areas.append(_areas(fits, scores, drawn))
         firsts.append(_means(_first_is_right(fits, scores), drawn))
     return Comparison(
@@ -159,8 +164,8 @@ def _compare(
     )  # fmt: skip
 
 
-def _answers(lesson: Lesson) -> list[bool]:
-    return [candidate.fits for candidate in lesson.candidates]
+def _answers(example: RerankExample) -> list[bool]:
+    return [candidate.fits for candidate in example.candidates]
 
 
 def _resamples(queries: int) -> NDArray[np.int64]:

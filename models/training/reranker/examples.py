@@ -12,18 +12,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from models.contracts.intent import Roles
+from models.contracts.intent import Intent
 from models.datasets.manifest import ManifestError
 from models.datasets.phrasings import Part
 from models.training.reranker.catalogue import Catalogue
-from models.training.reranker.negatives import Candidate, CoarseStage, Limits, choose
+from models.training.reranker.negatives import Candidate, CandidateConfig, InMemoryRetriever, choose
 from models.training.reranker.queries import Query, compose_queries, part_of
 
 FEWEST = {"training": 20, "validation": 10}
 
 
 @dataclass(frozen=True)
-class Lesson:
+class RerankExample:
     """A query with candidates; pictures are numbers in the catalogue of its part."""
 
     part: Part
@@ -31,12 +31,12 @@ class Lesson:
     facets: tuple[str, ...]
     reference: int
     text: str
-    roles: Roles
+    roles: Intent
     candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True)
-class Amounts:
+class SynthesisConfig:
     """How many queries to make, and of what.
 
     Attributes:
@@ -54,12 +54,12 @@ class Amounts:
     seed: int = 0
 
 
-def make_lessons(
+def make_examples(
     catalogues: Mapping[Part, Catalogue],
-    coarse: Mapping[Part, CoarseStage | None],
-    amounts: Amounts,
-    limits: Limits,
-) -> list[Lesson]:
+    coarse: Mapping[Part, InMemoryRetriever | None],
+    amounts: SynthesisConfig,
+    limits: CandidateConfig,
+) -> list[RerankExample]:
     """Make the lessons of both parts.
 
     Args:
@@ -71,7 +71,7 @@ def make_lessons(
     Raises:
         ManifestError: The attributes are too sparse to make queries of.
     """
-    lessons = []
+    examples = []
     whole = catalogues["training"] is not catalogues["validation"]
     counts: dict[Part, int] = {"training": amounts.training, "validation": amounts.validation}
     for part, count in counts.items():
@@ -92,45 +92,45 @@ def make_lessons(
                 f"{len(made)} queries with right and wrong answers, and it takes {FEWEST[part]}. "
                 "Facets with fewer, more common values help, and so do more pictures"
             )
-        lessons += made
-    return lessons
+        examples += made
+    return examples
 
 
 def _with_candidates(
-    part: Part, queries: Sequence[Query], catalogue: Catalogue, coarse: CoarseStage | None,
-    limits: Limits, seed: int,
-) -> list[Lesson]:  # fmt: skip
+    part: Part, queries: Sequence[Query], catalogue: Catalogue, coarse: InMemoryRetriever | None,
+    limits: CandidateConfig, seed: int,
+) -> list[RerankExample]:  # fmt: skip
     rng = random.Random(f"candidates/{part}/{seed}")
-    lessons = []
+    examples = []
     if coarse is not None:
         coarse.read(queries)
     for query in tqdm(queries, f"candidates for {part}", unit="query"):
         candidates = choose(query, catalogue.labels, coarse, limits, rng)
         if len({candidate.fits for candidate in candidates}) == 2:
-            lessons.append(
-                Lesson(
+            examples.append(
+                RerankExample(
                     part, query.edit, query.facets, query.reference, query.text, query.roles,
                     tuple(candidates),
                 )
             )  # fmt: skip
-    return lessons
+    return examples
 
 
-def write_lessons(
-    path: Path, lessons: Iterable[Lesson], catalogues: Mapping[Part, Catalogue]
+def write_examples(
+    path: Path, examples: Iterable[RerankExample], catalogues: Mapping[Part, Catalogue]
 ) -> None:
     """One JSON object per line; pictures by their ids."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".partial")
     with unfinished.open("w", encoding="utf-8") as file:
-        for lesson in lessons:
-            rows = catalogues[lesson.part].rows
-            file.write(json.dumps(_as_row(lesson, rows), ensure_ascii=False) + "\n")
+        for example in examples:
+            rows = catalogues[example.part].rows
+            file.write(json.dumps(_as_row(example, rows), ensure_ascii=False) + "\n")
     unfinished.replace(path)
 
 
-def read_lessons(path: Path, catalogues: Mapping[Part, Catalogue]) -> list[Lesson]:
-    """What `write_lessons` wrote, perhaps with lines taken out or corrected.
+def read_examples(path: Path, catalogues: Mapping[Part, Catalogue]) -> list[RerankExample]:
+    """What `write_examples` wrote, perhaps with lines taken out or corrected.
 
     Raises:
         ManifestError: A line cannot be read, or names a picture that is not in the catalogue.
@@ -139,25 +139,25 @@ def read_lessons(path: Path, catalogues: Mapping[Part, Catalogue]) -> list[Lesso
         part: {row.image_id: number for number, row in enumerate(catalogue.rows)}
         for part, catalogue in catalogues.items()
     }
-    lessons = []
+    examples = []
     for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             row = json.loads(text)
-            lessons.append(_from_row(row, numbers[row["part"]]))
+            examples.append(_from_row(row, numbers[row["part"]]))
         except (ValueError, KeyError, TypeError) as error:
             raise ManifestError(
                 f"{path}, line {line}: not a query of this catalogue ({error!r}); "
                 "`python -m models.training synthesize` writes them anew"
             ) from None
-    return lessons
+    return examples
 
 
-def summary(lessons: Sequence[Lesson]) -> list[str]:
+def summary(examples: Sequence[RerankExample]) -> list[str]:
     """How many of what, in lines for people."""
     lines = []
     for part in FEWEST:
-        mine = [lesson for lesson in lessons if lesson.part == part]
-        candidates = [candidate for lesson in mine for candidate in lesson.candidates]
+        mine = [example for example in examples if example.part == part]
+        candidates = [candidate for example in mine for candidate in example.candidates]
         sources = Counter(c.why.split(" rank")[0] for c in candidates).most_common()
         lines.append(
             f"{part}: {len(mine)} queries, {len(candidates)} candidates: "
@@ -166,29 +166,29 @@ def summary(lessons: Sequence[Lesson]) -> list[str]:
     return lines
 
 
-def _as_row(lesson: Lesson, rows: Sequence[Any]) -> dict[str, Any]:
+def _as_row(example: RerankExample, rows: Sequence[Any]) -> dict[str, Any]:
     return {
-        "part": lesson.part,
-        "edit": lesson.edit,
-        "facets": lesson.facets,
-        "reference": rows[lesson.reference].image_id,
-        "modification_text": lesson.text,
-        **lesson.roles.model_dump(mode="json"),
+        "part": example.part,
+        "edit": example.edit,
+        "facets": example.facets,
+        "reference": rows[example.reference].image_id,
+        "modification_text": example.text,
+        **example.roles.model_dump(mode="json"),
         "candidates": [
             {"image_id": rows[c.picture].image_id, "fits": c.fits, "why": c.why}
-            for c in lesson.candidates
+            for c in example.candidates
         ],
     }
 
 
-def _from_row(row: dict[str, Any], numbers: Mapping[str, int]) -> Lesson:
-    return Lesson(
+def _from_row(row: dict[str, Any], numbers: Mapping[str, int]) -> RerankExample:
+    return RerankExample(
         part=row["part"],
         edit=row["edit"],
         facets=tuple(row["facets"]),
         reference=numbers[row["reference"]],
         text=row["modification_text"],
-        roles=Roles(**{name: row[name] for name in Roles.model_fields}),
+        roles=Intent(**{name: row[name] for name in Intent.model_fields}),
         candidates=tuple(
             Candidate(numbers[c["image_id"]], bool(c["fits"]), c["why"]) for c in row["candidates"]
         ),

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from models.datasets.manifest import ImageRow
 from models.reranker.architectures.base import EncoderOutput, VisualFeatures
-from models.reranker.reranker import Judge
+from models.reranker.reranker import Reranker
 from models.training.kept import made_of
 from models.training.reranker.catalogue import decode_row
 
@@ -67,7 +67,7 @@ class FeatureFile:
         )
 
     def features(self, location: str, device: torch.device, dtype: torch.dtype) -> VisualFeatures:
-        """A picture as `Judge.score` takes it."""
+        """A picture as `Reranker.score` takes it."""
         levels = self._of(location).to(device=device, dtype=dtype)
         return VisualFeatures(
             levels[:, 0],
@@ -80,11 +80,11 @@ class FeatureFile:
         return self._values[entry.start : entry.start + entry.tokens]
 
 
-def see(judge: Judge, rows: Sequence[ImageRow], folder: Path, tower: str) -> FeatureFile:
+def see(reranker: Reranker, rows: Sequence[ImageRow], folder: Path, tower: str) -> FeatureFile:
     """Run the vision tower over pictures, or open what an earlier run kept in `folder`.
 
     Args:
-        judge: Whose tower, and whose way of scaling pictures.
+        reranker: Whose tower, and whose way of scaling pictures.
         rows: The pictures.
         folder: Where `features.f16` and its index are kept.
         tower: Names the tower and the visual tokens. Features of another, or of files that are
@@ -98,7 +98,7 @@ def see(judge: Judge, rows: Sequence[ImageRow], folder: Path, tower: str) -> Fea
     known = json.loads(index.read_text("utf-8")) if index.exists() else {}
     if known.get("key") != key:
         index.unlink(missing_ok=True)
-        known = {"key": key} | _compute(judge, rows, values)
+        known = {"key": key} | _compute(reranker, rows, values)
         index.write_text(json.dumps(known), encoding="utf-8")  # last: with it, the file is whole
     entries = {
         location: Entry(start, tokens, (grid[0], grid[1], grid[2]))
@@ -113,11 +113,11 @@ def _bytes_on_disk(row: ImageRow) -> int | None:
     return path.stat().st_size if row.host is None and path.exists() else None
 
 
-def _compute(judge: Judge, rows: Sequence[ImageRow], values: Path) -> dict[str, Any]:
+def _compute(reranker: Reranker, rows: Sequence[ImageRow], values: Path) -> dict[str, Any]:
     entries: dict[str, tuple[int, int, list[int]]] = {}
     start = levels = width = 0
     with values.open("wb") as file:
-        for row, seen in tqdm(_all_seen(judge, rows), "see", len(rows), unit="image"):
+        for row, seen in tqdm(_all_seen(reranker, rows), "see", len(rows), unit="image"):
             stack = torch.stack([seen.tokens, *seen.deepstack], dim=1)  # (T, levels, D)
             tokens, levels, width = stack.shape
             entries[row.location] = (start, tokens, seen.grid[0].tolist())
@@ -126,8 +126,10 @@ def _compute(judge: Judge, rows: Sequence[ImageRow], values: Path) -> dict[str, 
     return {"levels": levels, "width": width, "entries": entries}
 
 
-def _all_seen(judge: Judge, rows: Sequence[ImageRow]) -> Iterator[tuple[ImageRow, VisualFeatures]]:
+def _all_seen(
+    reranker: Reranker, rows: Sequence[ImageRow]
+) -> Iterator[tuple[ImageRow, VisualFeatures]]:
     for begin in range(0, len(rows), _CHUNK):
         chunk = rows[begin : begin + _CHUNK]
-        prepared = [judge.prepare(decode_row(row)) for row in chunk]
-        yield from zip(chunk, judge.features(prepared), strict=True)
+        prepared = [reranker.prepare(decode_row(row)) for row in chunk]
+        yield from zip(chunk, reranker.features(prepared), strict=True)

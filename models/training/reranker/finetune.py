@@ -5,7 +5,7 @@
     adapter   trained on the queries, resumable                → `<out>`, a peft LoRA folder
     exam      held-out queries, before and after               → `<out>/README.md`, `<out>/report`
 
-`CIR_WORKER__JUDGE__ADAPTER=<out>` serves it. `<out>/work` can be deleted afterwards.
+`CIR_WORKER__RERANKER__ADAPTER=<out>` serves it. `<out>/work` can be deleted afterwards.
 """
 
 import argparse
@@ -21,17 +21,17 @@ from models.datasets.manifest import ImageRow
 from models.datasets.phrasings import Part
 from models.device import resolve_device
 from models.hub import local_folder
-from models.reranker.adapter_card import JudgeCard, write_card
+from models.reranker.adapter_card import AdapterCard, write_card
 from models.reranker.loading import HUB_FILES, content_hash
-from models.settings import JudgeSettings
+from models.settings import RerankerSettings
 from models.training.kept import made_of, state_path
 from models.training.loop import Loop
 from models.training.reranker.catalogue import Catalogue
-from models.training.reranker.evaluation import Served, compare, examine, serve
-from models.training.reranker.examples import Lesson, summary
+from models.training.reranker.evaluation import LoadedReranker, compare, score_held_out, serve
+from models.training.reranker.examples import RerankExample, summary
 from models.training.reranker.features import FeatureFile, see
 from models.training.reranker.lora import adapt, load_base
-from models.training.reranker.model_card import Provenance, table, write_judgements, write_report
+from models.training.reranker.model_card import Provenance, table, write_report, write_scores
 from models.training.reranker.sequences import TEMPLATE
 from models.training.reranker.synthesize import (
     QUERIES,
@@ -39,7 +39,7 @@ from models.training.reranker.synthesize import (
     read_catalogues,
     synthesized,
 )
-from models.training.reranker.trainer import TuningSettings, Tutor, row_writer
+from models.training.reranker.trainer import AdapterTrainer, TuningSettings, row_writer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,53 +84,53 @@ class _Material:
     """What training and exam both need.
 
     Attributes:
-        start: The judge that training begins with.
+        start: The reranker that training begins with.
         base: Its base's folder.
         catalogues: The pictures of each part.
-        lessons: Queries with candidates, of both parts.
+        examples: Queries with candidates, of both parts.
         seen: Visual tokens of every picture they show.
     """
 
-    start: JudgeSettings
+    start: RerankerSettings
     base: Path
     catalogues: Mapping[Part, Catalogue]
-    lessons: Sequence[Lesson]
+    examples: Sequence[RerankExample]
     seen: FeatureFile
 
-    def of(self, part: Part) -> list[Lesson]:
+    def of(self, part: Part) -> list[RerankExample]:
         """The lessons of one part."""
-        return [lesson for lesson in self.lessons if lesson.part == part]
+        return [example for example in self.examples if example.part == part]
 
-    def examine(self, served: Served) -> dict[str, list[list[float]]]:
-        """A judge's scores of the held-out lessons."""
+    def score_held_out(self, served: LoadedReranker) -> dict[str, list[list[float]]]:
+        """A reranker's scores of the held-out lessons."""
         rows = self.catalogues["validation"].rows
-        return examine(served, self.of("validation"), rows, self.seen)
+        return score_held_out(served, self.of("validation"), rows, self.seen)
 
 
 def run(options: argparse.Namespace) -> None:
     """Go through the stages; those whose results are in `<out>/work` are not repeated.
 
-    A state of training is used by the run that made it: other settings, queries or another judge
+    A state of training is used by the run that made it: other settings, queries or another reranker
     to begin with make another run, which begins anew.
 
     Raises:
-        ValidationError: An option has a value that the judge's settings do not take.
+        ValidationError: An option has a value that the reranker's settings do not take.
         ManifestError: No queries can be made of a manifest, or a picture cannot be read.
-        JudgeUnavailable: Base or adapter cannot be loaded.
+        RerankerLoadError: Base or adapter cannot be loaded.
         UnfitBase: No adapter can be trained on the base.
     """
-    start = _judge_settings(options)
+    start = _reranker_settings(options)
     work = options.out / "work"
     work.mkdir(parents=True, exist_ok=True)
     catalogues = read_catalogues(options)
     served = serve(start)  # before hours are spent: a base or adapter may not load
-    lessons = synthesized(options, catalogues, work)
-    print("\n".join(summary(lessons)))
-    base = local_folder(start.base_source, "the judge's base", HUB_FILES)
+    examples = synthesized(options, catalogues, work)
+    print("\n".join(summary(examples)))
+    base = local_folder(start.base_source, "the reranker's base", HUB_FILES)
     tower = f"{content_hash(base)}/{options.visual_tokens}"
-    seen = see(served.judge, _pictures(lessons, catalogues), work, tower)
-    material = _Material(start, base, catalogues, lessons, seen)
-    asked = made_of(served.judge.version, work / QUERIES, seen.name)
+    seen = see(served.reranker, _pictures(examples, catalogues), work, tower)
+    material = _Material(start, base, catalogues, examples, seen)
+    asked = made_of(served.reranker.version, work / QUERIES, seen.name)
     before = _kept_scores(work / f"before-{asked}.json", material, served)
     del served  # its memory is the adapter's now
 
@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> None:
     made = made_of(asked, _what_counts(_tuning_settings(options)))
     loop = _train(options, material, state_path(work, "adapter", made))
     seconds = time.monotonic() - started
-    _write_judge_json(options, base)
+    _write_reranker_json(options, base)
     _measure(options, material, before, loop, seconds)
 
 
@@ -148,27 +148,27 @@ def _measure(
 ) -> None:  # fmt: skip
     """Examine the adapter as a worker will load it, and write all that lies beside it."""
     served = serve(material.start.model_copy(update={"adapter": str(options.out)}))
-    after = material.examine(served)
+    after = material.score_held_out(served)
     held_out = material.of("validation")
     comparisons = compare(held_out, before, after)
     ids = [row.image_id for row in material.catalogues["validation"].rows]
-    write_judgements(options.out / "report" / "judgements.jsonl", held_out, ids, before, after)
+    write_scores(options.out / "report" / "judgements.jsonl", held_out, ids, before, after)
     source = material.start.adapter_source
     provenance = Provenance(
         base=options.base,
         start=source and Path(source).name,
-        data=summary(material.lessons),
+        data=summary(material.examples),
         settings={**asdict(_tuning_settings(options)), "visual_tokens": options.visual_tokens},
         seconds=seconds,
-        device=served.judge.device_reason,
+        device=served.reranker.device_reason,
         command=options.invocation,
     )
     write_report(options.out, comparisons, loop, provenance)
     print("\n".join([*table(comparisons), f"wrote {options.out}"]))
 
 
-def _judge_settings(options: argparse.Namespace) -> JudgeSettings:
-    settings = JudgeSettings(
+def _reranker_settings(options: argparse.Namespace) -> RerankerSettings:
+    settings = RerankerSettings(
         base=options.base, adapter=options.adapter, template=TEMPLATE.wording.name,
         visual_tokens=options.visual_tokens, device=options.device,
     )  # fmt: skip
@@ -197,14 +197,14 @@ def _train(options: argparse.Namespace, material: _Material, checkpoint: Path) -
     settings, source = _tuning_settings(options), material.start.adapter_source
     wrapped = adapt(
         model, rank=settings.rank, dropout=settings.dropout, seed=settings.seed,
-        start=local_folder(source, "the judge's adapter", HUB_FILES) if source else None,
+        start=local_folder(source, "the reranker's adapter", HUB_FILES) if source else None,
     )  # fmt: skip
     locations: dict[str, dict[int, str]] = {
         part: {number: row.location for number, row in enumerate(catalogue.rows)}
         for part, catalogue in material.catalogues.items()
     }
     writer = row_writer(model, processor, material.seen)
-    tutor = Tutor(wrapped.get_base_model(), writer, material.seen, locations, settings)
+    tutor = AdapterTrainer(wrapped.get_base_model(), writer, material.seen, locations, settings)
     loop = tutor.train(material.of("training"), material.of("validation"), checkpoint)
     # folders are moved and copied; whoever loads the adapter says what its base is
     wrapped.peft_config["default"].base_model_name_or_path = None
@@ -212,22 +212,26 @@ def _train(options: argparse.Namespace, material: _Material, checkpoint: Path) -
     return loop
 
 
-def _pictures(lessons: Sequence[Lesson], catalogues: Mapping[Part, Catalogue]) -> list[ImageRow]:
+def _pictures(
+    examples: Sequence[RerankExample], catalogues: Mapping[Part, Catalogue]
+) -> list[ImageRow]:
     """Every picture that some lesson shows, once."""
     shown = {
-        catalogues[lesson.part].rows[number].location: catalogues[lesson.part].rows[number]
-        for lesson in lessons
-        for number in (lesson.reference, *(c.picture for c in lesson.candidates))
+        catalogues[example.part].rows[number].location: catalogues[example.part].rows[number]
+        for example in examples
+        for number in (example.reference, *(c.picture for c in example.candidates))
     }
     return [shown[location] for location in sorted(shown)]
 
 
-def _kept_scores(path: Path, material: _Material, served: Served) -> dict[str, list[list[float]]]:
-    """The scores of the judge that training begins with, kept for a run that goes on."""
+def _kept_scores(
+    path: Path, material: _Material, served: LoadedReranker
+) -> dict[str, list[list[float]]]:
+    """The scores of the reranker that training begins with, kept for a run that goes on."""
     if path.exists():
         kept: dict[str, list[list[float]]] = json.loads(path.read_text(encoding="utf-8"))
         return kept
-    scores = material.examine(served)
+    scores = material.score_held_out(served)
     path.write_text(json.dumps(scores), encoding="utf-8")
     return scores
 
@@ -238,9 +242,9 @@ def _what_counts(settings: TuningSettings) -> dict[str, float]:
     return {name: value for name, value in asdict(settings).items() if name not in others}
 
 
-def _write_judge_json(options: argparse.Namespace, base: Path) -> None:
-    """What a judge made of this adapter must be: its template, base and visual tokens."""
-    card = JudgeCard(
+def _write_reranker_json(options: argparse.Namespace, base: Path) -> None:
+    """What a reranker made of this adapter must be: its template, base and visual tokens."""
+    card = AdapterCard(
         template=TEMPLATE.wording.name,
         template_version=TEMPLATE.version,
         base=options.base if options.base.count("/") == 1 else Path(options.base).name,

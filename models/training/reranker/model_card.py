@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from models.training.loop import Loop
 from models.training.plots import plot_loss
-from models.training.reranker.evaluation import WAYS, Comparison
-from models.training.reranker.examples import Lesson
+from models.training.reranker.evaluation import PROMPT_MODES, Comparison
+from models.training.reranker.examples import RerankExample
 
 _HEADER = (
     "| held-out queries | | AUC before | AUC after | gain | recall@1 before | recall@1 after |",
@@ -28,7 +28,7 @@ class Provenance:
     Attributes:
         base: As it was named: `demo`, a hub name or a folder.
         start: The adapter that training began with, if any.
-        data: Lines about lessons, see `lessons.summary`.
+        data: Lines about lessons, see `examples.summary`.
         settings: Of training, by name.
         seconds: How long the steps of this run took.
         device: Where.
@@ -45,9 +45,9 @@ class Provenance:
 
 
 def table(comparisons: Sequence[Comparison]) -> list[str]:
-    """A Markdown table, a part for each of `WAYS`."""
+    """A Markdown table, a part for each of `PROMPT_MODES`."""
     lines = list(_HEADER)
-    for way in WAYS:
+    for way in PROMPT_MODES:
         lines += [
             f"| {c.group}, {way} | {c.queries} | {c.auc_before} | {c.auc_after} | "
             f"{c.gain.value:+.3f} [{c.gain.low:+.3f}, {c.gain.high:+.3f}] | "
@@ -73,14 +73,14 @@ def write_report(
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     validated = [(step, found["loss"]) for step, found in loop.validations]
     plot_loss(loop.losses, validated, folder / "loss.png", "validation, verdicts alone")
-    named = [c for c in comparisons if c.way == next(iter(WAYS))]
+    named = [c for c in comparisons if c.way == next(iter(PROMPT_MODES))]
     plot_areas(named, folder / "before_after.png")
     (out / "README.md").write_text(_card(comparisons, provenance), encoding="utf-8")
 
 
-def write_judgements(
+def write_scores(
     path: Path,
-    lessons: Sequence[Lesson],
+    examples: Sequence[RerankExample],
     ids: Sequence[str],
     before: Mapping[str, list[list[float]]],
     after: Mapping[str, list[list[float]]],
@@ -88,20 +88,20 @@ def write_judgements(
     """Every held-out verdict, one query per line, to look at what goes wrong."""
     path.parent.mkdir(exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        for number, lesson in enumerate(lessons):
+        for number, example in enumerate(examples):
             scores = {
-                f"{when}, {way}": judged[way][number]
-                for when, judged in (("before", before), ("after", after))
-                for way in WAYS
+                f"{when}, {way}": scored[way][number]
+                for when, scored in (("before", before), ("after", after))
+                for way in PROMPT_MODES
             }
             row = {
-                "reference": ids[lesson.reference],
-                "modification_text": lesson.text,
-                "target": lesson.roles.target,
+                "reference": ids[example.reference],
+                "modification_text": example.text,
+                "target": example.roles.target,
                 "candidates": [
                     {"image_id": ids[c.picture], "fits": c.fits, "why": c.why}
                     | {when: round(own[place], 6) for when, own in scores.items()}
-                    for place, c in enumerate(lesson.candidates)
+                    for place, c in enumerate(example.candidates)
                 ],
             }
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -114,14 +114,14 @@ def _card(comparisons: Sequence[Comparison], provenance: Provenance) -> str:
     data = "\n".join(f"* {line}" for line in provenance.data)
     return f"""# Model card: an adapter for a catalogue of one's own
 
-A LoRA adapter (peft) that makes `{provenance.base}` judge, for one catalogue, whether a candidate
-is what a composed query asks for. Serve it with
+A LoRA adapter (peft) that makes `{provenance.base}` say, for one catalogue, whether a
+candidate is what a composed query asks for. Serve it with
 
 ```sh
-export CIR_WORKER__JUDGE__BASE={provenance.base} CIR_WORKER__JUDGE__ADAPTER=THIS_FOLDER
+export CIR_WORKER__RERANKER__BASE={provenance.base} CIR_WORKER__RERANKER__ADAPTER=THIS_FOLDER
 ```
 
-and with the visual tokens of `judge.json`, on which it was trained.
+and with the visual tokens of `reranker.json`, on which it was trained.
 
 ## Measured
 

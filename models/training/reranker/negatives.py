@@ -1,4 +1,4 @@
-"""Candidates of a query for a judge to learn from: right ones, and wrong ones that look right.
+"""Candidates of a query for a reranker to learn from: right ones, and wrong ones that look right.
 
 Hard negatives that are no negatives do more harm than easy ones: RocketQA (arXiv 2010.08191, §4.2)
 found that 70 % of the passages its retriever ranked first, and nobody had labelled, were right;
@@ -24,7 +24,7 @@ from models.datasets.manifest import ImageRow
 from models.encoder.encoder import ImageTextEncoder
 from models.presets import Preset
 from models.query.composition import Composer
-from models.training.reranker.catalogue import Labels, Verdicts, decode_row
+from models.training.reranker.catalogue import AttributeTable, Relevance, decode_row
 from models.training.reranker.queries import Query
 
 _ONE_FACET_SHARE, _COARSE_SHARE = 0.5, 0.35  # of the negatives drawn; the rest is random
@@ -33,7 +33,7 @@ _RANDOM_POOL = 64  # as many random ones are at hand for a query
 
 @dataclass(frozen=True)
 class Candidate:
-    """A picture that a judge is asked about.
+    """A picture that a reranker is asked about.
 
     Attributes:
         picture: Its number in the catalogue.
@@ -47,7 +47,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Limits:
+class CandidateConfig:
     """How candidates are chosen.
 
     Attributes:
@@ -61,7 +61,7 @@ class Limits:
     duplicate_similarity: float = 0.97
 
 
-class CoarseStage:
+class InMemoryRetriever:
     """A preset's encoder and composition over one catalogue."""
 
     def __init__(
@@ -117,9 +117,9 @@ class CoarseStage:
 
 def choose(
     query: Query,
-    labels: Labels,
-    coarse: CoarseStage | None,
-    limits: Limits,
+    labels: AttributeTable,
+    coarse: InMemoryRetriever | None,
+    limits: CandidateConfig,
     rng: random.Random,
 ) -> list[Candidate]:
     """Right and wrong candidates; wrong ones are the reference itself, pictures with one facet
@@ -135,17 +135,17 @@ def choose(
     Returns:
         At most `limits.candidates`, the right ones first; a catalogue may not have as many.
     """
-    verdicts = labels.verdicts(query.wish)
+    relevance = labels.relevance(query.attribute_query)
     most = max(1, limits.candidates // 3)
     right = rng.sample(query.answers, min(len(query.answers), rng.randint(1, most)))
     chosen = [Candidate(picture, True, "fits") for picture in right]
     taken = {*right}
-    if verdicts.misses[query.reference]:
+    if relevance.misses[query.reference]:
         chosen.append(Candidate(query.reference, False, "the reference"))
         taken.add(query.reference)
-    near = _one_facet_wrong(verdicts)
-    ranked = _ranked(query, verdicts, coarse, limits)
-    missing = np.flatnonzero(verdicts.misses).tolist()
+    near = _one_facet_wrong(relevance)
+    ranked = _ranked(query, relevance, coarse, limits)
+    missing = np.flatnonzero(relevance.misses).tolist()
     anything = [(n, "random") for n in rng.sample(missing, min(len(missing), _RANDOM_POOL))]
     while len(chosen) < limits.candidates:
         candidate = _draw(near, ranked, anything, taken, rng)
@@ -175,18 +175,18 @@ def _draw(
     return None
 
 
-def _one_facet_wrong(verdicts: Verdicts) -> list[list[tuple[int, str]]]:
+def _one_facet_wrong(relevance: Relevance) -> list[list[tuple[int, str]]]:
     """Per facet, the pictures that miss the wish by that facet alone."""
-    wrong_facets = np.sum(list(verdicts.wrong.values()), axis=0)
-    alone = verdicts.misses & (wrong_facets == 1)
+    wrong_facets = np.sum(list(relevance.wrong.values()), axis=0)
+    alone = relevance.misses & (wrong_facets == 1)
     return [
         [(int(n), f"wrong {facet}") for n in np.flatnonzero(alone & wrong)]
-        for facet, wrong in sorted(verdicts.wrong.items())
+        for facet, wrong in sorted(relevance.wrong.items())
     ]
 
 
 def _ranked(
-    query: Query, verdicts: Verdicts, coarse: CoarseStage | None, limits: Limits
+    query: Query, relevance: Relevance, coarse: InMemoryRetriever | None, limits: CandidateConfig
 ) -> list[tuple[int, str]]:
     if coarse is None:
         return []
@@ -194,7 +194,7 @@ def _ranked(
     return [
         (picture, f"coarse rank {rank}")
         for rank, picture in enumerate(ranks, start=1)
-        if verdicts.misses[picture]
+        if relevance.misses[picture]
         and coarse.similarity(picture, query.answers) < limits.duplicate_similarity
     ]
 

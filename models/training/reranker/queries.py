@@ -2,7 +2,7 @@
 
 "This, but wooden" changes one or two facets of a reference and keeps the others; "not wooden"
 leaves the new value open; a caption asks for another picture in a whole sentence. What an answer
-must satisfy (`Wish`) and what a judge shall say the query means (`Roles`) follow.
+must satisfy (`AttributeQuery`) and what a reranker shall say the query means (`Intent`) follow.
 """
 
 import random
@@ -12,11 +12,11 @@ from itertools import combinations
 
 import numpy as np
 
-from models.contracts.intent import MAX_PHRASE_CHARS, Roles
+from models.contracts.intent import MAX_PHRASE_CHARS, Intent
 from models.datasets.phrasings import PARTS, Part, phrase
-from models.query.attribute_reader import Subject
-from models.query.facet_linking import find_mentions
-from models.training.reranker.catalogue import Catalogue, Wish
+from models.query.attribute_reader import DepictedItem
+from models.query.facet_linking import link_facets
+from models.training.reranker.catalogue import AttributeQuery, Catalogue
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Query:
     facets: tuple[str, ...]
     reference: int
     text: str
-    roles: Roles
-    wish: Wish
+    roles: Intent
+    attribute_query: AttributeQuery
     answers: tuple[int, ...]
 
 
@@ -94,18 +94,18 @@ def _changes(
         if not kept or new is None:  # where nothing is kept, the reference would have no say
             continue
         wanted = {**kept, **dict(zip(facets, new, strict=False))}
-        wish = Wish(
+        attribute_query = AttributeQuery(
             {facet: frozenset([value]) for facet, value in wanted.items()},
             {facets[0]: old[0]} if negated else {},
         )
-        answers = np.flatnonzero(labels.verdicts(wish).fits)
+        answers = np.flatnonzero(labels.relevance(attribute_query).fits)
         if not len(answers):
             continue
         yield Query(
             edit, facets, reference,
             phrase(_form(catalogue, facets, negated), facets, old, new, part, rng),
             _roles(catalogue, wanted, kept, old, new, negated),
-            wish, tuple(answers.tolist()),
+            attribute_query, tuple(answers.tolist()),
         )  # fmt: skip
 
 
@@ -115,7 +115,9 @@ def _new_values(
 ) -> tuple[str, ...] | None:  # fmt: skip
     """Values that some picture has, which agrees with the reference in all that is kept."""
     labels = catalogue.labels
-    alike = labels.verdicts(Wish({facet: frozenset([value]) for facet, value in kept.items()})).fits
+    alike = labels.relevance(
+        AttributeQuery({facet: frozenset([value]) for facet, value in kept.items()})
+    ).fits
     there = set()
     for picture in np.flatnonzero(alike):
         known = labels.single(int(picture))
@@ -140,7 +142,7 @@ def _captions(
             continue
         labelled = catalogue.labels.all_of(picture)
         said: dict[str, set[str]] = {}
-        for mention in find_mentions(caption, catalogue.facets):
+        for mention in link_facets(caption, catalogue.facets):
             if mention.value in labelled.get(mention.facet, ()):
                 said.setdefault(mention.facet, set()).add(mention.value)
         if len(said) < 2:
@@ -148,15 +150,16 @@ def _captions(
         words = [value for values in said.values() for value in sorted(values)]
         yield Query(
             "caption", (), reference, phrase("caption", (), (), (caption,), part, rng),
-            Roles(target=caption[:MAX_PHRASE_CHARS], desired=tuple(words[:8])),
-            Wish({facet: frozenset(values) for facet, values in said.items()}), (picture,),
+            Intent(target=caption[:MAX_PHRASE_CHARS], desired=tuple(words[:8])),
+            AttributeQuery({facet: frozenset(values) for facet, values in said.items()}),
+            (picture,),
         )  # fmt: skip
 
 
 def _roles(
     catalogue: Catalogue, wanted: Mapping[str, str], kept: Mapping[str, str],
     old: tuple[str, ...], new: tuple[str, ...], negated: bool,
-) -> Roles:  # fmt: skip
+) -> Intent:  # fmt: skip
     """What the query means, with the target in the words that the service finds for it."""
     noun = wanted.get(catalogue.noun_facet, "one")
     adjectives = [
@@ -164,10 +167,10 @@ def _roles(
         for facet in catalogue.core
         if facet in wanted and facet != catalogue.noun_facet
     ]
-    target = Subject(noun, tuple(adjectives)).phrase
+    target = DepictedItem(noun, tuple(adjectives)).phrase
     target += "".join(f", {wanted[facet]}" for facet in catalogue.context if facet in wanted)
     target += f" that is not {old[0]}" if negated else ""
-    return Roles(
+    return Intent(
         target=target[:MAX_PHRASE_CHARS],
         preserve=tuple(kept.values())[:8],
         desired=new,

@@ -1,12 +1,12 @@
-"""Lessons as token rows, with pictures of any shape."""
+"""DemoData as token rows, with pictures of any shape."""
 
 from collections.abc import Callable, Mapping
 
-from models.contracts.intent import Roles
+from models.contracts.intent import Intent
 from models.reranker.intent_format import write_intent
 from models.reranker.prompts import CIR, QWEN_VL, Template
 from models.training.packing import Batch, PieceWriter, Places, Row, places_of
-from models.training.reranker.examples import Lesson
+from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import Grid
 
 INTENT, VERDICT = 1, 2  # kinds of what the model must say
@@ -41,24 +41,29 @@ class RowWriter(PieceWriter[str]):
         super().__init__(tokenize, image_token, places)
 
     def write(
-        self, lesson: Lesson, locations: Mapping[int, str], *, shows_target: bool, asks_intent: bool
+        self,
+        example: RerankExample,
+        locations: Mapping[int, str],
+        *,
+        shows_target: bool,
+        asks_intent: bool,
     ) -> LocatedRow:
         """A lesson as a row.
 
         Args:
-            lesson: The query and its candidates.
+            example: The query and its candidates.
             locations: Of the pictures by number.
             shows_target: Whether the question names the target.
             asks_intent: Whether the intent is a branch; verdicts always are.
         """
-        row = self.trunk(TEMPLATE.opening(lesson.text), locations[lesson.reference])
+        row = self.trunk(TEMPLATE.opening(example.text), locations[example.reference])
         if asks_intent and TEMPLATE.ask is not None:
             self.fork(row)
             self.say(row, TEMPLATE.ask)
-            self.say(row, intent(lesson.roles), asked=INTENT)
-        for candidate in lesson.candidates:
+            self.say(row, intent(example.roles), asked=INTENT)
+        for candidate in example.candidates:
             self.fork(row)
-            target = lesson.roles.target if shows_target else None
+            target = example.roles.target if shows_target else None
             self.say(row, TEMPLATE.candidate(target), [locations[candidate.picture]])
             self.say(row, TEMPLATE.yes if candidate.fits else TEMPLATE.no, asked=VERDICT)
         return row
@@ -67,7 +72,7 @@ class RowWriter(PieceWriter[str]):
 TEMPLATE = Template(CIR, QWEN_VL)
 
 
-def intent(roles: Roles) -> str:
+def intent(roles: Intent) -> str:
     """The answer to the template's `ask`, with its end."""
     said = write_intent(
         roles.target, list(roles.preserve), list(roles.desired), list(roles.forbidden)

@@ -12,14 +12,14 @@ from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
 from models.training.reranker.catalogue import Catalogue, read_catalogue
 from models.training.reranker.examples import (
-    Amounts,
-    Lesson,
-    make_lessons,
-    read_lessons,
+    RerankExample,
+    SynthesisConfig,
+    make_examples,
+    read_examples,
     summary,
-    write_lessons,
+    write_examples,
 )
-from models.training.reranker.negatives import CoarseStage, Limits, embed
+from models.training.reranker.negatives import CandidateConfig, InMemoryRetriever, embed
 
 QUERIES = "queries.jsonl"
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_catalogue_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what says which queries are made of what."""
-    amounts, limits = Amounts(), Limits()
+    amounts, limits = SynthesisConfig(), CandidateConfig()
     parser.add_argument(
         "--manifest", type=Path, required=True, help="JSONL or CSV with attributes, as for a build"
     )
@@ -84,8 +84,8 @@ def add_catalogue_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Make the queries and say what they are."""
-    lessons = synthesize(options, read_catalogues(options), options.out)
-    print("\n".join([*summary(lessons), f"wrote {options.out / QUERIES}"]))
+    examples = synthesize(options, read_catalogues(options), options.out)
+    print("\n".join([*summary(examples), f"wrote {options.out / QUERIES}"]))
 
 
 def read_catalogues(options: argparse.Namespace) -> dict[Part, Catalogue]:
@@ -103,26 +103,26 @@ def read_catalogues(options: argparse.Namespace) -> dict[Part, Catalogue]:
 
 def synthesize(
     options: argparse.Namespace, catalogues: Mapping[Part, Catalogue], folder: Path
-) -> list[Lesson]:
+) -> list[RerankExample]:
     """Make the queries of both parts and write them into a folder.
 
     Raises:
         ManifestError: The attributes are too sparse.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    amounts = Amounts(
+    amounts = SynthesisConfig(
         options.queries, options.validation_queries, options.validation_share,
         options.caption_share, options.seed,
     )  # fmt: skip
-    limits = Limits(options.candidates, options.coarse_depth, options.duplicate_similarity)
-    lessons = make_lessons(catalogues, _coarse(options, catalogues, folder), amounts, limits)
-    write_lessons(folder / QUERIES, lessons, catalogues)
-    return lessons
+    limits = CandidateConfig(options.candidates, options.coarse_depth, options.duplicate_similarity)
+    examples = make_examples(catalogues, _coarse(options, catalogues, folder), amounts, limits)
+    write_examples(folder / QUERIES, examples, catalogues)
+    return examples
 
 
 def synthesized(
     options: argparse.Namespace, catalogues: Mapping[Part, Catalogue], folder: Path
-) -> list[Lesson]:
+) -> list[RerankExample]:
     """The queries in a folder, made first if there are none.
 
     Raises:
@@ -131,19 +131,19 @@ def synthesized(
     if not (folder / QUERIES).exists():
         return synthesize(options, catalogues, folder)
     print(f"the queries are those of {folder / QUERIES}; without it they are made anew")
-    return read_lessons(folder / QUERIES, catalogues)
+    return read_examples(folder / QUERIES, catalogues)
 
 
 def _coarse(
     options: argparse.Namespace, catalogues: Mapping[Part, Catalogue], folder: Path
-) -> dict[Part, CoarseStage | None]:
+) -> dict[Part, InMemoryRetriever | None]:
     if options.coarse == "none":
         return {"training": None, "validation": None}
     preset = load_preset(options.coarse)
     encoder = ImageTextEncoder(preset.encoder)
-    stages: dict[int, CoarseStage] = {}
+    stages: dict[int, InMemoryRetriever] = {}
     for part, catalogue in catalogues.items():
         if id(catalogue) not in stages:
             gallery = embed(encoder, catalogue.rows, folder / f"embeddings-{part}.npz")
-            stages[id(catalogue)] = CoarseStage(encoder, preset, gallery)
+            stages[id(catalogue)] = InMemoryRetriever(encoder, preset, gallery)
     return {part: stages[id(catalogue)] for part, catalogue in catalogues.items()}

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from models.training.loop import Loop
 from models.training.packing import collate
-from models.training.reranker.examples import Lesson
+from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import FeatureFile
 from models.training.reranker.sequences import INTENT, VERDICT, LocatedBatch, RowWriter
 
@@ -86,7 +86,7 @@ def verdict_logits(
     return logits, batch.ids[:, 1:].to(device)[kinds > 0], kinds[kinds > 0]
 
 
-class Tutor:
+class AdapterTrainer:
     """Teaches lessons to an adapted model."""
 
     def __init__(
@@ -110,7 +110,10 @@ class Tutor:
         self._locations, self._settings = locations, settings
 
     def train(
-        self, training: Sequence[Lesson], validation: Sequence[Lesson], checkpoint: Path
+        self,
+        training: Sequence[RerankExample],
+        validation: Sequence[RerankExample],
+        checkpoint: Path,
     ) -> Loop:
         """Run the steps, going on from `checkpoint` if it is there.
 
@@ -125,37 +128,37 @@ class Tutor:
             lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01,
         )  # fmt: skip
         loop = Loop("adapter", self._model, optimizer, checkpoint)
-        exams = [
+        evaluations = [
             self._batch(validation[i : i + settings.queries], i)
             for i in range(0, len(validation), settings.queries)
         ][:_MAX_BATCHES_VALIDATED]
 
         def loss_of(number: int) -> Tensor:
             torch.manual_seed(settings.seed + number)  # dropout
-            picked = lessons_of_batch(training, number, settings.queries, settings.seed)
+            picked = examples_of_batch(training, number, settings.queries, settings.seed)
             return self._loss(self._batch(picked, number * settings.queries))
 
         loop.run(
             loss_of,
             steps=settings.steps,
             learning_rate=settings.learning_rate,
-            validate=lambda: self._validate(exams),
+            validate=lambda: self._validate(evaluations),
             validate_every=settings.validate_every,
             warmup_steps=max(1, round(_WARMUP_SHARE * settings.steps)),
             accumulate=settings.accumulate,
         )
         return loop
 
-    def _batch(self, lessons: Sequence[Lesson], first: int) -> LocatedBatch:
+    def _batch(self, examples: Sequence[RerankExample], first: int) -> LocatedBatch:
         return collate(
             [
                 self._writer.write(
-                    lesson,
-                    self._locations[lesson.part],
+                    example,
+                    self._locations[example.part],
                     shows_target=number % _HIDES_TARGET_EVERY > 0,
                     asks_intent=self._settings.intent_weight > 0,
                 )
-                for number, lesson in enumerate(lessons, start=first)
+                for number, example in enumerate(examples, start=first)
             ]
         )
 
@@ -168,10 +171,10 @@ class Tutor:
         return loss
 
     @torch.inference_mode()
-    def _validate(self, exams: Sequence[LocatedBatch]) -> dict[str, float]:
+    def _validate(self, evaluations: Sequence[LocatedBatch]) -> dict[str, float]:
         """Mean loss over validation lessons, and the share of verdicts that are right."""
         losses, right_ones = [], []
-        for batch in exams:
+        for batch in evaluations:
             logits, right, kinds = verdict_logits(self._model, batch, self._seen)
             each = functional.cross_entropy(logits, right, reduction="none")
             losses.append(each[kinds == VERDICT].mean())
@@ -182,13 +185,15 @@ class Tutor:
         }
 
 
-def lessons_of_batch(lessons: Sequence[Lesson], number: int, size: int, seed: int) -> list[Lesson]:
+def examples_of_batch(
+    examples: Sequence[RerankExample], number: int, size: int, seed: int
+) -> list[RerankExample]:
     """Every lesson once, then every lesson again in another order, and so on."""
     picked = []
     for place in range(number * size, (number + 1) * size):
-        turn, within = divmod(place, len(lessons))
-        order = _order(len(lessons), f"{seed}/{turn}")
-        picked.append(lessons[order[within]])
+        turn, within = divmod(place, len(examples))
+        order = _order(len(examples), f"{seed}/{turn}")
+        picked.append(examples[order[within]])
     return picked
 
 

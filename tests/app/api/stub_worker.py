@@ -14,9 +14,9 @@ from fastapi.responses import StreamingResponse
 from app.web.server import http_server
 from models.contracts.intent import ComposedIntent
 from models.contracts.rerank import (
+    CandidateScore,
     ComposeRequest,
     ComposeResponse,
-    Judgement,
     RerankChunk,
     RerankEnd,
     RerankRequest,
@@ -29,13 +29,13 @@ Lines = AsyncIterator[str]
 Script = Callable[[RerankRequest], Lines]
 
 
-def chunk(*scores: tuple[str, float], judge: str = VERSION) -> str:
-    judgements = [Judgement(image_id=image_id, score=score) for image_id, score in scores]
-    return RerankChunk(scores=judgements, judge=judge).model_dump_json() + "\n"
+def chunk(*scores: tuple[str, float], reranker: str = VERSION) -> str:
+    judgements = [CandidateScore(image_id=image_id, score=score) for image_id, score in scores]
+    return RerankChunk(scores=judgements, reranker=reranker).model_dump_json() + "\n"
 
 
-def end(status: Any = "complete", judge: str = VERSION, **fields: Any) -> str:
-    return RerankEnd(status=status, judge=judge, **fields).model_dump_json() + "\n"
+def end(status: Any = "complete", reranker: str = VERSION, **fields: Any) -> str:
+    return RerankEnd(status=status, reranker=reranker, **fields).model_dump_json() + "\n"
 
 
 def score_of(rank: int) -> float:
@@ -43,27 +43,27 @@ def score_of(rank: int) -> float:
     return min(1.0, 0.1 + rank / 100)
 
 
-async def judge_all(request: RerankRequest) -> Lines:
+async def reranker_all(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates):
         yield chunk((candidate.image_id, score_of(rank)))
     yield end()
 
 
-async def judge_two_then_die(request: RerankRequest) -> Lines:
+async def reranker_two_then_die(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates[:2]):
         yield chunk((candidate.image_id, score_of(rank)))
     await asyncio.sleep(0.05)  # so that what was said goes out before the connection breaks
     raise ConnectionError("killed")
 
 
-async def judge_all_then_die(request: RerankRequest) -> Lines:
+async def reranker_all_then_die(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates):
         yield chunk((candidate.image_id, score_of(rank)))
     await asyncio.sleep(0.05)
     raise ConnectionError("killed")
 
 
-async def judge_two_then_hang(request: RerankRequest) -> Lines:
+async def reranker_two_then_hang(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates[:2]):
         yield chunk((candidate.image_id, score_of(rank)))
     await asyncio.sleep(60)
@@ -89,7 +89,7 @@ class StubWorker:
     """
 
     def __init__(self) -> None:
-        self.rerank: Script = judge_all
+        self.rerank: Script = reranker_all
         self.compose_delay_s = 0.0
         self.compose_body: str | None = None
         self.status = 200
@@ -108,7 +108,7 @@ class StubWorker:
 
     def _info(self) -> WorkerInfo:
         return WorkerInfo(
-            judge="stub-1", device="stub", chunk_size=1, max_queued_visual_tokens=1,
+            reranker="stub-1", device="stub", chunk_size=1, max_queued_visual_tokens=1,
             queued_visual_tokens=0,
         )  # fmt: skip
 
@@ -117,7 +117,7 @@ class StubWorker:
         await asyncio.sleep(self.compose_delay_s)
         body = self.compose_body
         if body is None:
-            body = ComposeResponse(intent=INTENT, judge="stub-1").model_dump_json()
+            body = ComposeResponse(intent=INTENT, reranker="stub-1").model_dump_json()
         return Response(body, self.status, media_type="application/json")
 
     async def _rerank(self, request: Request) -> Response:

@@ -34,7 +34,7 @@ Findings = list[dict[str, str]]
 @pytest.fixture
 def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Run the doctor in this process; gives its exit code and findings."""
-    monkeypatch.setenv("CIR_API__QDRANT__PATH", str(tmp_path / "qdrant"))
+    monkeypatch.setenv("CIR_API__GALLERY__PATH", str(tmp_path / "qdrant"))
 
     def run(*arguments: str, **environ: str) -> tuple[int, Findings]:
         for name, value in environ.items():
@@ -57,15 +57,15 @@ def about(findings: Findings, area: str) -> str:
 
 def test_the_demo_can_run(doctor, built_gallery: BuiltGallery, copied_gallery: Path) -> None:  # type: ignore[no-untyped-def]
     code, findings = doctor(
-        CIR_API__QDRANT__PATH=str(copied_gallery),
+        CIR_API__GALLERY__PATH=str(copied_gallery),
         CIR_API__IMAGE_STORE=str(built_gallery.image_store),
     )
     assert code == 0, errors(findings)
     assert {f["mark"] for f in findings if f["area"] != "packages"} == {"ok"}
     assert "built with this encoder, demo-" in about(findings, "gallery")
     assert "has the copies of the images looked at" in about(findings, "images")
-    assert "would run on CPU with" in about(findings, "judge")
-    assert "its files are here" in about(findings, "judge")
+    assert "would run on CPU with" in about(findings, "reranker")
+    assert "its files are here" in about(findings, "reranker")
 
 
 def test_nothing_is_made_where_there_is_no_gallery(doctor, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -84,7 +84,7 @@ def test_copies_that_are_gone_or_no_pictures(  # type: ignore[no-untyped-def]
     gone.unlink()
     garbage.write_bytes(b"garbage" * 1000)
     settings = {
-        "CIR_API__QDRANT__PATH": str(copied_gallery),
+        "CIR_API__GALLERY__PATH": str(copied_gallery),
         "CIR_API__IMAGE_STORE": str(images),
     }
     code, findings = doctor(**settings)
@@ -101,11 +101,11 @@ def test_copies_that_are_gone_or_no_pictures(  # type: ignore[no-untyped-def]
 
 def test_a_locked_gallery_is_said_to_be_in_use(doctor, copied_gallery: Path) -> None:  # type: ignore[no-untyped-def]
     from indexer.gallery.server.writer import GalleryWriter
-    from indexer.gallery.settings import GallerySettings
+    from indexer.gallery.settings import GalleryWriterSettings
 
-    holder = GalleryWriter(GallerySettings(path=copied_gallery))
+    holder = GalleryWriter(GalleryWriterSettings(path=copied_gallery))
     try:
-        code, findings = doctor(CIR_API__QDRANT__PATH=str(copied_gallery))
+        code, findings = doctor(CIR_API__GALLERY__PATH=str(copied_gallery))
     finally:
         holder.close()
     assert code == 0
@@ -118,14 +118,14 @@ def test_a_damaged_gallery_is_said_by_all_who_open_it(  # type: ignore[no-untype
 ) -> None:  # fmt: skip
     truncate(copied_gallery / "meta.json")
     where = f"the embedded gallery in {copied_gallery} is damaged (JSONDecodeError"
-    code, findings = doctor(CIR_API__QDRANT__PATH=str(copied_gallery))
+    code, findings = doctor(CIR_API__GALLERY__PATH=str(copied_gallery))
     assert code == 1
     assert where in errors(findings)
     with TestClient(create_app()) as api:
         refused = api.get("/readyz")
         assert refused.status_code == 503
         assert where in refused.json()["reasons"][0]
-    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(copied_gallery))
+    monkeypatch.setenv("CIR_INDEXER__GALLERY__PATH", str(copied_gallery))
     Image.new("RGB", (32, 32)).save(tmp_path / "one.png")
     assert index(["build", "--images", str(tmp_path)]) == 1
     assert f"error: {where}" in capsys.readouterr().err
@@ -135,14 +135,14 @@ def test_a_gallery_of_another_version_or_without_images(  # type: ignore[no-unty
     doctor, copied_gallery: Path
 ) -> None:
     rewrite_metadata(copied_gallery, schema_version=99)
-    code, findings = doctor(CIR_API__QDRANT__PATH=str(copied_gallery))
+    code, findings = doctor(CIR_API__GALLERY__PATH=str(copied_gallery))
     assert code == 1
     assert "what this version does not store (schema_version: Input should be 1)" in errors(
         findings
     )
     rewrite_metadata(copied_gallery, schema_version=1)
     database(copied_gallery).unlink()  # the engine makes a new one
-    code, findings = doctor(CIR_API__QDRANT__PATH=str(copied_gallery))
+    code, findings = doctor(CIR_API__GALLERY__PATH=str(copied_gallery))
     assert code == 1
     assert f"the one in the folder {copied_gallery} has lost its images" in errors(findings)
 
@@ -178,8 +178,11 @@ def test_presets_of_the_hub_offline(name: str, tmp_path: Path) -> None:
         ),
         ({"CIR_API__PRESET": "huge"}, "unknown preset 'huge'; there are: base"),
         ({"CIR_API__TYPO": "1"}, "unknown settings: CIR_API__TYPO"),
-        ({"CIR_WORKER__JUDGE__ADAPTER": "/nowhere"}, "the judge's adapter '/nowhere' is neither"),
-        ({"CIR_WORKER__JUDGE__BASE": "/nowhere"}, "the judge's base '/nowhere' is neither"),
+        (
+            {"CIR_WORKER__RERANKER__ADAPTER": "/nowhere"},
+            "the reranker's adapter '/nowhere' is neither",
+        ),
+        ({"CIR_WORKER__RERANKER__BASE": "/nowhere"}, "the reranker's base '/nowhere' is neither"),
     ],
 )
 def test_what_is_wrong_is_said(doctor, environ: dict[str, str], sentence: str) -> None:  # type: ignore[no-untyped-def]
@@ -189,7 +192,7 @@ def test_what_is_wrong_is_said(doctor, environ: dict[str, str], sentence: str) -
 
 
 def test_an_adapter_for_another_base(doctor, foreign_adapter: Path) -> None:  # type: ignore[no-untyped-def]
-    code, findings = doctor(CIR_WORKER__JUDGE__ADAPTER=str(foreign_adapter))
+    code, findings = doctor(CIR_WORKER__RERANKER__ADAPTER=str(foreign_adapter))
     assert code == 1
     assert f"the adapter in {foreign_adapter} is not for this base" in errors(findings)
 
@@ -197,7 +200,7 @@ def test_an_adapter_for_another_base(doctor, foreign_adapter: Path) -> None:  # 
 def test_an_encoder_that_does_not_match_the_gallery(  # type: ignore[no-untyped-def]
     doctor, copied_gallery: Path, tmp_path: Path
 ) -> None:
-    other = {"CIR_API__QDRANT__PATH": str(copied_gallery)}
+    other = {"CIR_API__GALLERY__PATH": str(copied_gallery)}
     other["CIR_API__ENCODER__MODEL"] = tiny_model(tmp_path / "tiny").model
     code, findings = doctor(**other)
     assert code == 1
@@ -219,28 +222,30 @@ def test_workers_and_ports(doctor, tmp_path: Path) -> None:  # type: ignore[no-u
     assert code == 0
     assert f"{nobody} is not ready" in about(findings, "worker")
     assert f"something listens on 127.0.0.1:{port} already" in about(findings, "port")
-    assert f"runs elsewhere: {nobody}" in about(findings, "judge")
+    assert f"runs elsewhere: {nobody}" in about(findings, "reranker")
 
 
-def test_an_external_judge_is_tested_and_the_local_one_is_not_needed(doctor) -> None:  # type: ignore[no-untyped-def]
+def test_an_external_reranker_is_tested_and_the_local_one_is_not_needed(doctor) -> None:  # type: ignore[no-untyped-def]
     settings = {
-        "CIR_API__EXTERNAL_JUDGE__MODEL": MODEL,
-        "CIR_API__EXTERNAL_JUDGE__API_KEY": "key",
-        "CIR_WORKER__JUDGE__BASE": "/nowhere",
+        "CIR_API__EXTERNAL_RERANKER__MODEL": MODEL,
+        "CIR_API__EXTERNAL_RERANKER__API_KEY": "key",
+        "CIR_WORKER__RERANKER__BASE": "/nowhere",
     }
     with stub_reranker() as (stub, url):
         stub.key = "key"
-        code, findings = doctor(CIR_API__EXTERNAL_JUDGE__URL=url, **settings)
+        code, findings = doctor(CIR_API__EXTERNAL_RERANKER__URL=url, **settings)
         assert code == 0, errors(findings)
-        assert f"runs elsewhere: {MODEL} at {url}" in about(findings, "judge")
-        assert f"{url}/v1/rerank: {MODEL} tells plain shapes apart" in about(findings, "judge")
+        assert f"runs elsewhere: {MODEL} at {url}" in about(findings, "reranker")
+        assert f"{url}/v1/rerank: {MODEL} tells plain shapes apart" in about(findings, "reranker")
         stub.blind = True
-        assert "is not ready: it failed its self-test" in about(doctor()[1], "judge")
-        assert "refuses our key" in about(doctor(CIR_API__EXTERNAL_JUDGE__API_KEY="x")[1], "judge")
+        assert "is not ready: it failed its self-test" in about(doctor()[1], "reranker")
+        assert "refuses our key" in about(
+            doctor(CIR_API__EXTERNAL_RERANKER__API_KEY="x")[1], "reranker"
+        )
     code, findings = doctor()
     assert code == 0
     assert f"{url}/v1/rerank is not ready: {url}/v1/rerank cannot be reached" in about(
-        findings, "judge"
+        findings, "reranker"
     )
 
 
@@ -257,7 +262,7 @@ def test_a_command_that_is_suggested_is_one(preset: str) -> None:
 
 
 def test_a_server_that_is_not_there(doctor) -> None:  # type: ignore[no-untyped-def]
-    code, findings = doctor(CIR_API__QDRANT__URL=f"http://127.0.0.1:{free_port()}")
+    code, findings = doctor(CIR_API__GALLERY__URL=f"http://127.0.0.1:{free_port()}")
     assert code == 1
     assert "cannot be reached; is it running" in errors(findings)
 
@@ -266,7 +271,7 @@ def test_a_server_that_is_not_there(doctor) -> None:  # type: ignore[no-untyped-
     ("missing", "role", "still"),
     [
         (["peft", "transformers"], "worker", "ok    encoder   demo"),
-        (["open_clip_torch", "qdrant-client"], "api", "ok    judge     demo"),
+        (["open_clip_torch", "qdrant-client"], "api", "ok    reranker  demo"),
     ],
 )
 def test_it_runs_where_only_one_process_is_installed(
@@ -288,7 +293,7 @@ def version(name):
 metadata.version = version
 sys.exit(main(["doctor", "--port", "{free_port()}"]))
 """
-    environ = {**os.environ, "CIR_API__QDRANT__PATH": str(tmp_path / "qdrant")}
+    environ = {**os.environ, "CIR_API__GALLERY__PATH": str(tmp_path / "qdrant")}
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True
     )
@@ -302,8 +307,9 @@ def test_the_memory_of_a_process_is_about_what_is_said() -> None:
         "encoder": "import app.api.main; "
         "from models.encoder.encoder import ImageTextEncoder as Model; "
         "from models.settings import EncoderSettings as Settings",
-        "judge": "import app.worker.main; from models.reranker.reranker import Judge as Model; "
-        "from models.settings import JudgeSettings as Settings",
+        "reranker": "import app.worker.main; from models.reranker.reranker import Reranker as "
+        "Model; "
+        "from models.settings import RerankerSettings as Settings",
     }
     # VmHWM is the peak of this process alone; ru_maxrss begins with that of who forked it
     then = "model = Model(Settings(device='cpu')); print(open('/proc/self/status').read())"
@@ -330,11 +336,11 @@ def test_the_memory_of_a_process_is_about_what_is_said() -> None:
 
 
 def test_the_report_as_text() -> None:
-    found = Finding("judge", "error", "it is gone", "bring it back")
+    found = Finding("reranker", "error", "it is gone", "bring it back")
     report = Report("base", (Finding("port", "ok", "it is free"), found))
     assert list(report.lines()) == [
         "ok    port      it is free",
-        "error judge     it is gone",
+        "error reranker  it is gone",
         "                → bring it back",
         "it cannot run: 1 to be mended",
     ]

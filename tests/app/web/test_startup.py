@@ -30,7 +30,7 @@ def start(process: str, folder: Path, **settings: str) -> str:
     """Start a process that cannot run; what it said on stderr."""
     environ = {**os.environ, **OFFLINE, "HF_HOME": str(folder / "cache")}
     if process != WORKER:
-        environ[f"{process}QDRANT__PATH"] = str(folder / "qdrant")
+        environ[f"{process}GALLERY__PATH"] = str(folder / "qdrant")
     environ |= {f"{process}{name}": value for name, value in settings.items()}
     finished = subprocess.run(
         command(process, folder), cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300
@@ -55,19 +55,19 @@ def test_a_wrong_or_missing_encoder(
 
 
 def test_a_missing_adapter(tmp_path: Path) -> None:
-    said = start(WORKER, tmp_path, JUDGE__ADAPTER="org/none")
-    assert "cannot start: the judge's adapter 'org/none' is not here and cannot be had" in said
+    said = start(WORKER, tmp_path, RERANKER__ADAPTER="org/none")
+    assert "cannot start: the reranker's adapter 'org/none' is not here and cannot be had" in said
 
 
 def test_an_adapter_for_another_base(tmp_path: Path, foreign_adapter: Path) -> None:
-    said = start(WORKER, tmp_path, JUDGE__ADAPTER=str(foreign_adapter))
+    said = start(WORKER, tmp_path, RERANKER__ADAPTER=str(foreign_adapter))
     assert f"the adapter in {foreign_adapter} is not for this base" in said
 
 
 def test_a_gallery_of_another_encoder(tmp_path: Path, copied_gallery: Path) -> None:
     other = tiny_model(tmp_path / "tiny")
     said = start(
-        API, tmp_path, ENCODER__MODEL=other.model, QDRANT__PATH=str(copied_gallery)
+        API, tmp_path, ENCODER__MODEL=other.model, GALLERY__PATH=str(copied_gallery)
     )  # fmt: skip
     assert "cannot start: the gallery was built with encoder demo-" in said
     assert "but this service runs tiny-" in said

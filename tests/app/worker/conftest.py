@@ -1,4 +1,4 @@
-"""A worker on a real port, with a judge that can be held."""
+"""A worker on a real port, with a reranker that can be held."""
 
 import base64
 import contextlib
@@ -19,7 +19,7 @@ from PIL import Image
 from app.worker.main import create_app
 from app.worker.settings import WorkerSettings
 from indexer.gallery.image_store import ImageStore
-from tests.app.worker.fake_reranker import WAIT_S, FakeJudge
+from tests.app.worker.fake_reranker import WAIT_S, FakeReranker
 
 RERANK_PX = 448
 REDS = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
@@ -68,9 +68,9 @@ def metric(client: httpx.Client, name: str) -> float:
 
 def eventually(happened: Any) -> None:
     """Poll what other threads bring about."""
-    give_up = time.monotonic() + WAIT_S
+    on_device_lost = time.monotonic() + WAIT_S
     while not happened():
-        assert time.monotonic() < give_up
+        assert time.monotonic() < on_device_lost
         time.sleep(0.01)
 
 
@@ -85,17 +85,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def judge() -> FakeJudge:
-    return FakeJudge()
+def reranker() -> FakeReranker:
+    return FakeReranker()
 
 
 @contextlib.contextmanager
 def running(
-    judge: FakeJudge, store: Path, ready: bool = True, **settings: Any
+    reranker: FakeReranker, store: Path, ready: bool = True, **settings: Any
 ) -> Iterator[httpx.Client]:
     """A worker behind real HTTP; on the way out it must stop by itself."""
     values: dict[str, Any] = {"image_store": store, "chunk_size": 2, "log_level": "error"}
-    app = create_app(WorkerSettings(**(values | settings)), judge)
+    app = create_app(WorkerSettings(**(values | settings)), reranker)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=30))
     thread = threading.Thread(target=server.run, args=([listening],))
@@ -108,7 +108,7 @@ def running(
                 eventually(lambda: client.get("/readyz").status_code == 200)
             yield client
     finally:
-        for gate in (judge.scoring, judge.composing, judge.warming):
+        for gate in (reranker.scoring, reranker.composing, reranker.warming):
             gate.release()
         server.should_exit = True
         thread.join(WAIT_S)
@@ -116,6 +116,6 @@ def running(
 
 
 @pytest.fixture
-def client(judge: FakeJudge, store: Path) -> Iterator[httpx.Client]:
-    with running(judge, store) as connected:
+def client(reranker: FakeReranker, store: Path) -> Iterator[httpx.Client]:
+    with running(reranker, store) as connected:
         yield connected

@@ -1,4 +1,4 @@
-"""A judge that can be held, poisoned and asked what it saw. Scores are read off the picture."""
+"""A reranker that can be held, poisoned and asked what it saw. Scores are read off the picture."""
 
 import threading
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ TOKENS = 10
 
 @dataclass(frozen=True)
 class FakePicture:
-    """Prepared, and seen: all that is left of the picture is how red it is, 0 to 255."""
+    """IndexRecord, and seen: all that is left of the picture is how red it is, 0 to 255."""
 
     red: int
     visual_tokens: int = TOKENS
@@ -31,7 +31,7 @@ class FakePrefix:
 
 
 class Gate:
-    """A point in the judge where it can be held until the test lets it go on."""
+    """A point in the reranker where it can be held until the test lets it go on."""
 
     def __init__(self) -> None:
         self._open = True
@@ -53,7 +53,7 @@ class Gate:
             self._changed.notify_all()
 
     def wait_reached(self) -> None:
-        assert self._reached.acquire(timeout=WAIT_S), "the judge did not come here"
+        assert self._reached.acquire(timeout=WAIT_S), "the reranker did not come here"
 
     def pass_through(self) -> None:
         self._reached.release()
@@ -63,7 +63,7 @@ class Gate:
                 self._let_through -= 1
 
 
-class FakeJudge:
+class FakeReranker:
     """Scores red / 255.
 
     Attributes:

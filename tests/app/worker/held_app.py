@@ -1,4 +1,4 @@
-"""A worker for a process of its own: its judge scores nothing before the file `RELEASE` exists,
+"""A worker for a process of its own: its reranker scores nothing before the file `RELEASE` exists,
 and can do nothing at all while a file `BROKEN` stands beside it.
 """
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from app.worker.main import create_app
-from tests.app.worker.fake_reranker import WAIT_S, FakeJudge
+from tests.app.worker.fake_reranker import WAIT_S, FakeReranker
 
 
-class HeldJudge(FakeJudge):
+class HeldReranker(FakeReranker):
     def _called(self, name: str, what: object) -> None:
         super()._called(name, what)
         if Path(os.environ["RELEASE"]).with_name("BROKEN").exists():
             raise RuntimeError("the device is gone")
 
     def score(self, prefix: Any, candidates: Sequence[Any]) -> list[float]:
-        give_up = time.monotonic() + WAIT_S
-        while not Path(os.environ["RELEASE"]).exists() and time.monotonic() < give_up:
+        on_device_lost = time.monotonic() + WAIT_S
+        while not Path(os.environ["RELEASE"]).exists() and time.monotonic() < on_device_lost:
             time.sleep(0.01)
         return super().score(prefix, candidates)
 
 
-app = create_app(judge=HeldJudge())
+app = create_app(reranker=HeldReranker())

@@ -14,12 +14,12 @@ from tests.paths import ROOT
 
 def test_uvicorn_finds_an_app_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIR_WORKER__CHUNK_SIZE", "3")
-    monkeypatch.setenv("CIR_WORKER__JUDGE__VISUAL_TOKENS", "64")
+    monkeypatch.setenv("CIR_WORKER__RERANKER__VISUAL_TOKENS", "64")
     app = main.app
     try:
         assert isinstance(app, FastAPI)
         assert app.state.settings.chunk_size == 3
-        assert app.state.settings.judge.visual_tokens == 64
+        assert app.state.settings.reranker.visual_tokens == 64
     finally:
         vars(main).pop("app")  # the next one to ask reads its own environment
 
@@ -34,7 +34,7 @@ def test_a_setting_that_means_nothing_ends_the_process(
     assert "unknown settings: CIR_WORKER__CHUNK;" in capsys.readouterr().err
 
 
-def test_a_judge_that_cannot_be_loaded_fails_the_start() -> None:
+def test_a_reranker_that_cannot_be_loaded_fails_the_start() -> None:
     settings = WorkerSettings(preset="nameless")
     with (
         pytest.raises(ValueError, match="unknown preset 'nameless'"),

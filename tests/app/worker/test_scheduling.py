@@ -5,11 +5,11 @@ from concurrent.futures import Future
 
 import pytest
 
-from app.worker.inference.caches import FeatureCache, OpenedQuery, PrefixCache
-from app.worker.inference.images import Picture
+from app.worker.inference.caches import ImageFeatureCache, PrefixCache, QueryState
+from app.worker.inference.images import CandidateImage
 from app.worker.inference.model import Query
 from app.worker.scheduling.jobs import ComposeJob, RerankJob
-from app.worker.scheduling.policy import LINGER_S, Schedule
+from app.worker.scheduling.policy import MAX_BATCH_WAIT_S, Schedule
 from models.contracts.rerank import Candidate
 from tests.app.worker.fake_reranker import TOKENS, FakePicture, FakePrefix
 
@@ -24,17 +24,17 @@ class Decoding:
     """Candidates whose decoding the test ends, one by one."""
 
     def __init__(self, job: RerankJob) -> None:
-        self.futures: dict[str, Future[Picture]] = {}
+        self.futures: dict[str, Future[CandidateImage]] = {}
         self.candidates: dict[str, Candidate] = {}
         job.fetch_ahead(100, self._fetch, lambda _: None)
 
-    def _fetch(self, candidate: Candidate) -> "Future[Picture]":
+    def _fetch(self, candidate: Candidate) -> "Future[CandidateImage]":
         self.candidates[candidate.image_id] = candidate
         return self.futures.setdefault(candidate.image_id, Future())
 
     def done(self, *image_ids: str) -> None:
         for image_id in image_ids:
-            picture = Picture(self.candidates[image_id], prepared=FakePicture(0))
+            picture = CandidateImage(self.candidates[image_id], prepared=FakePicture(0))
             self.futures[image_id].set_result(picture)
 
 
@@ -44,7 +44,7 @@ def rerank(deadline: float = 100.0, images: str = "abc") -> tuple[RerankJob, Dec
         Candidate(image_id=image_id, content_hash=image_id, rerank_px=448) for image_id in images
     ]
     job = RerankJob(query(deadline=deadline), "target", candidates, "fake-1", lambda _: None)
-    job.prefix, job.hungry_since = FakePrefix("redder"), 0.0
+    job.prefix, job.ready_since = FakePrefix("redder"), 0.0
     return job, Decoding(job)
 
 
@@ -87,8 +87,8 @@ def test_a_part_of_a_chunk_goes_only_after_a_moment() -> None:
     assert made.next_ripe_at() == math.inf
     decoding.done("b")
     assert made.next_job(now=0) is None
-    assert made.next_ripe_at() == LINGER_S
-    assert made.next_job(now=LINGER_S) is job
+    assert made.next_ripe_at() == MAX_BATCH_WAIT_S
+    assert made.next_job(now=MAX_BATCH_WAIT_S) is job
 
 
 def test_a_candidate_still_in_decoding_is_skipped_and_taken_later() -> None:
@@ -128,7 +128,7 @@ def test_when_to_come_back_is_what_is_queued_by_the_speed_of_late() -> None:
 
 
 def test_features_are_kept_up_to_a_size_the_oldest_out_first() -> None:
-    cache = FeatureCache(max_bytes=250)  # two of a hundred bytes
+    cache = ImageFeatureCache(max_bytes=250)  # two of a hundred bytes
     first, second, third = (FakePicture(red) for red in (1, 2, 3))
     cache.put("first", first)
     cache.put("second", second)
@@ -148,15 +148,15 @@ def test_features_are_kept_up_to_a_size_the_oldest_out_first() -> None:
 def test_prefixes_are_kept_up_to_a_number(size: int, kept: set[str]) -> None:
     cache = PrefixCache(size, ttl_s=10, clock=lambda: 0.0)
     for text in "abc":
-        cache.put(("hash", text), OpenedQuery(FakePrefix(text)))
+        cache.put(("hash", text), QueryState(FakePrefix(text)))
     assert {text for text in "abc" if cache.get(("hash", text))} == kept
 
 
 def test_a_prefix_not_used_for_long_is_let_go() -> None:
     now = 0.0
     cache = PrefixCache(9, ttl_s=10, clock=lambda: now)
-    cache.put(("hash", "used"), OpenedQuery(FakePrefix("used")))
-    cache.put(("hash", "idle"), OpenedQuery(FakePrefix("idle")))
+    cache.put(("hash", "used"), QueryState(FakePrefix("used")))
+    cache.put(("hash", "idle"), QueryState(FakePrefix("idle")))
     now = 6.0
     assert cache.get(("hash", "used"))
     assert cache.drop_expired() == 4.0

@@ -20,7 +20,7 @@ from app.worker.inference.device import DeviceThread
 from app.worker.lifecycle import Worker
 from app.worker.settings import WorkerSettings
 from tests.app.worker.conftest import REDS, compose_body, eventually, metric, rerank_body, running
-from tests.app.worker.fake_reranker import WAIT_S, FakeJudge
+from tests.app.worker.fake_reranker import WAIT_S, FakeReranker
 from tests.paths import ROOT
 
 
@@ -95,7 +95,7 @@ def test_after_the_grace_it_hands_back_the_rest(
         with process.client.stream("POST", "/v1/rerank", json=rerank_body()) as answer:
             eventually(lambda: metric(process.client, "cir_worker_queue_wait_seconds_count") == 1)
             process.popen.send_signal(which)
-            (end,) = [json.loads(line) for line in answer.iter_lines()]  # the judge still hangs
+            (end,) = [json.loads(line) for line in answer.iter_lines()]  # the reranker still hangs
         assert end["status"] == "shutting_down"
         process.release.touch()
         assert process.popen.wait(WAIT_S) == 0
@@ -114,14 +114,14 @@ def test_a_device_that_does_not_work_any_more_ends_the_worker(store: Path, tmp_p
         assert process.popen.wait(WAIT_S) == 0
 
 
-def test_bad_queries_in_a_row_do_not_end_it(judge: FakeJudge, store: Path) -> None:
-    with running(judge, store) as client:
-        judge.begin_fails = True
+def test_bad_queries_in_a_row_do_not_end_it(reranker: FakeReranker, store: Path) -> None:
+    with running(reranker, store) as client:
+        reranker.begin_fails = True
         for text in "abcdef":
             assert client.post("/v1/compose", json=compose_body(text)).status_code == 500
-        judge.begin_fails = False
+        reranker.begin_fails = False
         assert client.post("/v1/compose", json=compose_body("g")).status_code == 200
-        assert judge.names().count("warm_up") == 3, "at start-up, and after every three"
+        assert reranker.names().count("warm_up") == 3, "at start-up, and after every three"
 
 
 def test_it_does_not_outlive_a_parent_that_is_killed(store: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def _is_zombie(process_id: int) -> bool:
 
 def test_once_it_drains_nothing_is_admitted(store: Path) -> None:
     async def drained() -> None:
-        worker = Worker(WorkerSettings(image_store=store), FakeJudge(), DeviceThread())
+        worker = Worker(WorkerSettings(image_store=store), FakeReranker(), DeviceThread())
         await worker.warm_up()
         worker.check_ready()
         worker.begin_drain()

@@ -16,7 +16,7 @@ from tests.conftest import BuiltGallery
 def api(built_gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its address."""
     settings = ApiSettings(
-        qdrant=built_gallery.for_reader(tmp_path_factory.mktemp("measured")),
+        gallery=built_gallery.for_reader(tmp_path_factory.mktemp("measured")),
         image_store=built_gallery.image_store,
         timeout_ms=20_000,
     )

@@ -9,7 +9,7 @@ import pytest
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from indexer.cli import main
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.settings import GallerySettings
 from tests.app.api.stub_worker import serving
 from tests.indexer.evaluation.benchmarks.published import at_hand
 from tests.indexer.evaluation.conftest import wait_until_serving
@@ -35,13 +35,13 @@ def test_a_csv_of_photographs_is_measured(
 ) -> None:
     """The demo encoder knows nothing of photographs; that it is measured is the point."""
     manifest = write_csv(at_hand("photos"), tmp_path / "shop.csv", 240)
-    monkeypatch.setenv("CIR_INDEXER__QDRANT__PATH", str(tmp_path / "qdrant"))
+    monkeypatch.setenv("CIR_INDEXER__GALLERY__PATH", str(tmp_path / "qdrant"))
     monkeypatch.setenv("CIR_INDEXER__IMAGE_STORE", str(tmp_path / "images"))
     monkeypatch.setenv("CIR_INDEXER__NOUN_FACET", "coarse")
     report = ["--report", str(tmp_path / "build.json")]
     assert main(["build", "--manifest", str(manifest), *report]) == 0
     settings = ApiSettings(
-        qdrant=QdrantSettings(path=tmp_path / "qdrant"), image_store=tmp_path / "images"
+        gallery=GallerySettings(path=tmp_path / "qdrant"), image_store=tmp_path / "images"
     )
     with serving(create_app(settings)) as address:
         wait_until_serving(address)

@@ -33,11 +33,11 @@ def test_a_row_has_the_mean_of_every_measure_and_average() -> None:
 
 
 def test_latency_and_degraded_answers_are_counted() -> None:
-    text, _, union = finished(reasons=["deadline", "worker_failed"]).rows
+    text, _, union = finished(reasons=["deadline", "reranker_failed"]).rows
     assert text.latency.p50_ms == 25.0
     assert (text.degraded, text.reasons) == (0, {})
     assert (union.degraded, union.queries) == (1, 4)
-    assert union.reasons == {"deadline": 1, "worker_failed": 1}
+    assert union.reasons == {"deadline": 1, "reranker_failed": 1}
 
 
 def test_differences_are_to_the_baseline() -> None:

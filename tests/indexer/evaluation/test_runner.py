@@ -15,7 +15,7 @@ from indexer.cli import main
 from indexer.evaluation.runner import AnswerFile
 from indexer.evaluation.tuning import Judged, fused
 from indexer.evaluation.types import Answer, BenchmarkError
-from indexer.gallery.ports import Candidate
+from indexer.gallery.ports import Hit
 from models.contracts.gallery import GalleryImage
 from models.presets import load_preset
 from tests.paths import ROOT
@@ -79,7 +79,7 @@ def test_a_run_that_was_cut_off_goes_on(
 def test_degraded_answers_are_said_loudly(
     api: str, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """There is no judge here, and the report may not look as if there were one."""
+    """There is no reranker here, and the report may not look as if there were one."""
     command = ["--benchmark", "demo", "--compositions", "mllm", "--rerank", "10", "--queries", "4"]
     source = ["--source", catalogue.parent, "--api", api, "--out", tmp_path]
     assert evaluate(*command, *source) == 0
@@ -131,7 +131,7 @@ def test_tuning_writes_a_preset_and_refuses_test_queries(
     assert after >= before
     tuned, shipped = load_preset(str(preset)), load_preset("demo")
     assert tuned.encoder == shipped.encoder
-    assert tuned.second_stage == shipped.second_stage, "without a judge there is nothing to tune"
+    assert tuned.reranking == shipped.reranking, "without a reranker there is nothing to tune"
 
 
 @given(
@@ -143,7 +143,7 @@ def test_tuning_fuses_as_the_service_does(
 ) -> None:
     found = [Judged(str(i), a, b) for i, (a, b) in enumerate(scores)]
     candidates = [
-        Candidate(
+        Hit(
             GalleryImage(image_id=one.image_id, content_hash="0" * 64, width=1, height=1),
             one.retrieval_score,
         )

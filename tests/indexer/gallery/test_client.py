@@ -10,7 +10,7 @@ import pytest
 from qdrant_client.models import Distance, PointStruct, VectorParams
 
 from indexer.gallery.server.client import FolderDamaged, QdrantUnavailable, connect, explained
-from indexer.gallery.settings import QdrantSettings
+from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import ALIAS
 from tests.damage import database, rewrite, truncate
 
@@ -28,7 +28,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 def test_every_damage_is_a_sentence(tmp_path: Path) -> None:
-    sound = QdrantSettings(path=tmp_path / "sound")
+    sound = GallerySettings(path=tmp_path / "sound")
     client = connect(sound)
     client.create_collection("one", VectorParams(size=2, distance=Distance.COSINE))
     client.upsert("one", [PointStruct(id=i, vector=[1, 0], payload={}) for i in range(500)])
@@ -39,7 +39,7 @@ def test_every_damage_is_a_sentence(tmp_path: Path) -> None:
         shutil.copytree(sound.path, folder, ignore=shutil.ignore_patterns(".lock"))
         damage(folder)
         with pytest.raises(FolderDamaged) as error:
-            connect(QdrantSettings(path=folder))
+            connect(GallerySettings(path=folder))
         assert f"the embedded gallery in {folder} is damaged (" in str(error.value), name
         assert str(error.value).endswith("move that folder away and build it again"), name
     connect(sound).close()  # as it was, it can be opened
@@ -48,14 +48,14 @@ def test_every_damage_is_a_sentence(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_one_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(QdrantUnavailable, match="the embedded gallery cannot be opened: .*file"):
-        connect(QdrantSettings(path=tmp_path / "file"))
+        connect(GallerySettings(path=tmp_path / "file"))
 
 
 def test_a_database_that_breaks_later_is_said(tmp_path: Path) -> None:
     where = f"the embedded gallery in {tmp_path} cannot be read or written: disk I/O error"
     with (
         pytest.raises(QdrantUnavailable, match=where),
-        explained(QdrantSettings(path=tmp_path)),
+        explained(GallerySettings(path=tmp_path)),
     ):
         raise sqlite3.OperationalError("disk I/O error")
 

@@ -24,10 +24,10 @@ from app.api.adapters.gallery import QdrantGallery, QdrantGeneration
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from app.web.errors import OtherEncoder
-from indexer.gallery.errors import GalleryUnavailable, UnknownImage
+from indexer.gallery.errors import GalleryUnavailable, ImageNotFound
 from indexer.gallery.server.client import QdrantUnavailable, connect
 from indexer.gallery.server.writer import GalleryError, GalleryWriter
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from models.contracts.gallery import Facet, GalleryImage, GallerySpec
 from models.datasets.manifest import read_folder
@@ -68,16 +68,16 @@ def shim() -> Iterator[Shim]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, request: pytest.FixtureRequest) -> GallerySettings:
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> GalleryWriterSettings:
     """A gallery's place on the real server, if there is one."""
     if "QDRANT_URL" in os.environ:
         return qdrant_settings(tmp_path)
     return at(request.getfixturevalue("shim"))
 
 
-def at(shim: Shim, **changes: object) -> GallerySettings:
+def at(shim: Shim, **changes: object) -> GalleryWriterSettings:
     values = {"url": shim.url, "grpc_port": shim.port, "timeout_s": 5, "swap_grace_s": 0.1}
-    return GallerySettings(**(values | changes))  # type: ignore[arg-type]
+    return GalleryWriterSettings(**(values | changes))  # type: ignore[arg-type]
 
 
 def spec(facets: tuple[Facet, ...] = FACETS) -> GallerySpec:
@@ -112,7 +112,9 @@ def embeddings(count: int, seed: int = 0) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def build(settings: GallerySettings, count: int = 12, facets: tuple[Facet, ...] = FACETS) -> None:
+def build(
+    settings: GalleryWriterSettings, count: int = 12, facets: tuple[Facet, ...] = FACETS
+) -> None:
     writer = GalleryWriter(settings)
     try:
         writer.begin(spec(facets))
@@ -123,7 +125,7 @@ def build(settings: GallerySettings, count: int = 12, facets: tuple[Facet, ...] 
         writer.close()
 
 
-def reading(settings: GallerySettings, read: Read[T]) -> T:
+def reading(settings: GalleryWriterSettings, read: Read[T]) -> T:
     """What is read of the generation in service."""
 
     async def main() -> T:
@@ -136,7 +138,7 @@ def reading(settings: GallerySettings, read: Read[T]) -> T:
     return asyncio.run(main())
 
 
-def test_what_was_built_is_found_filtered_and_paged(server: GallerySettings) -> None:
+def test_what_was_built_is_found_filtered_and_paged(server: GalleryWriterSettings) -> None:
     build(server)
     query = embeddings(12)[5]
 
@@ -161,7 +163,7 @@ def test_what_was_built_is_found_filtered_and_paged(server: GallerySettings) -> 
         image, embedding = await gallery.get("image-4")
         assert image == picture(4)
         np.testing.assert_allclose(embedding, embeddings(12)[4], atol=1e-6)
-        with pytest.raises(UnknownImage):
+        with pytest.raises(ImageNotFound):
             await gallery.get("nobody")
         first, following = await gallery.page(8, None, None)
         rest, end = await gallery.page(8, following, None)
@@ -171,7 +173,7 @@ def test_what_was_built_is_found_filtered_and_paged(server: GallerySettings) -> 
     reading(server, read)
 
 
-def test_two_galleries_share_a_server_and_never_meet(server: GallerySettings) -> None:
+def test_two_galleries_share_a_server_and_never_meet(server: GalleryWriterSettings) -> None:
     other = server.model_copy(update={"alias": f"{server.alias}_2"})
     build(server, 12)
     build(other, 3)
@@ -181,7 +183,7 @@ def test_two_galleries_share_a_server_and_never_meet(server: GallerySettings) ->
 
 
 def test_a_repeated_build_leaves_one_collection_and_only_what_it_was_given(
-    server: GallerySettings,
+    server: GalleryWriterSettings,
 ) -> None:
     for count in (12, 5, 7):
         build(server, count)
@@ -192,7 +194,7 @@ def test_a_repeated_build_leaves_one_collection_and_only_what_it_was_given(
     assert reading(server, QdrantGeneration.count) == 7
 
 
-def test_no_search_fails_while_the_alias_moves(server: GallerySettings) -> None:
+def test_no_search_fails_while_the_alias_moves(server: GalleryWriterSettings) -> None:
     build(server)
     stop, failures, searched = threading.Event(), [], [0]
 
@@ -279,7 +281,7 @@ def test_a_lost_server_ends_a_build_and_the_next_goes_on(
 ) -> None:
     save_all(tmp_path / "in", 40)
     settings = indexer_settings(
-        tmp_path, qdrant=at(shim), encoder=EncoderSettings(batch_size=8), max_failed_share=0
+        tmp_path, gallery=at(shim), encoder=EncoderSettings(batch_size=8), max_failed_share=0
     )
     rows = read_folder(tmp_path / "in")
     original = shim.engine.upsert
@@ -293,12 +295,12 @@ def test_a_lost_server_ends_a_build_and_the_next_goes_on(
         return original(*args, **kwargs)  # type: ignore[arg-type]
 
     shim.engine.upsert = upsert  # type: ignore[method-assign,assignment]
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     with pytest.raises(GalleryError, match="cannot be reached.*it goes on where it was"):
         build_gallery(rows, tiny, writer, settings)
     writer.close()
     shim.failing.clear()
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     report = build_gallery(rows, tiny, writer, settings)
     writer.close()
     assert report.indexed == 40
@@ -312,7 +314,7 @@ def test_a_wrong_key_is_said_to_whoever_builds_and_whoever_searches(
 ) -> None:
     shim.key = "open sesame"
     wrong = at(shim, api_key=key)
-    with pytest.raises(GalleryError, match="does not let us in; is …__QDRANT__API_KEY its key"):
+    with pytest.raises(GalleryError, match="does not let us in; is …__GALLERY__API_KEY its key"):
         GalleryWriter(wrong)
     with pytest.raises(GalleryUnavailable, match="does not let us in"):
         reading(wrong, QdrantGeneration.count)
@@ -418,7 +420,7 @@ def test_a_server_too_old_for_metadata_is_refused_and_a_far_one_mentioned(
 @pytest.mark.parametrize("url", ["qdrant:6333", "http://", "http://qdrant:6333/collections"])
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="no address of a Qdrant server"):
-        GallerySettings(url=url)
+        GalleryWriterSettings(url=url)
 
 
 def test_no_search_may_ask_for_more_than_the_server_gives(shim: Shim) -> None:
@@ -435,7 +437,7 @@ def test_no_search_may_ask_for_more_than_the_server_gives(shim: Shim) -> None:
 @pytest.mark.parametrize("alias", ["a__b", "a_", "", "a/b"])
 def test_an_alias_cannot_be_taken_for_a_part_of_another(alias: str) -> None:
     with pytest.raises(ValidationError):
-        GallerySettings(alias=alias)
+        GalleryWriterSettings(alias=alias)
 
 
 def test_the_service_outlives_its_server(
@@ -445,7 +447,7 @@ def test_the_service_outlives_its_server(
     shim.stop()
     api = ApiSettings(
         encoder=tiny_settings,
-        qdrant=at(shim),
+        gallery=at(shim),
         image_store=tmp_path / "images",
         timeout_ms=10_000,
     )
@@ -458,8 +460,8 @@ def test_the_service_outlives_its_server(
             time.sleep(0.1)
 
         save_all(tmp_path / "in", 10)
-        settings = indexer_settings(tmp_path, qdrant=at(shim))
-        writer = GalleryWriter(settings.qdrant)
+        settings = indexer_settings(tmp_path, gallery=at(shim))
+        writer = GalleryWriter(settings.gallery)
         build_gallery(read_folder(tmp_path / "in"), tiny, writer, settings)
         writer.close()
         wait_until_ready(client)
@@ -486,13 +488,13 @@ def test_a_swap_is_not_noticed_unless_another_encoder_made_the_new_gallery(
     def rebuild(count: int) -> None:
         folder = tmp_path / str(count)
         save_all(folder, count)
-        settings = indexer_settings(tmp_path, qdrant=at(shim))
-        writer = GalleryWriter(settings.qdrant)
+        settings = indexer_settings(tmp_path, gallery=at(shim))
+        writer = GalleryWriter(settings.gallery)
         build_gallery(read_folder(folder), tiny, writer, settings)
         writer.close()
 
     api = ApiSettings(
-        encoder=tiny_settings, qdrant=at(shim), image_store=tmp_path / "images", timeout_ms=10_000
+        encoder=tiny_settings, gallery=at(shim), image_store=tmp_path / "images", timeout_ms=10_000
     )
     rebuild(10)
     with TestClient(create_app(api), raise_server_exceptions=False) as client:

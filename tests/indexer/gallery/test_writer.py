@@ -62,7 +62,7 @@ def rows(files: Sequence[Path], order: Sequence[int]) -> list[ImageRow]:
 def build(
     images: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings
 ) -> BuildReport:
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     try:
         return build_gallery(images, encoder, writer, settings)
     finally:
@@ -91,7 +91,7 @@ def cut_short(
 
 @contextmanager
 def looking_into(settings: IndexerSettings) -> Iterator[QdrantClient]:
-    client = connect(settings.qdrant)
+    client = connect(settings.gallery)
     yield client
     client.close()
 
@@ -100,11 +100,11 @@ def collections_on(settings: IndexerSettings) -> set[str]:
     """Of this test's alias."""
     with looking_into(settings) as client:
         names = {collection.name for collection in client.get_collections().collections}
-    return {name for name in names if name.startswith(f"{settings.qdrant.alias}__")}
+    return {name for name in names if name.startswith(f"{settings.gallery.alias}__")}
 
 
 def in_service(settings: IndexerSettings) -> str | None:
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     try:
         return writer.in_service()
     finally:
@@ -132,7 +132,7 @@ def test_each_stored_embedding_is_of_its_own_picture_whatever_ids_exchange(
     last = order.sample(everything, PICTURES)
     build(rows(files, last), tiny, settings)
     with looking_into(settings) as client:
-        points, _ = client.scroll(settings.qdrant.alias, with_vectors=True)
+        points, _ = client.scroll(settings.gallery.alias, with_vectors=True)
     assert len(points) == PICTURES
     for point in points:
         image = GalleryImage.model_validate(point.payload)
@@ -148,7 +148,7 @@ def test_an_embedding_is_not_copied_from_a_point_that_shows_something_else_by_no
     settings = indexer_settings(tmp_path)
     cut_short(rows(files, [0]), tiny, settings)
     (content_hash,) = embeddings_by_hash(files[:1], tiny)
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     try:
         writer.begin(spec_of(tiny))
         known = writer.known("id-0", content_hash)
@@ -184,7 +184,7 @@ def test_generations_are_counted_beyond_four_digits(
     files: list[Path], tiny: ImageTextEncoder, tmp_path: Path
 ) -> None:
     settings = indexer_settings(tmp_path)
-    qdrant, images = settings.qdrant, rows(files, range(3))
+    qdrant, images = settings.gallery, rows(files, range(3))
     names = [
         collection_name(qdrant.alias, tiny.fingerprint, number) for number in range(9_999, 10_002)
     ]

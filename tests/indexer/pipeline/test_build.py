@@ -22,9 +22,9 @@ from indexer.gallery.image_store import ImageStore
 from indexer.gallery.server.client import connect
 from indexer.gallery.server.reader import qdrant_filter
 from indexer.gallery.server.writer import GalleryError, GalleryWriter
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
-from indexer.pipeline.prepare import Skipped
+from indexer.pipeline.prepare import SkippedRow
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GallerySpec
 from models.datasets.manifest import ImageRow, read_folder, read_manifest
@@ -54,7 +54,7 @@ def save_all(folder: Path, count: int, start: int = 0) -> None:
 
 
 def build(rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings):  # type: ignore[no-untyped-def]
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     try:
         return build_gallery(rows, encoder, writer, settings)
     finally:
@@ -62,8 +62,8 @@ def build(rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSett
 
 
 def gallery_ids(settings: IndexerSettings) -> list[str]:
-    client = connect(settings.qdrant)
-    points, _ = client.scroll(settings.qdrant.alias, limit=10_000)
+    client = connect(settings.gallery)
+    points, _ = client.scroll(settings.gallery.alias, limit=10_000)
     client.close()
     return sorted(point.payload["image_id"] for point in points if point.payload)
 
@@ -190,8 +190,8 @@ def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextE
     noise(5, (2400, 1800)).save(folder / "phone.jpg", exif=exif)  # decoded at half its size
     settings = indexer_settings(tmp_path)
     build(read_folder(folder), tiny, settings)
-    client = connect(settings.qdrant)
-    (point,), _ = client.scroll(settings.qdrant.alias)
+    client = connect(settings.gallery)
+    (point,), _ = client.scroll(settings.gallery.alias)
     client.close()
     assert (point.payload["width"], point.payload["height"]) == (1800, 2400)
     store = ImageStore(settings.image_store)
@@ -213,9 +213,9 @@ def test_a_build_at_another_size_makes_its_copies_beside_those_in_service(
     large = small.model_copy(update={"rerank_px": 40, "thumbnail_px": 20, "preset": "fast"})
     report = build(rows, tiny, large)
     assert (report.embedded, report.unused_copies) == (0, 6)
-    client = connect(large.qdrant)
-    spec = GallerySpec.model_validate(client.get_collection(large.qdrant.alias).config.metadata)
-    points, _ = client.scroll(large.qdrant.alias)
+    client = connect(large.gallery)
+    spec = GallerySpec.model_validate(client.get_collection(large.gallery.alias).config.metadata)
+    points, _ = client.scroll(large.gallery.alias)
     client.close()
     assert (spec.preset, spec.rerank_px, spec.thumbnail_px) == ("fast", 40, 20)
     store = ImageStore(large.image_store)
@@ -251,9 +251,9 @@ def test_changed_attributes_reach_the_gallery_without_embedding(
         ]
         report = build(rows, tiny, settings)
     assert report.embedded == 0
-    client = connect(settings.qdrant)
-    points, _ = client.scroll(settings.qdrant.alias)
-    spec = GallerySpec.model_validate(client.get_collection(settings.qdrant.alias).config.metadata)
+    client = connect(settings.gallery)
+    points, _ = client.scroll(settings.gallery.alias)
+    spec = GallerySpec.model_validate(client.get_collection(settings.gallery.alias).config.metadata)
     client.close()
     assert {point.payload["attributes"]["colour"] for point in points} == {"blue"}
     assert spec.facets[0].values == ("blue",)
@@ -274,17 +274,17 @@ def test_the_gallery_says_what_is_in_it(tmp_path: Path, tiny: ImageTextEncoder) 
     rows = read_manifest(manifest)
     settings = indexer_settings(tmp_path)
     build(rows, tiny, settings)
-    client = connect(settings.qdrant)
-    spec = GallerySpec.model_validate(client.get_collection(settings.qdrant.alias).config.metadata)
+    client = connect(settings.gallery)
+    spec = GallerySpec.model_validate(client.get_collection(settings.gallery.alias).config.metadata)
     facets = {facet.name: facet for facet in spec.facets}
     assert set(facets["category"].values) == {"sofa", "mug"}
     assert set(facets["size"].values) == {"36", "M"}
     assert set(facets["price"].values) == {"007", "5"}
-    assert (facets["category"].several, facets["size"].several) == (True, False)
+    assert (facets["category"].multi_valued, facets["size"].multi_valued) == (True, False)
     for facet in spec.facets:
         for value in facet.values:
             wanted = qdrant_filter({facet.name: value}, spec.facets)
-            assert client.count(settings.qdrant.alias, count_filter=wanted).count
+            assert client.count(settings.gallery.alias, count_filter=wanted).count
     client.close()
 
     for noun, refusal, sentence in (
@@ -327,7 +327,7 @@ def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder
     save_all(tmp_path / "in", 4)
     settings = indexer_settings(tmp_path)
     build(read_folder(tmp_path / "in"), tiny, settings)
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     spec = GallerySpec(
         encoder_fingerprint=tiny.fingerprint,
         embedding_dim=16,
@@ -357,7 +357,7 @@ def test_a_full_disk_ends_a_build_with_a_sentence_and_the_next_one_goes_on(
     ]
     settings = indexer_settings(
         tmp_path,
-        qdrant=GallerySettings(path=tmp_path / "qdrant"),
+        gallery=GalleryWriterSettings(path=tmp_path / "qdrant"),
         rerank_px=600 if full == "images" else 40,
     )
     with room_for(100_000), pytest.raises(JobError, match="run the build again") as ended:
@@ -374,7 +374,7 @@ def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
     settings = indexer_settings(tmp_path)
     environment = {
         **os.environ,
-        **environment_of(settings.qdrant),
+        **environment_of(settings.gallery),
         "CIR_INDEXER__IMAGE_STORE": str(settings.image_store),
         "CIR_INDEXER__ENCODER__BATCH_SIZE": "16",
     }
@@ -415,7 +415,7 @@ def test_the_report_adds_up(built_gallery: BuiltGallery) -> None:
     stages = [report.seconds[k] for k in ("start", "images", "encode", "write", "finish")]
     assert sum(stages) == pytest.approx(report.seconds["total"], rel=0.2)
     assert "images/s" in "\n".join(report.lines())
-    assert all(isinstance(skip, Skipped) for skip in report.skipped)
+    assert all(isinstance(skip, SkippedRow) for skip in report.skipped)
 
 
 def test_real_photographs(tiny: ImageTextEncoder, tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def test_the_schema_is_read_from_the_images() -> None:
     by_name = {facet.name: facet for facet in facets}
     assert noun == "category"
     assert by_name["category"].values == ("sofa", "mug")
-    assert by_name["category"].several
-    assert not by_name["colour"].several
+    assert by_name["category"].multi_valued
+    assert not by_name["colour"].multi_valued
     assert by_name["setting"].context
     assert (by_name["price"].kind, by_name["new"].kind) == ("number", "flag")
 

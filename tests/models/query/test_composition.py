@@ -1,4 +1,4 @@
-"""Roles → one unit vector: the formula, and what must hold for any input."""
+"""Intent → one unit vector: the formula, and what must hold for any input."""
 
 import numpy as np
 import pytest

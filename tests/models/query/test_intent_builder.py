@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.contracts.gallery import Facet, GallerySpec
-from models.contracts.intent import Roles
+from models.contracts.intent import Intent
 from models.query.composition import Composer
-from models.query.facet_linking import find_mentions, place_phrase
+from models.query.facet_linking import link_facets, place_phrase
 from models.query.weights import CompositionWeights
 
 FACETS = (
     Facet(name="colour", kind="keyword", values=("red", "blue", "green")),
     Facet(name="pattern", kind="keyword", values=("plain", "striped", "dotted")),
-    Facet(name="category", kind="keyword", values=("sofa", "lamp", "mug"), several=True),
+    Facet(name="category", kind="keyword", values=("sofa", "lamp", "mug"), multi_valued=True),
     Facet(name="setting", kind="keyword", values=("snow", "beach"), context=True),
     Facet(name="price", kind="number"),
 )
@@ -65,12 +65,12 @@ def reference(caption: str) -> np.ndarray:
 def test_words_of_the_gallery_are_found_with_their_use(
     text: str, expected: list[tuple[str, str]]
 ) -> None:
-    assert [(m.value, m.use) for m in find_mentions(text, FACETS)] == expected
+    assert [(m.value, m.use) for m in link_facets(text, FACETS)] == expected
 
 
 def test_the_longest_value_wins() -> None:
     facets = [Facet(name="colour", kind="keyword", values=("blue", "light blue"))]
-    assert [m.value for m in find_mentions("make it light blue", facets)] == ["light blue"]
+    assert [m.value for m in link_facets("make it light blue", facets)] == ["light blue"]
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_words_are_found_by_many_threads_at_once() -> None:
 
     def found(value: str) -> list[str]:
         facets = [Facet(name="style", kind="keyword", values=(value,))]
-        return [mention.value for mention in find_mentions(f"make it {value}, please", facets)]
+        return [mention.value for mention in link_facets(f"make it {value}, please", facets)]
 
     with ThreadPoolExecutor(8) as threads:
         at_once = list(threads.map(found, values))
@@ -99,7 +99,7 @@ def test_words_are_found_by_many_threads_at_once() -> None:
 
 def test_a_place_is_quoted_as_the_text_has_it() -> None:
     text = "I want it on a sandy beach"
-    (mention,) = find_mentions(text, FACETS)
+    (mention,) = link_facets(text, FACETS)
     assert place_phrase(text, mention) == "on a sandy beach"
 
 
@@ -189,7 +189,7 @@ def test_a_text_of_unknown_words_is_desired_as_it_stands() -> None:
 
 
 def test_roles_of_the_client_are_taken_as_they_are() -> None:
-    roles = Roles(target="a blue sofa", desired=("blue",))
+    roles = Intent(target="a blue sofa", desired=("blue",))
     intent = composer().intent(reference("a red striped sofa"), "whatever", roles)
     assert (intent.source, intent.target) == ("client", "a blue sofa")
 

@@ -23,7 +23,7 @@ def test_intents_are_read(answer: str, target: str, preserve: int) -> None:
 
 @pytest.mark.parametrize("answer", ["", "yes", "target:", "keep: sofa"])
 def test_an_answer_without_target_is_no_intent(answer: str) -> None:
-    with pytest.raises(intent_format.UnreadableIntent):
+    with pytest.raises(intent_format.IntentParseError):
         intent_format.read_intent(answer)
 
 
@@ -38,4 +38,4 @@ def test_what_is_written_is_read_back() -> None:
 
 @pytest.mark.parametrize("text", ["smaller than 3 < 4", "<3", "a <- b", "100 % wool, not < 50 %"])
 def test_words_that_are_no_tokens_stay_as_they_are(text: str) -> None:
-    assert intent_format.harmless(text) == text
+    assert intent_format.escape_special_tokens(text) == text

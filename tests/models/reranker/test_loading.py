@@ -1,4 +1,4 @@
-"""What a judge is asked follows from its adapter and its base; what does not fit is refused."""
+"""What a reranker is asked follows from its adapter and its base; what does not fit is refused."""
 
 import json
 import logging
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from models.reranker.adapter_card import choose_wording
-from models.reranker.loading import JudgeUnavailable, content_hash, load_judge
-from models.settings import PRESETS, JudgeSettings
+from models.reranker.loading import RerankerLoadError, content_hash, load_reranker
+from models.settings import PRESETS, RerankerSettings
 
-BASE, ADAPTER = PRESETS / "demo" / "judge" / "base", PRESETS / "demo" / "judge" / "adapter"
+BASE, ADAPTER = PRESETS / "demo" / "reranker" / "base", PRESETS / "demo" / "reranker" / "adapter"
 
 
 @pytest.fixture
@@ -20,26 +20,26 @@ def adapter(tmp_path: Path) -> Path:
     return shutil.copytree(ADAPTER, tmp_path / "adapter")
 
 
-def put_card(adapter: Path, **changes: Any) -> JudgeSettings:
+def put_card(adapter: Path, **changes: Any) -> RerankerSettings:
     """Settings of the demo base with an adapter that has a card."""
     card = {
         "template": "cir", "template_version": "cir-1", "base": "base",
         "base_hash": content_hash(BASE), "visual_tokens": 16,
     }  # fmt: skip
-    (adapter / "judge.json").write_text(json.dumps(card | changes), "utf-8")
-    return JudgeSettings(base=str(BASE), adapter=str(adapter))
+    (adapter / "reranker.json").write_text(json.dumps(card | changes), "utf-8")
+    return RerankerSettings(base=str(BASE), adapter=str(adapter))
 
 
-def test_the_adapter_says_what_the_judge_is_asked(adapter: Path) -> None:
-    loaded = load_judge(put_card(adapter))
+def test_the_adapter_says_what_the_reranker_is_asked(adapter: Path) -> None:
+    loaded = load_reranker(put_card(adapter))
     assert loaded.wording.name == "cir"
     assert loaded.version.startswith("base-cir-1-")
 
 
 def test_a_card_changes_no_score_and_so_no_version(adapter: Path) -> None:
-    shipped = load_judge(JudgeSettings())
+    shipped = load_reranker(RerankerSettings())
     put_card(adapter, base_hash=None)
-    assert load_judge(JudgeSettings(adapter=str(adapter))).version == shipped.version
+    assert load_reranker(RerankerSettings(adapter=str(adapter))).version == shipped.version
 
 
 @pytest.mark.parametrize(
@@ -49,22 +49,22 @@ def test_a_card_changes_no_score_and_so_no_version(adapter: Path) -> None:
         ({"template_version": "cir-0"}, "auto", "trained with template 'cir-0'.* it has cir-1,"),
         ({"template": "own"}, "auto", "does not have"),
         ({"base": "org/other", "base_hash": "f00"}, "auto", "for the base 'org/other'"),
-        ({"visual_tokens": "many"}, "auto", "judge.json does not say"),
+        ({"visual_tokens": "many"}, "auto", "reranker.json does not say"),
     ],
 )
 def test_an_adapter_is_not_asked_to_be_what_it_was_not_trained_to_be(
     adapter: Path, card: dict[str, Any], template: str, says: str
 ) -> None:
     settings = put_card(adapter, **card).model_copy(update={"template": template})
-    with pytest.raises(JudgeUnavailable, match=says):
-        load_judge(settings)
+    with pytest.raises(RerankerLoadError, match=says):
+        load_reranker(settings)
 
 
 def test_other_visual_tokens_than_in_training_are_a_warning(
     adapter: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        load_judge(put_card(adapter, visual_tokens=64))
+        load_reranker(put_card(adapter, visual_tokens=64))
     assert "trained at 64 visual tokens per picture and will see 16" in caplog.text
 
 
@@ -89,5 +89,5 @@ def test_without_a_card_the_base_decides(
 
 def test_a_model_of_no_family_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llava"}', "utf-8")
-    with pytest.raises(JudgeUnavailable, match="'llava' cannot judge; supported are qwen3_vl,"):
-        load_judge(JudgeSettings(base=str(tmp_path)))
+    with pytest.raises(RerankerLoadError, match="'llava' cannot rerank; supported are qwen3_vl,"):
+        load_reranker(RerankerSettings(base=str(tmp_path)))

@@ -10,12 +10,12 @@ from PIL import Image
 
 from models.reranker import loading
 from models.reranker.architectures.base import PreparedImage
-from models.reranker.intent_format import UnreadableIntent
-from models.reranker.reranker import CannotCompose, Judge
-from tests.models.rerankers import judge_of, shrunken
+from models.reranker.intent_format import IntentParseError
+from models.reranker.reranker import ComposeUnsupported, Reranker
+from tests.models.rerankers import reranker_of, shrunken
 
 TOLERANCE = 1e-4
-JUDGES = (
+RERANKERS = (
     ("demo", "cir"),
     ("Qwen3-VL", "cir"),
     ("Qwen3-VL", "qwen3-vl-reranker"),
@@ -28,9 +28,9 @@ JUDGES = (
 )
 
 
-@pytest.fixture(scope="module", params=JUDGES, ids="-".join)
-def judge(request: pytest.FixtureRequest) -> Judge:
-    return judge_of(*request.param)
+@pytest.fixture(scope="module", params=RERANKERS, ids="-".join)
+def reranker(request: pytest.FixtureRequest) -> Reranker:
+    return reranker_of(*request.param)
 
 
 def picture(width: int, height: int, seed: int) -> Image.Image:
@@ -44,85 +44,89 @@ PICTURES = [picture(320, 200, 1), picture(256, 256, 2), picture(320, 200, 3), pi
 
 @pytest.mark.parametrize("target", [None, "a blue sofa on the beach"])
 def test_prefix_path_gives_the_scores_of_the_plain_forward_pass(
-    judge: Judge, target: str | None
+    reranker: Reranker, target: str | None
 ) -> None:
-    reference = judge.prepare(picture(180, 300, 0))
-    candidates = [judge.prepare(image) for image in PICTURES]
-    alone = [judge.score_alone(reference, "the same but blue", target, c) for c in candidates]
+    reference = reranker.prepare(picture(180, 300, 0))
+    candidates = [reranker.prepare(image) for image in PICTURES]
+    alone = [reranker.score_unsplit(reference, "the same but blue", target, c) for c in candidates]
 
-    prefix = judge.begin(reference, "the same but blue")
+    prefix = reranker.begin(reference, "the same but blue")
     if target is not None:
-        prefix = judge.with_target(prefix, target)
-    together = judge.score(prefix, judge.features(candidates))
+        prefix = reranker.with_target(prefix, target)
+    together = reranker.score(prefix, reranker.features(candidates))
 
     assert max(alone) - min(alone) > 100 * TOLERANCE, "a test that could not fail"
     assert together == pytest.approx(alone, abs=TOLERANCE)
 
 
-def test_a_batch_of_one_scores_as_a_batch_of_many(judge: Judge) -> None:
-    prefix = judge.begin(judge.prepare(PICTURES[0]), "in red")
-    features = judge.features([judge.prepare(image) for image in PICTURES])
-    singly = [judge.score(prefix, [one])[0] for one in features]
-    assert judge.score(prefix, features) == pytest.approx(singly, abs=TOLERANCE)
+def test_a_batch_of_one_scores_as_a_batch_of_many(reranker: Reranker) -> None:
+    prefix = reranker.begin(reranker.prepare(PICTURES[0]), "in red")
+    features = reranker.features([reranker.prepare(image) for image in PICTURES])
+    singly = [reranker.score(prefix, [one])[0] for one in features]
+    assert reranker.score(prefix, features) == pytest.approx(singly, abs=TOLERANCE)
 
 
-def test_order_of_candidates_does_not_matter(judge: Judge) -> None:
-    prefix = judge.begin(judge.prepare(PICTURES[0]), "in red")
-    features = judge.features([judge.prepare(image) for image in PICTURES])
-    scores = judge.score(prefix, features)
+def test_order_of_candidates_does_not_matter(reranker: Reranker) -> None:
+    prefix = reranker.begin(reranker.prepare(PICTURES[0]), "in red")
+    features = reranker.features([reranker.prepare(image) for image in PICTURES])
+    scores = reranker.score(prefix, features)
     order = [2, 0, 3, 1]
-    shuffled = judge.score(prefix, [features[i] for i in order])
+    shuffled = reranker.score(prefix, [features[i] for i in order])
     assert shuffled == pytest.approx([scores[i] for i in order], abs=TOLERANCE)
 
 
-def test_using_a_prefix_does_not_change_it(judge: Judge) -> None:
-    prefix = judge.begin(judge.prepare(PICTURES[0]), "in red")
-    features = judge.features([judge.prepare(PICTURES[1])])
-    before = judge.score(prefix, features)
-    with contextlib.suppress(UnreadableIntent, CannotCompose):  # random weights speak at length
-        judge.compose(prefix)
-    judge.score(judge.with_target(prefix, "something else"), features)
-    assert judge.score(prefix, features) == pytest.approx(before, abs=1e-6)
+def test_using_a_prefix_does_not_change_it(reranker: Reranker) -> None:
+    prefix = reranker.begin(reranker.prepare(PICTURES[0]), "in red")
+    features = reranker.features([reranker.prepare(PICTURES[1])])
+    before = reranker.score(prefix, features)
+    with contextlib.suppress(
+        IntentParseError, ComposeUnsupported
+    ):  # random weights speak at length
+        reranker.compose(prefix)
+    reranker.score(reranker.with_target(prefix, "something else"), features)
+    assert reranker.score(prefix, features) == pytest.approx(before, abs=1e-6)
 
 
-def test_the_request_and_the_reference_matter(judge: Judge) -> None:
-    features = judge.features([judge.prepare(PICTURES[1])])
-    one, other = judge.prepare(PICTURES[0]), judge.prepare(PICTURES[3])
+def test_the_request_and_the_reference_matter(reranker: Reranker) -> None:
+    features = reranker.features([reranker.prepare(PICTURES[1])])
+    one, other = reranker.prepare(PICTURES[0]), reranker.prepare(PICTURES[3])
     scores = {
-        judge.score(judge.begin(reference, text), features)[0]
+        reranker.score(reranker.begin(reference, text), features)[0]
         for reference in (one, other)
         for text in ("in red", "in the snow")
     }
     assert len({round(score, 5) for score in scores}) == 4
 
 
-def test_pictures_never_cost_more_visual_tokens_than_set(judge: Judge) -> None:
+def test_pictures_never_cost_more_visual_tokens_than_set(reranker: Reranker) -> None:
     for width, height in ((300, 300), (900, 100), (100, 900), (40, 40), (1920, 1080)):
-        assert judge.prepare(picture(width, height, 5)).visual_tokens <= 64
-    assert judge.prepare(picture(512, 512, 5)).visual_tokens == 64
+        assert reranker.prepare(picture(width, height, 5)).visual_tokens <= 64
+    assert reranker.prepare(picture(512, 512, 5)).visual_tokens == 64
 
 
-def test_a_smaller_budget_shows_smaller_pictures(judge: Judge) -> None:
-    family = judge._family
+def test_a_smaller_budget_shows_smaller_pictures(reranker: Reranker) -> None:
+    family = reranker._family
     prepared = family.prepare(picture(512, 512, 5), 16)
     (seen,) = family.features([prepared])
     assert prepared.visual_tokens == seen.visual_tokens == 16
 
 
-def likeliest_tokens(judge: Judge, reference: PreparedImage, text: str, count: int) -> list[int]:
+def likeliest_tokens(
+    reranker: Reranker, reference: PreparedImage, text: str, count: int
+) -> list[int]:
     """What the model's own forward pass over the whole prompt writes, again for every token."""
     ids = torch.cat(
         [
-            judge._ids(judge._template.opening(text), [reference]),
-            judge._ids(judge._template.ask or ""),
+            reranker._ids(reranker._template.opening(text), [reference]),
+            reranker._ids(reranker._template.ask or ""),
         ],
         dim=1,
     )
     written: list[int] = []
     for _ in range(count):
-        inputs = judge._family.whole_prompt(ids, [reference])
+        inputs = reranker._family.unsplit_inputs(ids, [reference])
         with torch.inference_mode():
-            out = judge._loaded.model(
+            out = reranker._loaded.model(
                 input_ids=ids, attention_mask=torch.ones_like(ids), logits_to_keep=1, **inputs
             )
         written.append(int(out.logits[0, -1].argmax()))
@@ -130,30 +134,30 @@ def likeliest_tokens(judge: Judge, reference: PreparedImage, text: str, count: i
     return written
 
 
-def test_an_intent_is_what_the_plain_forward_pass_writes(judge: Judge) -> None:
-    reference = judge.prepare(PICTURES[0])
-    prefix = judge.begin(reference, "the same but blue")
-    if not judge.composes:
-        with pytest.raises(CannotCompose, match="only scores"):
-            judge.compose(prefix)
+def test_an_intent_is_what_the_plain_forward_pass_writes(reranker: Reranker) -> None:
+    reference = reranker.prepare(PICTURES[0])
+    prefix = reranker.begin(reference, "the same but blue")
+    if not reranker.composes:
+        with pytest.raises(ComposeUnsupported, match="only scores"):
+            reranker.compose(prefix)
         return
     with torch.inference_mode():
-        written = judge._write(prefix, judge._ids(judge._template.ask or ""), 8)
-    assert written == likeliest_tokens(judge, reference, "the same but blue", len(written))
+        written = reranker._write(prefix, reranker._ids(reranker._template.ask or ""), 8)
+    assert written == likeliest_tokens(reranker, reference, "the same but blue", len(written))
 
 
 def test_idefics3_features_are_those_of_its_own_processing() -> None:
     """One squared tile, full: the mask its processor gives says the same as none."""
-    judge = shrunken("SmolVLM")
-    own = judge._loaded.processor.image_processor(
+    reranker = shrunken("SmolVLM")
+    own = reranker._loaded.processor.image_processor(
         images=[PICTURES[0]], do_resize=False, do_image_splitting=False, return_tensors="pt"
     )
     with torch.inference_mode():
-        expected = judge._loaded.model.model.get_image_features(
+        expected = reranker._loaded.model.model.get_image_features(
             own["pixel_values"], own["pixel_attention_mask"]
         ).pooler_output[0]
     assert own["pixel_attention_mask"].bool().all()
-    (seen,) = judge.features([judge.prepare(PICTURES[0])])
+    (seen,) = reranker.features([reranker.prepare(PICTURES[0])])
     assert torch.allclose(seen.tokens, expected, atol=1e-5)
 
 
@@ -179,5 +183,5 @@ def test_adapter_round_trip_and_mismatch(tmp_path: Path) -> None:
 
     other = shrunken("Qwen3-VL")._loaded.model
     del other.model.language_model.layers[-1]
-    with pytest.raises(loading.JudgeUnavailable, match="not for this base"):
+    with pytest.raises(loading.RerankerLoadError, match="not for this base"):
         loading.merge_adapter(other, tmp_path)

@@ -1,4 +1,4 @@
-"""The self-test passes the shipped judge, and nothing that is broken in a way that loads."""
+"""The self-test passes the shipped reranker, and nothing that is broken in a way that loads."""
 
 import copy
 import math
@@ -13,18 +13,18 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, set_seed
 
 from models.presets import load_preset
-from models.reranker.loading import LoadedJudge, load_judge
+from models.reranker.loading import RerankerParts, load_reranker
 from models.reranker.prompts import CIR, INSTRUCT
-from models.reranker.reranker import Judge
+from models.reranker.reranker import Reranker
 from models.reranker.self_test import PROBES, SelfTestFailed, check_answer_shares, check_scores
 
-SETTINGS = load_preset("demo").judge
+SETTINGS = load_preset("demo").reranker
 RIGHT = [[0.9, 0.1, 0.2], [0.6, 0.4, 0.1]]
 
 
 @pytest.fixture(scope="module")
-def loaded() -> LoadedJudge:
-    return load_judge(SETTINGS)
+def loaded() -> RerankerParts:
+    return load_reranker(SETTINGS)
 
 
 def blind(model: Any) -> None:
@@ -48,8 +48,8 @@ def overflowing(model: Any) -> None:
     model.model.language_model.norm.weight.data.fill_(math.nan)
 
 
-def test_the_shipped_judge_passes(loaded: LoadedJudge) -> None:
-    Judge(SETTINGS, loaded).self_test()
+def test_the_shipped_reranker_passes(loaded: RerankerParts) -> None:
+    Reranker(SETTINGS, loaded).self_test()
 
 
 @pytest.mark.parametrize(
@@ -61,27 +61,27 @@ def test_the_shipped_judge_passes(loaded: LoadedJudge) -> None:
         (overflowing, "scores that are none"),
     ],
 )
-def test_a_broken_judge_fails(
-    loaded: LoadedJudge, damage: Callable[[Any], None], shows: str
+def test_a_broken_reranker_fails(
+    loaded: RerankerParts, damage: Callable[[Any], None], shows: str
 ) -> None:
     model = copy.deepcopy(loaded.model)
     with torch.no_grad():
         damage(model)
     with pytest.raises(SelfTestFailed, match=shows):
-        Judge(SETTINGS, replace(loaded, model=model)).self_test()
+        Reranker(SETTINGS, replace(loaded, model=model)).self_test()
 
 
-def test_weights_that_were_never_loaded_fail(loaded: LoadedJudge) -> None:
+def test_weights_that_were_never_loaded_fail(loaded: RerankerParts) -> None:
     set_seed(1)
     model = AutoModelForImageTextToText.from_config(loaded.model.config, dtype=torch.float32)
     with pytest.raises(SelfTestFailed, match="something else"):
-        Judge(SETTINGS, replace(loaded, model=model.eval())).self_test()
+        Reranker(SETTINGS, replace(loaded, model=model.eval())).self_test()
 
 
 @pytest.mark.parametrize("wording", [INSTRUCT, replace(CIR, yes=" is", no=" not")])
-def test_asking_in_other_words_than_were_trained_fails(loaded: LoadedJudge, wording: Any) -> None:
+def test_asking_in_other_words_than_were_trained_fails(loaded: RerankerParts, wording: Any) -> None:
     with pytest.raises(SelfTestFailed, match="something else"):
-        Judge(SETTINGS, replace(loaded, wording=wording)).self_test()
+        Reranker(SETTINGS, replace(loaded, wording=wording)).self_test()
 
 
 @pytest.mark.parametrize("scores", [RIGHT, [[1.0, 0.0]], [[0.5, 0.5], [0.5, 0.53]]])
@@ -107,7 +107,7 @@ def test_scores_that_mean_nothing_fail(scores: list[list[float]], shows: str) ->
 
 
 @pytest.mark.parametrize("shares", [[0.01, 0.02], [math.nan]])
-def test_a_judge_about_to_say_something_else_fails(shares: list[float]) -> None:
+def test_a_reranker_about_to_say_something_else_fails(shares: list[float]) -> None:
     with pytest.raises(SelfTestFailed, match="asked for Yes or No"):
         check_answer_shares(shares, "Yes", "No")
     check_answer_shares([0.05, 0.9], "Yes", "No")
@@ -127,7 +127,7 @@ def test_scores_that_hover_around_one_value_are_refused() -> None:
 
 
 def test_the_same_scores_in_every_row_are_no_difference_between_rows() -> None:
-    """A judge that answers by the text alone varies from row to row, never within one."""
+    """A reranker that answers by the text alone varies from row to row, never within one."""
     with pytest.raises(SelfTestFailed, match="the same score"):
         check_scores([[0.9, 0.9], [0.1, 0.1]])
 

@@ -1,4 +1,4 @@
-"""What a judge is taught is what it is later asked: the same tokens, positions and masks."""
+"""What a reranker is taught is what it is later asked: the same tokens, positions and masks."""
 
 import argparse
 import random
@@ -11,11 +11,11 @@ from transformers import Qwen3VLForConditionalGeneration
 
 from indexer.demo.catalogue import write_catalogue
 from models.presets import load_preset
-from models.reranker.loading import LoadedJudge
-from models.reranker.reranker import Judge
-from models.settings import JudgeSettings
+from models.reranker.loading import RerankerParts
+from models.reranker.reranker import Reranker
+from models.settings import RerankerSettings
 from models.training.demo_reranker import base_model, pipeline
-from models.training.demo_reranker.data import TEMPLATE, Lessons, Negatives, mine, read_lessons
+from models.training.demo_reranker.data import TEMPLATE, DemoData, Negatives, mine, read_examples
 from models.training.demo_reranker.language import answer_loss, see
 from models.training.demo_reranker.vision import grid, load_pictures, to_patches
 from models.training.kept import OtherRun
@@ -27,7 +27,7 @@ SMALL_TEXT = {**pipeline.TEXT, "hidden_size": 64, "intermediate_size": 64, "num_
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("judge") / "train"
+    folder = tmp_path_factory.mktemp("reranker") / "train"
     write_catalogue(
         folder, 120, seed=5, split="train", size_px=pipeline.IMAGE_PX, queries=60,
         families=True, questions=16,
@@ -36,13 +36,13 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lessons(catalogue: Path) -> Lessons:
-    return read_lessons(catalogue)
+def examples(catalogue: Path) -> DemoData:
+    return read_examples(catalogue)
 
 
 @pytest.fixture(scope="module")
-def judge(lessons: Lessons) -> Judge:
-    processor = base_model.create_processor(lessons.texts(), 600, pipeline.IMAGE_PX, 16, 2)
+def reranker(examples: DemoData) -> Reranker:
+    processor = base_model.create_processor(examples.texts(), 600, pipeline.IMAGE_PX, 16, 2)
     model = base_model.create_model(
         processor, pipeline.IMAGE_PX, vision=SMALL_VISION, text=SMALL_TEXT, seed=1
     )
@@ -50,40 +50,42 @@ def judge(lessons: Lessons) -> Judge:
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(3)  # a random model says 0.50 to everything
-    loaded = LoadedJudge(
+    loaded = RerankerParts(
         model.eval().requires_grad_(False), processor, torch.device("cpu"), "a test", "small"
     )
-    return Judge(JudgeSettings(), loaded)
+    return Reranker(RerankerSettings(), loaded)
 
 
 def images_of(catalogue: Path) -> list[Path]:
     return sorted((catalogue / "images").iterdir())
 
 
-def test_patches_are_those_of_the_image_processor(judge: Judge, catalogue: Path) -> None:
+def test_patches_are_those_of_the_image_processor(reranker: Reranker, catalogue: Path) -> None:
     paths = images_of(catalogue)[:3]
     made = to_patches(load_pictures(paths, pipeline.IMAGE_PX).float() / 255, 16, 2)
-    with_processor = torch.cat([judge.prepare(Image.open(path)).pixels for path in paths])
+    with_processor = torch.cat([reranker.prepare(Image.open(path)).pixels for path in paths])
     assert torch.allclose(made, with_processor, atol=1e-5)
     assert grid(torch.zeros(3, 3, 128, 128), 16).tolist() == [[1, 8, 8]] * 3
 
 
 @pytest.mark.parametrize("shows_target", [True, False])
-def test_branches_of_a_lesson_score_as_the_judge_does(
-    judge: Judge, lessons: Lessons, catalogue: Path, shows_target: bool
+def test_branches_of_a_lesson_score_as_the_reranker_does(
+    reranker: Reranker, examples: DemoData, catalogue: Path, shows_target: bool
 ) -> None:
-    query = lessons.queries[0]
+    query = examples.queries[0]
     paths = images_of(catalogue)
-    model = judge._loaded.model
+    model = reranker._loaded.model
     seen = see(model.model.visual, load_pictures(paths, pipeline.IMAGE_PX))
-    writer = pipeline._writer(judge._loaded.processor, model.config)
+    writer = pipeline._writer(reranker._loaded.processor, model.config)
     candidates = [3, 50, query.reference]
     batch = collate(
         [
             writer.query(
                 query, [(number, True) for number in candidates], shows_target=shows_target
             ),
-            writer.questions(0, lessons.questions[0], lessons.captions[0]),  # to be padded against
+            writer.questions(
+                0, examples.questions[0], examples.captions[0]
+            ),  # to be padded against
         ]
     )
     with torch.inference_mode():
@@ -94,57 +96,57 @@ def test_branches_of_a_lesson_score_as_the_judge_does(
             use_cache=False,
             mm_encoder_outputs={"image": seen.pick(batch.pictures, torch.device("cpu"))},
         ).last_hidden_state[0]
-    (yes,) = judge._family.tokenize(TEMPLATE.yes)
+    (yes,) = reranker._family.tokenize(TEMPLATE.yes)
     places = (batch.labels[0] == yes).nonzero()[:, 0][-len(candidates) :] - 1
-    taught = (hidden[places] @ judge._yes_minus_no).sigmoid().tolist()
+    taught = (hidden[places] @ reranker._yes_minus_no).sigmoid().tolist()
 
-    prefix = judge.begin(judge.prepare(Image.open(paths[query.reference])), query.text)
+    prefix = reranker.begin(reranker.prepare(Image.open(paths[query.reference])), query.text)
     if shows_target:
-        prefix = judge.with_target(prefix, query.target)
-    features = judge.features([judge.prepare(Image.open(paths[i])) for i in candidates])
-    asked = judge.score(prefix, features)
+        prefix = reranker.with_target(prefix, query.target)
+    features = reranker.features([reranker.prepare(Image.open(paths[i])) for i in candidates])
+    asked = reranker.score(prefix, features)
     # visual features are kept in half precision for training
     assert taught == pytest.approx(asked, abs=5e-3)
     assert max(asked) - min(asked) > 0.02
 
 
-def test_only_answers_are_asked_for(judge: Judge, lessons: Lessons) -> None:
-    writer = pipeline._writer(judge._loaded.processor, judge._loaded.model.config)
-    row = writer.query(lessons.queries[0], [(1, True), (2, False)])
+def test_only_answers_are_asked_for(reranker: Reranker, examples: DemoData) -> None:
+    writer = pipeline._writer(reranker._loaded.processor, reranker._loaded.model.config)
+    row = writer.query(examples.queries[0], [(1, True), (2, False)])
     labels = collate([row]).labels[0].tolist()
     asked = [token for token in labels if token != IGNORED]
-    said = judge._family.tokenizer.decode(asked)
-    assert said == TEMPLATE.answer(lessons.queries[0].intent) + TEMPLATE.yes + TEMPLATE.no
+    said = reranker._family.tokenizer.decode(asked)
+    assert said == TEMPLATE.answer(examples.queries[0].intent) + TEMPLATE.yes + TEMPLATE.no
 
 
-def test_negatives_are_never_right_answers(lessons: Lessons) -> None:
-    negatives, rng = Negatives(lessons), random.Random(0)
-    for query in lessons.queries:
+def test_negatives_are_never_right_answers(examples: DemoData) -> None:
+    negatives, rng = Negatives(examples), random.Random(0)
+    for query in examples.queries:
         drawn = negatives.draw(query, 12, rng)
         assert not set(drawn) & query.answers
         assert query.reference in drawn or query.reference in query.answers
 
 
 def test_what_the_coarse_stage_mistakes_becomes_a_negative(
-    lessons: Lessons, catalogue: Path
+    examples: DemoData, catalogue: Path
 ) -> None:
-    mined = mine(lessons, images_of(catalogue), load_preset("demo"), queries=12, depth=10, seed=0)
+    mined = mine(examples, images_of(catalogue), load_preset("demo"), queries=12, depth=10, seed=0)
     assert len(mined) == 12  # 60 queries among 120 pictures: ten ranks are never all right
     for number, wrong in mined.items():
-        query = lessons.queries[number]
+        query = examples.queries[number]
         assert not {*wrong} & {*query.answers, query.reference}
     number, wrong = next(iter(mined.items()))
-    negatives = Negatives(lessons, {lessons.queries[number]: wrong})
-    drawn = negatives.draw(lessons.queries[number], 60, random.Random(0))
+    negatives = Negatives(examples, {examples.queries[number]: wrong})
+    drawn = negatives.draw(examples.queries[number], 60, random.Random(0))
     assert sum(picture in wrong for picture in drawn) > 20
 
 
-def test_answers_to_questions_are_about_half_yes(lessons: Lessons) -> None:
-    answers = [answer for asked in lessons.questions for _, answer in asked]
+def test_answers_to_questions_are_about_half_yes(examples: DemoData) -> None:
+    answers = [answer for asked in examples.questions for _, answer in asked]
     assert 0.4 < sum(answers) / len(answers) < 0.65
 
 
-def test_all_stages_run_resume_and_make_a_judge_that_loads(
+def test_all_stages_run_resume_and_make_a_reranker_that_loads(
     catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two steps each: no quality, but every file, in the layout that serving loads."""
@@ -158,8 +160,10 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
         + ["--rows", "2", "--queries", "2", "--candidates", "3", "--mined", "8"]
     )
     pipeline.train(options)
-    adapted = Judge(JudgeSettings(base=str(tmp_path / "base"), adapter=str(tmp_path / "adapter")))
-    base = Judge(JudgeSettings(base=str(tmp_path / "base")))
+    adapted = Reranker(
+        RerankerSettings(base=str(tmp_path / "base"), adapter=str(tmp_path / "adapter"))
+    )
+    base = Reranker(RerankerSettings(base=str(tmp_path / "base")))
     assert "-cir-1-" in adapted.version, "the adapter's own card says what it is asked"
     assert "-instruct-1-" in base.version, "a base of that name is nobody's in particular"
     picture = base.prepare(Image.open(images_of(catalogue)[0]))
@@ -180,7 +184,7 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
     options.vision_steps = 3
     with pytest.raises(OtherRun, match=r"base is there already, made with vision_steps 2, not 3"):
         pipeline.train(options)
-    other = read_lessons(catalogue, 100)
+    other = read_examples(catalogue, 100)
     tower = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path / "base").model.visual
     seen, _ = pipeline._see_all(options, tower, other, other, tmp_path / "work")
     assert len(seen.tokens) == 100, (
@@ -188,14 +192,16 @@ def test_all_stages_run_resume_and_make_a_judge_that_loads(
     )
 
 
-def test_loss_falls_on_a_lesson_repeated(judge: Judge, lessons: Lessons, catalogue: Path) -> None:
+def test_loss_falls_on_a_lesson_repeated(
+    reranker: Reranker, examples: DemoData, catalogue: Path
+) -> None:
     """The gradient reaches the language model through prefix, branches and pictures."""
     import copy
 
-    model = copy.deepcopy(judge._loaded.model).requires_grad_(True).train()
+    model = copy.deepcopy(reranker._loaded.model).requires_grad_(True).train()
     seen = see(model.model.visual, load_pictures(images_of(catalogue), pipeline.IMAGE_PX))
-    writer = pipeline._writer(judge._loaded.processor, model.config)
-    batch = collate([writer.query(q, [(0, True), (1, False)]) for q in lessons.queries[:4]])
+    writer = pipeline._writer(reranker._loaded.processor, model.config)
+    batch = collate([writer.query(q, [(0, True), (1, False)]) for q in examples.queries[:4]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):

@@ -16,15 +16,21 @@ from models.datasets.manifest import ImageRow, ManifestError
 from models.datasets.phrasings import PARTS, PHRASINGS
 from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
-from models.training.reranker.catalogue import Catalogue, Labels, Wish, read_catalogue, values_of
-from models.training.reranker.examples import (
-    Amounts,
-    Lesson,
-    make_lessons,
-    read_lessons,
-    write_lessons,
+from models.training.reranker.catalogue import (
+    AttributeQuery,
+    AttributeTable,
+    Catalogue,
+    read_catalogue,
+    values_of,
 )
-from models.training.reranker.negatives import CoarseStage, Limits, choose
+from models.training.reranker.examples import (
+    RerankExample,
+    SynthesisConfig,
+    make_examples,
+    read_examples,
+    write_examples,
+)
+from models.training.reranker.negatives import CandidateConfig, InMemoryRetriever, choose
 from models.training.reranker.queries import Query, compose_queries, part_of
 
 WORDS = {
@@ -86,13 +92,16 @@ def queries_of(catalogue: Catalogue, count: int = 60, seed: int = 0) -> list[Que
     return compose_queries(catalogue, "training", references, count, seed, caption_share=0.3)
 
 
-def could_satisfy(wish: Wish, picture: dict[str, frozenset[str]]) -> bool:
+def could_satisfy(attribute_query: AttributeQuery, picture: dict[str, frozenset[str]]) -> bool:
     """Whether some way to label what is not labelled, and to point at one of several things, would
     make the picture an answer.
     """
-    wanted = all(words <= picture.get(name, words) for name, words in wish.wanted.items())
+    wanted = all(
+        words <= picture.get(name, words) for name, words in attribute_query.wanted.items()
+    )
     allowed = all(
-        picture.get(name, frozenset("?")) != {word} for name, word in wish.unwanted.items()
+        picture.get(name, frozenset("?")) != {word}
+        for name, word in attribute_query.unwanted.items()
     )
     return wanted and allowed
 
@@ -104,14 +113,18 @@ def test_a_negative_never_satisfies_its_query(
     catalogue = catalogue_of(pictures)
     labels = [values_of(row.attributes, FACETS) for row in catalogue.rows]
     for query in queries_of(catalogue, seed=seed):
-        for candidate in choose(query, catalogue.labels, None, Limits(), random.Random(seed)):
+        for candidate in choose(
+            query, catalogue.labels, None, CandidateConfig(), random.Random(seed)
+        ):
             known = dict(labels[candidate.picture])
             if candidate.fits:
                 assert candidate.picture in query.answers
-                assert could_satisfy(query.wish, known)
+                assert could_satisfy(query.attribute_query, known)
             else:
-                assert not could_satisfy(query.wish, known)
-                assert known.keys() >= query.wish.facets  # a missing label proves nothing
+                assert not could_satisfy(query.attribute_query, known)
+                assert (
+                    known.keys() >= query.attribute_query.facets
+                )  # a missing label proves nothing
 
 
 @given(PICTURES)
@@ -123,9 +136,9 @@ def test_answers_satisfy_their_query_and_never_are_the_reference(
         assert query.reference not in query.answers
         for answer in query.answers:
             shown = values_of(catalogue.rows[answer].attributes, FACETS)
-            for name, words in query.wish.wanted.items():
+            for name, words in query.attribute_query.wanted.items():
                 assert shown[name] == words
-            for name, word in query.wish.unwanted.items():
+            for name, word in query.attribute_query.unwanted.items():
                 assert word not in shown[name]
 
 
@@ -134,21 +147,21 @@ def test_verdicts_agree_with_the_labels_one_by_one(
     pictures: list[dict[str, list[str]]],
 ) -> None:
     values = [{name: frozenset(words) for name, words in p.items()} for p in pictures]
-    wish = Wish({"category": frozenset(["sofa"])}, {"colour": "red"})
-    verdicts = Labels(values).verdicts(wish)
+    attribute_query = AttributeQuery({"category": frozenset(["sofa"])}, {"colour": "red"})
+    relevance = AttributeTable(values).relevance(attribute_query)
     for number, shown in enumerate(values):
         labelled = shown.keys() >= {"category", "colour"}
         single = labelled and len(shown["category"]) == len(shown["colour"]) == 1
         fits = single and "sofa" in shown["category"] and "red" not in shown["colour"]
-        assert verdicts.fits[number] == fits
-        assert verdicts.misses[number] == (labelled and not could_satisfy(wish, shown))
+        assert relevance.fits[number] == fits
+        assert relevance.misses[number] == (labelled and not could_satisfy(attribute_query, shown))
 
 
 def test_hard_negatives_are_the_reference_and_pictures_with_one_facet_wrong() -> None:
     catalogue = full_catalogue()
     reasons, rng = [], random.Random(1)
     for query in queries_of(catalogue):
-        chosen = choose(query, catalogue.labels, None, Limits(candidates=8), rng)
+        chosen = choose(query, catalogue.labels, None, CandidateConfig(candidates=8), rng)
         assert len({candidate.picture for candidate in chosen}) == len(chosen) == 8
         reasons += [candidate.why for candidate in chosen]
         if query.edit != "caption":
@@ -164,16 +177,18 @@ def test_a_caption_only_rules_out_what_it_says() -> None:
     captioned = [query for query in queries_of(catalogue) if query.edit == "caption"]
     assert captioned
     for query in captioned:
-        assert query.wish.wanted == {"category": {"sofa"}, "colour": {"red"}}
+        assert query.attribute_query.wanted == {"category": {"sofa"}, "colour": {"red"}}
         assert query.roles.target == "a red sofa"
 
 
-def near_twins(encoder: ImageTextEncoder, catalogue: Catalogue) -> tuple[CoarseStage, list[Query]]:
+def near_twins(
+    encoder: ImageTextEncoder, catalogue: Catalogue
+) -> tuple[InMemoryRetriever, list[Query]]:
     """A coarse stage that cannot tell any two pictures apart, and queries it has read."""
     rng = np.random.default_rng(0)
     gallery = 1 + 1e-3 * rng.normal(size=(len(catalogue.rows), encoder.embedding_dim))
     gallery = (gallery / np.linalg.norm(gallery, axis=1, keepdims=True)).astype(np.float32)
-    coarse = CoarseStage(encoder, load_preset("demo"), gallery)
+    coarse = InMemoryRetriever(encoder, load_preset("demo"), gallery)
     queries = queries_of(catalogue, 12)
     coarse.read(queries)
     return coarse, queries
@@ -184,7 +199,7 @@ def test_what_nearly_is_a_right_picture_is_not_mined(encoder: ImageTextEncoder) 
     coarse, queries = near_twins(encoder, catalogue)
 
     def mined(similarity: float) -> int:
-        limits = Limits(duplicate_similarity=similarity)
+        limits = CandidateConfig(duplicate_similarity=similarity)
         return sum(
             candidate.why.startswith("coarse")
             for query in queries
@@ -195,20 +210,20 @@ def test_what_nearly_is_a_right_picture_is_not_mined(encoder: ImageTextEncoder) 
     assert mined(similarity=0.97) == 0
 
 
-def lessons_of(catalogue: Catalogue, seed: int = 0) -> list[Lesson]:
-    return make_lessons(
+def lessons_of(catalogue: Catalogue, seed: int = 0) -> list[RerankExample]:
+    return make_examples(
         {"training": catalogue, "validation": catalogue},
         {"training": None, "validation": None},
-        Amounts(training=80, validation=30, validation_share=0.3, seed=seed),
-        Limits(),
+        SynthesisConfig(training=80, validation=30, validation_share=0.3, seed=seed),
+        CandidateConfig(),
     )
 
 
 def test_parts_share_no_reference_and_no_phrasing() -> None:
     catalogue = full_catalogue()
-    lessons = lessons_of(catalogue)
+    examples = lessons_of(catalogue)
     references = {
-        part: {catalogue.rows[one.reference].image_id for one in lessons if one.part == part}
+        part: {catalogue.rows[one.reference].image_id for one in examples if one.part == part}
         for part in PARTS
     }
     assert references["training"]
@@ -234,13 +249,13 @@ def test_the_same_seed_gives_the_same_lessons() -> None:
 def test_lessons_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     catalogue = full_catalogue()
     catalogues = {"training": catalogue, "validation": catalogue}
-    lessons = lessons_of(catalogue)
+    examples = lessons_of(catalogue)
     path = tmp_path / "queries.jsonl"
-    write_lessons(path, lessons, catalogues)  # type: ignore[arg-type]
-    assert read_lessons(path, catalogues) == lessons  # type: ignore[arg-type]
+    write_examples(path, examples, catalogues)  # type: ignore[arg-type]
+    assert read_examples(path, catalogues) == examples  # type: ignore[arg-type]
     path.write_text(path.read_text().replace('"reference": "', '"reference": "not-'))
     with pytest.raises(ManifestError, match="line 1: not a query of this catalogue"):
-        read_lessons(path, catalogues)  # type: ignore[arg-type]
+        read_examples(path, catalogues)  # type: ignore[arg-type]
 
 
 def test_sparse_attributes_are_refused_with_a_way_out() -> None:

@@ -11,32 +11,37 @@ from PIL import Image
 from torch import nn
 
 from indexer.demo.catalogue import write_catalogue
-from models.contracts.intent import Roles
+from models.contracts.intent import Intent
 from models.datasets.manifest import ImageRow, read_manifest
 from models.reranker.architectures.base import EncoderOutput
-from models.reranker.reranker import Judge
-from models.settings import PRESETS, JudgeSettings
+from models.reranker.reranker import Reranker
+from models.settings import PRESETS, RerankerSettings
 from models.training.__main__ import main
 from models.training.packing import collate
 from models.training.reranker import evaluation
-from models.training.reranker.examples import Lesson
+from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import FeatureFile, see
 from models.training.reranker.lora import UnfitBase, adapt, load_base, lora_targets
 from models.training.reranker.negatives import Candidate
 from models.training.reranker.sequences import TEMPLATE, VERDICT
-from models.training.reranker.trainer import TuningSettings, Tutor, row_writer, verdict_logits
+from models.training.reranker.trainer import (
+    AdapterTrainer,
+    TuningSettings,
+    row_writer,
+    verdict_logits,
+)
 from tests.models.rerankers import shrunken
 
-DEMO = PRESETS / "demo" / "judge"
+DEMO = PRESETS / "demo" / "reranker"
 CPU = torch.device("cpu")
 SETTINGS = TuningSettings(
     steps=4, queries=2, accumulate=1, learning_rate=1e-3, rank=4, dropout=0.1, intent_weight=0.3,
     gradient_checkpointing=False, validate_every=2, seed=0,
 )  # fmt: skip
 LESSONS = [
-    Lesson(
+    RerankExample(
         "training", "change colour", ("colour",), reference, "this, but blue",
-        Roles(target="a blue sofa", desired=("blue",), forbidden=("red",)),
+        Intent(target="a blue sofa", desired=("blue",), forbidden=("red",)),
         (Candidate(1, True, "fits"), Candidate(2, False, "random"), Candidate(3, False, "random")),
     )
     for reference in (0, 4, 5)
@@ -57,25 +62,27 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[ImageRow]:
 
 
 @pytest.fixture(scope="module")
-def served() -> evaluation.Served:
-    return evaluation.serve(JudgeSettings())
+def served() -> evaluation.LoadedReranker:
+    return evaluation.serve(RerankerSettings())
 
 
 @pytest.fixture(scope="module")
 def seen(
-    rows: list[ImageRow], served: evaluation.Served, tmp_path_factory: pytest.TempPathFactory
+    rows: list[ImageRow],
+    served: evaluation.LoadedReranker,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> FeatureFile:
-    return see(served.judge, rows, tmp_path_factory.mktemp("seen"), "the demo tower")
+    return see(served.reranker, rows, tmp_path_factory.mktemp("seen"), "the demo tower")
 
 
 def test_a_picture_that_was_replaced_is_seen_anew(
-    served: evaluation.Served, tmp_path: Path
+    served: evaluation.LoadedReranker, tmp_path: Path
 ) -> None:
     row = ImageRow("one", str(tmp_path / "one.png"))
     seen = []
     for size in ((128, 128), (128, 128), (64, 256)):
         Image.new("RGB", size, "red").save(row.location)
-        seen.append(see(served.judge, [row], tmp_path, "the demo tower"))
+        seen.append(see(served.reranker, [row], tmp_path, "the demo tower"))
     assert seen[0].name == seen[1].name != seen[2].name
     assert seen[0].grid(row.location) == seen[1].grid(row.location) != seen[2].grid(row.location)
 
@@ -99,40 +106,40 @@ def taught_scores(
         processor.tokenizer(word, add_special_tokens=False)["input_ids"]
         for word in (TEMPLATE.yes, TEMPLATE.no)
     )
-    verdicts = logits[kinds == VERDICT][:3]
-    scores: list[float] = (verdicts[:, yes] - verdicts[:, no]).sigmoid().tolist()
+    relevance = logits[kinds == VERDICT][:3]
+    scores: list[float] = (relevance[:, yes] - relevance[:, no]).sigmoid().tolist()
     return scores
 
 
-def asked_scores(judge: Judge, rows: list[ImageRow]) -> list[float]:
+def asked_scores(reranker: Reranker, rows: list[ImageRow]) -> list[float]:
     """The same as the service asks."""
-    pictures = [judge.prepare(Image.open(row.location)) for row in rows]
-    prefix = judge.begin(pictures[LESSONS[0].reference], LESSONS[0].text)
-    shown = judge.features([pictures[c.picture] for c in LESSONS[0].candidates])
-    return judge.score(judge.with_target(prefix, LESSONS[0].roles.target), shown)
+    pictures = [reranker.prepare(Image.open(row.location)) for row in rows]
+    prefix = reranker.begin(pictures[LESSONS[0].reference], LESSONS[0].text)
+    shown = reranker.features([pictures[c.picture] for c in LESSONS[0].candidates])
+    return reranker.score(reranker.with_target(prefix, LESSONS[0].roles.target), shown)
 
 
 def test_what_is_taught_is_what_is_asked(
-    rows: list[ImageRow], served: evaluation.Served, seen: FeatureFile
+    rows: list[ImageRow], served: evaluation.LoadedReranker, seen: FeatureFile
 ) -> None:
     """Base and adapter apart and packed, or merged and with a cached prefix: the same scores."""
     model, processor = load_base(DEMO / "base", CPU, torch.float32)
     adapt(model, rank=0, dropout=0, seed=0, start=DEMO / "adapter")
     taught = taught_scores(model.eval(), processor, seen, rows)
     # visual features are kept in half precision for training
-    assert taught == pytest.approx(asked_scores(served.judge, rows), abs=5e-3)
+    assert taught == pytest.approx(asked_scores(served.reranker, rows), abs=5e-3)
 
 
 @pytest.mark.parametrize("family", ["Qwen3-VL", "Qwen2.5-VL"])
 def test_pictures_of_any_shape_are_packed_as_their_family_has_it(
     family: str, rows: list[ImageRow], tmp_path: Path
 ) -> None:
-    judge = shrunken(family)
-    seen = see(judge, rows, tmp_path, family)
+    reranker = shrunken(family)
+    seen = see(reranker, rows, tmp_path, family)
     assert len({seen.grid(row.location) for row in rows}) > 2
-    loaded = judge._loaded
+    loaded = reranker._loaded
     taught = taught_scores(loaded.model, loaded.processor, seen, rows)
-    assert taught == pytest.approx(asked_scores(judge, rows), abs=1e-2)
+    assert taught == pytest.approx(asked_scores(reranker, rows), abs=1e-2)
 
 
 class CutOff:
@@ -154,7 +161,9 @@ def tuned(
     model, processor = load_base(DEMO / "base", CPU, torch.float32)
     adapt(model, rank=4, dropout=settings.dropout, seed=0, start=None)
     writer = row_writer(model, processor, whole)
-    Tutor(model, writer, seen, locations(rows), settings).train(LESSONS, LESSONS[:1], checkpoint)
+    AdapterTrainer(model, writer, seen, locations(rows), settings).train(
+        LESSONS, LESSONS[:1], checkpoint
+    )
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -219,7 +228,7 @@ def test_one_command_trains_measures_and_writes_what_a_worker_serves(
     ]  # fmt: skip
     assert main(command) == 0
     assert "about finish" in capsys.readouterr().out
-    described = json.loads((out / "judge.json").read_text())
+    described = json.loads((out / "reranker.json").read_text())
     assert described["template"] == "cir"
     assert (described["base"], described["visual_tokens"]) == ("demo", 16)
     for name in ("README.md", "adapter_model.safetensors", "report/metrics.json"):
@@ -228,16 +237,18 @@ def test_one_command_trains_measures_and_writes_what_a_worker_serves(
         with Image.open(out / "report" / f"{plot}.png") as picture:
             assert picture.width > 500
 
-    judge = Judge(JudgeSettings(adapter=str(out)))  # what CIR_WORKER__JUDGE__ADAPTER sets
+    reranker = Reranker(
+        RerankerSettings(adapter=str(out))
+    )  # what CIR_WORKER__RERANKER__ADAPTER sets
     row = json.loads((out / "report" / "judgements.jsonl").read_text().splitlines()[0])
     pictures = {one.image_id: one.location for one in read_manifest(manifest)}
 
     def prepared(image_id: str) -> Any:
-        return judge.prepare(Image.open(pictures[image_id]))
+        return reranker.prepare(Image.open(pictures[image_id]))
 
-    prefix = judge.begin(prepared(row["reference"]), row["modification_text"])
-    shown = judge.features([prepared(c["image_id"]) for c in row["candidates"]])
-    asked = judge.score(judge.with_target(prefix, row["target"]), shown)
+    prefix = reranker.begin(prepared(row["reference"]), row["modification_text"])
+    shown = reranker.features([prepared(c["image_id"]) for c in row["candidates"]])
+    asked = reranker.score(reranker.with_target(prefix, row["target"]), shown)
     measured = [candidate["after, target named"] for candidate in row["candidates"]]
     assert asked == pytest.approx(measured, abs=5e-3)
     assert measured != [candidate["before, target named"] for candidate in row["candidates"]]
@@ -261,15 +272,15 @@ def test_errors_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_areas_are_those_of_counting_pairs() -> None:
     fits = [[True, False, False], [True, True, False]]
     scores = [[0.9, 0.9, 0.1], [0.2, 0.8, 0.3]]
-    lessons = [
+    examples = [
         replace(
             LESSONS[0],
             candidates=tuple(Candidate(n, fit, "") for n, fit in enumerate(row)),
         )
         for row in fits
     ]
-    same = dict.fromkeys(evaluation.WAYS, scores)
-    (found, *_) = evaluation.compare(lessons, same, same)
+    same = dict.fromkeys(evaluation.PROMPT_MODES, scores)
+    (found, *_) = evaluation.compare(examples, same, same)
     pairs = [(0.9, 0.9), (0.9, 0.1), (0.9, 0.3), (0.2, 0.9), (0.2, 0.1), (0.2, 0.3),
              (0.8, 0.9), (0.8, 0.1), (0.8, 0.3)]  # fmt: skip
     area = sum(1.0 if yes > no else 0.5 if yes == no else 0.0 for yes, no in pairs) / len(pairs)

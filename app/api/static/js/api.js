@@ -51,7 +51,7 @@ export function searchForm(query, changes = {}) {
   return form;
 }
 
-export function searchFields({ reference, text, mode, judge, roles, filter, top }) {
+export function searchFields({ reference, text, mode, rerank, roles, filter, top }) {
   return {
     ...(reference.file ? { reference_image: reference.file } : { reference_image_id: reference.id }),
     modification_text: text,
@@ -59,7 +59,7 @@ export function searchFields({ reference, text, mode, judge, roles, filter, top 
     top_k: top,
     ...(roles && mode === "intersection" ? { intent: roles } : {}),
     ...(Object.keys(filter).length ? { filter } : {}),
-    ...(judge ? {} : { rerank_depth: 0 }),
+    ...(rerank ? {} : { rerank_depth: 0 }),
   };
 }
 

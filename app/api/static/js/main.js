@@ -45,7 +45,7 @@ function render() {
   if (query.text !== written) write(query.text);
   draft();
   $("mode").value = query.mode;
-  $("judge").checked = query.judge;
+  $("rerank").checked = query.rerank;
   references.show(query.reference);
   fold.show(query, complete());
   notices.say("model", (query.reference?.upload && schema.gallery().notice) || "");
@@ -55,7 +55,7 @@ function render() {
   for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === view()));
   $("views").hidden = !complete();
   for (const name of ["results", "compare", "browse"]) $(`${name}-view`).hidden = name !== view();
-  $("options").hidden = view() === "compare"; // which composes in every way, and without the judge
+  $("options").hidden = view() === "compare"; // which composes in every way, and without the reranker
   $("skip").textContent = view() === "browse" ? "Skip to the pictures" : "Skip to the results";
   $("order").hidden = true;
   stop();
@@ -113,7 +113,7 @@ function unanswered() {
 const TOLD = {
   intent: (composition) => { roles = composition.intent; intent.show(roles, query.reference.item?.attributes); coverage.understood(); },
   coarse: (answer) => { answers.coarse = answer; show("coarse"); coverage.found(answer); },
-  progress: coverage.judged,
+  progress: coverage.scored,
   result: (answer) => {
     answers.result = answer;
     $("order").hidden = !answer.coverage.reranked;
@@ -212,7 +212,7 @@ function listen() {
     $(`${view()}-view`).focus();
   });
   $("mode").addEventListener("change", (event) => go({ mode: event.target.value, roles: null }));
-  $("judge").addEventListener("change", (event) => go({ judge: event.target.checked }));
+  $("rerank").addEventListener("change", (event) => go({ rerank: event.target.checked }));
   $("order").addEventListener("change", (event) => show(event.target.value));
   $("more").addEventListener("click", () => go({ top: Math.min(96, 2 * query.top) }, { replace: true }));
   $("share").addEventListener("click", () => share.open(query));

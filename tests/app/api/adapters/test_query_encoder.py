@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from app.api.adapters.query_encoder import ClipQueryEmbedder
+from app.api.adapters.query_encoder import ClipQueryEncoder
 from app.web.errors import OtherEncoder
 from models.contracts.gallery import Facet, GallerySpec
 from models.encoder.encoder import ImageTextEncoder
@@ -44,7 +44,7 @@ def spec(encoder: CountingEncoder, colours: tuple[str, ...]) -> GallerySpec:
 
 def test_a_vocabulary_is_learned_once_and_a_few_texts_at_a_time(encoder: ImageTextEncoder) -> None:
     counting = CountingEncoder(encoder)
-    embedder = ClipQueryEmbedder(cast(ImageTextEncoder, counting), CompositionWeights())
+    embedder = ClipQueryEncoder(cast(ImageTextEncoder, counting), CompositionWeights())
 
     async def main() -> None:
         learning = asyncio.create_task(embedder.learn(spec(counting, COLOURS[:5])))

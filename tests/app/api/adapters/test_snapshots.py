@@ -7,7 +7,7 @@ import pytest
 from app.api.adapters.snapshots import GalleryInService
 from app.api.search.ports import Generation
 from app.web.errors import OtherEncoder
-from indexer.gallery.errors import GalleryUnavailable, NoGallery
+from indexer.gallery.errors import GalleryNotFound, GalleryUnavailable
 from models.contracts.gallery import GallerySpec
 from models.query.composition import Composer
 from models.query.weights import CompositionWeights
@@ -119,10 +119,10 @@ def test_what_cannot_be_seen_now_serves_on_and_what_is_gone_does_not() -> None:
         with pytest.raises(GalleryUnavailable, match="Qdrant is down"):
             await gallery.check_ready()
         assert gallery.snapshot().generation is there
-        source.named = NoGallery("there is no gallery")
-        with pytest.raises(NoGallery):
+        source.named = GalleryNotFound("there is no gallery")
+        with pytest.raises(GalleryNotFound):
             await gallery.check_ready()
-        with pytest.raises(NoGallery, match="there is no gallery"):
+        with pytest.raises(GalleryNotFound, match="there is no gallery"):
             gallery.snapshot()
 
     asyncio.run(main())

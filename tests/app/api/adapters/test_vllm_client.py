@@ -1,4 +1,4 @@
-"""The external judge against a real HTTP server that speaks vLLM's format, or fails to."""
+"""The external reranker against a real HTTP server that speaks vLLM's format, or fails to."""
 
 import asyncio
 import time
@@ -13,11 +13,11 @@ from PIL import Image
 from pydantic import SecretStr, ValidationError
 
 from app.__main__ import main as serve
-from app.api.adapters.vllm_client import ExternalJudge
+from app.api.adapters.vllm_client import VllmReranker
 from app.api.main import create_app
-from app.api.search.ports import JudgeQuery
-from app.api.settings import ApiSettings, ExternalJudgeSettings, ScoringFormat, WorkerSettings
-from app.web.errors import JudgeComposesNothing, JudgeError
+from app.api.search.ports import RerankQuery
+from app.api.settings import ApiSettings, ExternalRerankerSettings, ScoringFormat, WorkerSettings
+from app.web.errors import ComposeUnsupported, RerankerError
 from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import GalleryImage
 from models.datasets.images import to_jpeg
@@ -37,7 +37,7 @@ def solid(blue: int) -> bytes:
     return to_jpeg(Image.new("RGB", (32, 32), (255 - blue, 0, blue)), 32)
 
 
-QUERY = JudgeQuery("query-1", solid(0), "the same but blue", rerank_px=448)
+QUERY = RerankQuery("query-1", solid(0), "the same but blue", rerank_px=448)
 
 
 @pytest.fixture
@@ -56,46 +56,46 @@ def store(tmp_path: Path) -> ImageStore:
 
 
 @asynccontextmanager
-async def judge_at(url: str, store: ImageStore, **changes: Any) -> AsyncIterator[ExternalJudge]:
+async def reranker_at(url: str, store: ImageStore, **changes: Any) -> AsyncIterator[VllmReranker]:
     values = {"url": url, "model": MODEL, "chunk_size": 3, "retry_after_s": 0.1} | changes
     async with httpx.AsyncClient(timeout=httpx.Timeout(None, connect=0.5)) as http:
-        judge = ExternalJudge(http, ExternalJudgeSettings(**values), store)
-        watching = asyncio.create_task(judge.watch())
+        reranker = VllmReranker(http, ExternalRerankerSettings(**values), store)
+        watching = asyncio.create_task(reranker.watch())
         try:
-            yield judge
+            yield reranker
         finally:
             watching.cancel()
 
 
 async def rerank(
-    judge: ExternalJudge, images: list[GalleryImage] = IMAGES
+    reranker: VllmReranker, images: list[GalleryImage] = IMAGES
 ) -> tuple[dict[str, float], str]:
     """The scores that came, and what went wrong, if anything."""
     found: dict[str, float] = {}
     try:
-        async for scores in judge.rerank(QUERY, "a blue sofa", images, 5.0):
+        async for scores in reranker.rerank(QUERY, "a blue sofa", images, 5.0):
             found |= {score.image_id: score.score for score in scores.scores}
-    except JudgeError as error:
+    except RerankerError as error:
         return found, error.reason
     return found, ""
 
 
-async def in_service(judge: ExternalJudge) -> None:
+async def in_service(reranker: VllmReranker) -> None:
     give_up = time.monotonic() + 20
-    while (await rerank(judge, IMAGES[:1]))[1]:
-        assert time.monotonic() < give_up, "the judge is never in service"
+    while (await rerank(reranker, IMAGES[:1]))[1]:
+        assert time.monotonic() < give_up, "the reranker is never in service"
         await asyncio.sleep(0.02)
 
 
 def run(
-    url: str, store: ImageStore, work: Callable[[ExternalJudge], Awaitable[T]], **changes: Any
+    url: str, store: ImageStore, work: Callable[[VllmReranker], Awaitable[T]], **changes: Any
 ) -> T:
-    """Work with a judge that is in service."""
+    """Work with a reranker that is in service."""
 
     async def main() -> T:
-        async with judge_at(url, store, **changes) as judge:
-            await in_service(judge)
-            return await work(judge)
+        async with reranker_at(url, store, **changes) as reranker:
+            await in_service(reranker)
+            return await work(reranker)
 
     return asyncio.run(main())
 
@@ -122,8 +122,8 @@ def test_before_anything_else_it_tells_shapes_apart(
 ) -> None:
     engine, url = stub
 
-    async def version(judge: ExternalJudge) -> str:
-        return (await anext(judge.rerank(QUERY, None, IMAGES, 5.0))).judge
+    async def version(reranker: VllmReranker) -> str:
+        return (await anext(reranker.rerank(QUERY, None, IMAGES, 5.0))).reranker
 
     assert run(url, store, version) == MODEL
     first = engine.asked[: len(PROBES)]
@@ -137,15 +137,15 @@ def test_one_that_tells_nothing_apart_is_refused_and_taken_when_mended(
     engine.blind = True
 
     async def main() -> None:
-        async with judge_at(url, store) as judge:
+        async with reranker_at(url, store) as reranker:
             give_up = time.monotonic() + 20
-            while (await rerank(judge)) != ({}, "judge_untrusted"):
+            while (await rerank(reranker)) != ({}, "reranker_untrusted"):
                 assert time.monotonic() < give_up
                 await asyncio.sleep(0.02)
             assert len(engine.asked) % len(PROBES) == 0, "it was asked about the gallery"
             await asyncio.sleep(0.5)
             engine.blind = False
-            await in_service(judge)
+            await in_service(reranker)
 
     asyncio.run(main())
     assert caplog.text.count("gives obviously different pictures the same score (0.500") == 1
@@ -156,9 +156,9 @@ def test_requests_run_side_by_side_within_a_bound(
 ) -> None:
     engine, url = stub
 
-    async def work(judge: ExternalJudge) -> None:
+    async def work(reranker: VllmReranker) -> None:
         engine.delay_s, engine.most_at_once = 0.2, 0
-        searches = await asyncio.gather(*(rerank(judge) for _ in range(3)))
+        searches = await asyncio.gather(*(rerank(reranker) for _ in range(3)))
         assert [len(scores) for scores, _ in searches] == [10, 10, 10]
 
     run(url, store, work, max_concurrent_requests=4)
@@ -170,10 +170,10 @@ def test_a_deadline_keeps_what_came_before_it_and_drops_the_rest(
 ) -> None:
     engine, url = stub
 
-    async def work(judge: ExternalJudge) -> dict[str, float]:
+    async def work(reranker: VllmReranker) -> dict[str, float]:
         found: dict[str, float] = {}
         engine.slow_from = len(engine.asked) + 2
-        async with aclosing(judge.rerank(QUERY, None, IMAGES, 1.0)) as chunks:
+        async with aclosing(reranker.rerank(QUERY, None, IMAGES, 1.0)) as chunks:
             with suppress(TimeoutError):
                 while True:
                     async with asyncio.timeout(1.0):
@@ -192,13 +192,13 @@ def test_pictures_the_engine_refuses_are_said_and_the_others_judged(
     """Too many tokens: its answer is 400, and that is about the pictures, not about the engine."""
     engine, url = stub
 
-    async def work(judge: ExternalJudge) -> None:
+    async def work(reranker: VllmReranker) -> None:
         engine.refuses = 2
-        assert await rerank(judge) == (
+        assert await rerank(reranker) == (
             {"j": pytest.approx(225 / 255, abs=0.02)},
             "candidates_failed",
         )
-        assert (await rerank(judge, IMAGES[:2]))[1] == ""
+        assert (await rerank(reranker, IMAGES[:2]))[1] == ""
 
     run(url, store, work)
     assert "left out" not in caplog.text
@@ -216,11 +216,11 @@ def test_a_candidate_without_a_copy_is_left_out(
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
-        (429, "worker_overloaded"),
-        (503, "worker_unavailable"),
-        (502, "worker_unavailable"),
-        (500, "worker_failed"),
-        (404, "worker_failed"),
+        (429, "reranker_overloaded"),
+        (503, "reranker_unavailable"),
+        (502, "reranker_unavailable"),
+        (500, "reranker_failed"),
+        (404, "reranker_failed"),
     ],
 )
 def test_an_engine_that_refuses(
@@ -228,11 +228,11 @@ def test_an_engine_that_refuses(
 ) -> None:
     engine, url = stub
 
-    async def work(judge: ExternalJudge) -> None:
+    async def work(reranker: VllmReranker) -> None:
         engine.status = status
-        assert await rerank(judge) == ({}, reason)
+        assert await rerank(reranker) == ({}, reason)
         engine.status = 200
-        await in_service(judge)
+        await in_service(reranker)
 
     run(url, store, work)
 
@@ -255,9 +255,9 @@ def test_an_answer_that_makes_no_sense(
 ) -> None:
     engine, url = stub
 
-    async def work(judge: ExternalJudge) -> None:
+    async def work(reranker: VllmReranker) -> None:
         engine.body = body
-        assert await rerank(judge, IMAGES[:2]) == ({}, "worker_failed")
+        assert await rerank(reranker, IMAGES[:2]) == ({}, "reranker_failed")
 
     run(url, store, work)
 
@@ -271,13 +271,13 @@ def test_the_key_is_sent_and_a_wrong_one_is_said(
     assert (len(scores), reason) == (10, "")
 
     async def main() -> None:
-        async with judge_at(url, store, api_key=SecretStr("guessed")) as judge:
+        async with reranker_at(url, store, api_key=SecretStr("guessed")) as reranker:
             await asyncio.sleep(0.3)
-            assert await rerank(judge) == ({}, "worker_unavailable")
+            assert await rerank(reranker) == ({}, "reranker_unavailable")
 
     asyncio.run(main())
     assert "refuses our key" in caplog.text
-    assert "CIR_API__EXTERNAL_JUDGE__API_KEY" in caplog.text
+    assert "CIR_API__EXTERNAL_RERANKER__API_KEY" in caplog.text
     assert "guessed" not in caplog.text
 
 
@@ -287,15 +287,17 @@ def test_an_engine_that_dies_is_left_out_at_once_and_comes_back_by_itself(
     port = free_port()
 
     async def main() -> None:
-        async with judge_at(f"http://127.0.0.1:{port}", store, max_retry_after_s=0.2) as judge:
-            assert await rerank(judge) == ({}, "worker_unavailable")  # not there at the start
+        async with reranker_at(
+            f"http://127.0.0.1:{port}", store, max_retry_after_s=0.2
+        ) as reranker:
+            assert await rerank(reranker) == ({}, "reranker_unavailable")  # not there at the start
             for _ in range(2):
                 with stub_reranker(port):
-                    await in_service(judge)
-                    assert (await rerank(judge))[1] == ""
-                assert await rerank(judge) == ({}, "worker_unavailable")
+                    await in_service(reranker)
+                    assert (await rerank(reranker))[1] == ""
+                assert await rerank(reranker) == ({}, "reranker_unavailable")
                 began = time.monotonic()
-                await rerank(judge)
+                await rerank(reranker)
                 assert time.monotonic() - began < 0.1, "a search paid for trying"
 
     asyncio.run(main())
@@ -308,9 +310,9 @@ def test_one_that_hangs_fails_its_self_test(
     engine.slow_from = 0
 
     async def main() -> None:
-        async with judge_at(url, store, self_test_timeout_s=0.2) as judge:
+        async with reranker_at(url, store, self_test_timeout_s=0.2) as reranker:
             await asyncio.sleep(0.6)
-            assert await rerank(judge) == ({}, "worker_unavailable")
+            assert await rerank(reranker) == ({}, "reranker_unavailable")
 
     asyncio.run(main())
     assert "did not finish its self-test in time" in caplog.text
@@ -322,23 +324,23 @@ def test_busy_is_not_broken(
     """A self-test that finds the engine full changes nothing."""
     engine, url = stub
 
-    async def work(judge: ExternalJudge) -> None:
+    async def work(reranker: VllmReranker) -> None:
         engine.next_statuses = [500, 429]  # the search's, and the self-test's that it brings
-        assert (await rerank(judge, IMAGES[:3]))[1] == "worker_failed"
+        assert (await rerank(reranker, IMAGES[:3]))[1] == "reranker_failed"
         give_up = time.monotonic() + 20
         while engine.next_statuses:
             assert time.monotonic() < give_up
             await asyncio.sleep(0.01)
-        assert (await rerank(judge))[1] == ""
+        assert (await rerank(reranker))[1] == ""
 
     run(url, store, work)
     assert "left out" not in caplog.text
 
 
 def test_it_composes_nothing(stub: tuple[StubReranker, str], store: ImageStore) -> None:
-    async def work(judge: ExternalJudge) -> None:
-        with pytest.raises(JudgeComposesNothing):
-            await judge.compose(QUERY, 1.0)
+    async def work(reranker: VllmReranker) -> None:
+        with pytest.raises(ComposeUnsupported):
+            await reranker.compose(QUERY, 1.0)
 
     run(stub[1], store, work)
 
@@ -347,10 +349,10 @@ def test_the_service_reranks_with_it_and_composes_with_facets(
     stub: tuple[StubReranker, str], built_gallery: BuiltGallery, tmp_path: Path
 ) -> None:
     settings = ApiSettings(
-        qdrant=built_gallery.for_reader(tmp_path),
+        gallery=built_gallery.for_reader(tmp_path),
         image_store=built_gallery.image_store,
-        external_judge=ExternalJudgeSettings(url=stub[1], model=MODEL),
-        judge_composes=True,  # it cannot
+        external_reranker=ExternalRerankerSettings(url=stub[1], model=MODEL),
+        reranker_composes=True,  # it cannot
         timeout_ms=20_000,
         rerank_weight=1.0,
     )
@@ -371,7 +373,7 @@ def test_the_service_reranks_with_it_and_composes_with_facets(
             answer = http.post("/search", json=body).json()
         assert answer["coverage"]["reranked"] == 20
         assert answer["composition"]["intent"]["source"] == "facets"
-        assert answer["models"]["judge"] == MODEL
+        assert answer["models"]["reranker"] == MODEL
         scores = [result["rerank_score"] for result in answer["results"]]
         assert max(scores) - min(scores) > 0.05
         asked_for = http.post("/search", json=body | {"intent_source": "mllm"}).json()
@@ -387,19 +389,19 @@ def test_the_service_reranks_with_it_and_composes_with_facets(
 )
 def test_bad_settings_are_said(values: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
-        ExternalJudgeSettings(**values)  # type: ignore[arg-type]
+        ExternalRerankerSettings(**values)  # type: ignore[arg-type]
 
 
-def test_two_judges_are_one_too_many(
+def test_two_rerankers_are_one_too_many(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValidationError, match="name two judges; keep one"):
+    with pytest.raises(ValidationError, match="name two rerankers; keep one"):
         ApiSettings(
             worker=WorkerSettings(urls=("http://worker:8100",)),
-            external_judge=ExternalJudgeSettings(url="http://vllm:8000", model=MODEL),
+            external_reranker=ExternalRerankerSettings(url="http://vllm:8000", model=MODEL),
         )
     monkeypatch.setenv("CIR_API__WORKER__URLS", '["http://worker:8100"]')
-    monkeypatch.setenv("CIR_API__EXTERNAL_JUDGE__URL", "http://vllm:8000")
-    monkeypatch.setenv("CIR_API__EXTERNAL_JUDGE__MODEL", MODEL)
+    monkeypatch.setenv("CIR_API__EXTERNAL_RERANKER__URL", "http://vllm:8000")
+    monkeypatch.setenv("CIR_API__EXTERNAL_RERANKER__MODEL", MODEL)
     assert serve([]) == 2
-    assert "name two judges" in capsys.readouterr().err
+    assert "name two rerankers" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from app.api.adapters.rerankers import kept_up
 from app.api.adapters.worker_pool import WorkerPool, addresses_of
-from app.api.settings import ExternalJudgeSettings, WorkerSettings
+from app.api.settings import ExternalRerankerSettings, WorkerSettings
 from tests.app.api.stub_worker import free_port, stub_worker
 
 NAME = "http://worker:8100"
@@ -114,7 +114,7 @@ def test_an_address_that_nobody_can_have_is_refused_and_why(url: str, why: str) 
     shown = url.partition("?")[0]  # a key may stand behind it
     assert f"{shown!r} is no address of a worker, like `http://worker:8100`: {why}" in error["msg"]
     with pytest.raises(ValidationError, match="is no address of a reranker"):
-        ExternalJudgeSettings(url=url, model="m")
+        ExternalRerankerSettings(url=url, model="m")
 
 
 def test_a_refused_address_is_told_without_its_password() -> None:

@@ -19,7 +19,7 @@ from app.api.settings import ApiSettings
 from app.web.logging import JsonFormatter
 from indexer.gallery.errors import GalleryUnavailable
 from indexer.gallery.server.writer import GalleryWriter
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.settings import GalleryWriterSettings
 from models.settings import EncoderSettings
 from tests.conftest import CATALOGUE_IMAGES, BuiltGallery, wait_until_ready
 from tests.models.datasets.test_images import png_claiming
@@ -69,7 +69,7 @@ def test_a_search_answers_what_the_interface_promises(client: TestClient) -> Non
     assert set(answer["timings_ms"]) == {
         "upload", "decode", "intent", "embed", "retrieve", "total",
     }  # fmt: skip
-    assert answer["models"] == {"encoder": answer["models"]["encoder"], "judge": None}
+    assert answer["models"] == {"encoder": answer["models"]["encoder"], "reranker": None}
     assert answer["models"]["encoder"].startswith("demo-")
 
 
@@ -118,7 +118,7 @@ def test_weights_of_the_roles_can_be_set(client: TestClient) -> None:
     assert_problem(nothing, 422, "invalid-request", "nothing to search by")
 
 
-def test_without_a_judge_its_intent_is_missed(client: TestClient) -> None:
+def test_without_a_reranker_its_intent_is_missed(client: TestClient) -> None:
     coverage = ask(client, intent_source="mllm").json()["coverage"]
     assert coverage["degraded"]
     assert "intent_fallback" in coverage["reasons"]
@@ -155,7 +155,7 @@ def test_baselines(client: TestClient, mode: str) -> None:
     assert len(answer["results"]) == 10
 
 
-def test_asking_for_a_judge_that_is_not_there_is_answered_and_said(client: TestClient) -> None:
+def test_asking_for_a_reranker_that_is_not_there_is_answered_and_said(client: TestClient) -> None:
     coverage = ask(client, rerank_depth=50).json()["coverage"]
     assert coverage["degraded"]
     assert coverage["reasons"] == ["rerank_disabled"]
@@ -427,7 +427,7 @@ def test_a_gallery_of_another_encoder_ends_the_start(
     """Searched never; `client` holds the folder, so a copy is opened."""
     settings = ApiSettings(
         encoder=tiny_model(tmp_path / "tiny"),
-        qdrant=built_gallery.for_reader(tmp_path),
+        gallery=built_gallery.for_reader(tmp_path),
         image_store=built_gallery.image_store,
     )
     both = r"built with encoder demo-\w+, but this service runs tiny-\w+; build it again, or set"
@@ -437,10 +437,10 @@ def test_a_gallery_of_another_encoder_ends_the_start(
 
 def test_without_a_gallery_it_waits_for_one(tmp_path: Path) -> None:
     """Locked by a build, it says so; freed and still empty, it says that."""
-    qdrant = GallerySettings(path=tmp_path / "qdrant")
+    qdrant = GalleryWriterSettings(path=tmp_path / "qdrant")
     encoder = EncoderSettings(**tiny_model(tmp_path / "tiny").model_dump())
     holder = GalleryWriter(qdrant)
-    settings = ApiSettings(encoder=encoder, qdrant=qdrant, image_store=tmp_path / "images")
+    settings = ApiSettings(encoder=encoder, gallery=qdrant, image_store=tmp_path / "images")
     with TestClient(create_app(settings), raise_server_exceptions=False) as waiting:
         locked = waiting.get("/readyz")
         assert locked.status_code == 503

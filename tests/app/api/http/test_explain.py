@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.api.search.explain import Explanations
+from app.api.search.explain import RelevanceExplainer
 from app.web.errors import NotSupported, Overloaded
-from indexer.gallery.errors import UnknownImage
+from indexer.gallery.errors import ImageNotFound
 from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import Facet
 from models.datasets.images import to_jpeg
@@ -53,7 +53,7 @@ IMAGES = [gallery_image("one"), gallery_image("two", "b" * 64), gallery_image("g
 
 def test_a_picture_is_read_once_whatever_is_asked_of_it(store: ImageStore) -> None:
     embedder = FakePatchEmbedder()
-    explanations = Explanations(FakeGallery(IMAGES), embedder, store)
+    explanations = RelevanceExplainer(FakeGallery(IMAGES), embedder, store)
 
     async def ask() -> None:
         for phrase in ("red", "sofa"):
@@ -67,7 +67,7 @@ def test_a_picture_is_read_once_whatever_is_asked_of_it(store: ImageStore) -> No
 
 def test_one_at_a_time_and_no_long_queue(store: ImageStore) -> None:
     embedder = FakePatchEmbedder()
-    explanations = Explanations(FakeGallery(IMAGES), embedder, store)
+    explanations = RelevanceExplainer(FakeGallery(IMAGES), embedder, store)
 
     async def ask() -> list[object]:
         asked = [explanations.explain(IMAGES[n % 2], f"phrase {n}") for n in range(20)]
@@ -82,11 +82,11 @@ def test_one_at_a_time_and_no_long_queue(store: ImageStore) -> None:
 
 
 def test_what_cannot_be_explained_says_so(store: ImageStore) -> None:
-    blind = Explanations(FakeGallery(IMAGES), FakePatchEmbedder(explains=False), store)
+    blind = RelevanceExplainer(FakeGallery(IMAGES), FakePatchEmbedder(explains=False), store)
     with pytest.raises(NotSupported, match="cannot show where"):
         asyncio.run(blind.explain(IMAGES[0], "red"))
-    seeing = Explanations(FakeGallery(IMAGES), FakePatchEmbedder(), store)
-    with pytest.raises(UnknownImage, match="build it again"):
+    seeing = RelevanceExplainer(FakeGallery(IMAGES), FakePatchEmbedder(), store)
+    with pytest.raises(ImageNotFound, match="build it again"):
         asyncio.run(seeing.explain(IMAGES[2], "red"))
 
 
@@ -100,7 +100,7 @@ def test_maps_of_kinds_are_trusted_only_where_that_was_found_good(store: ImageSt
     gallery.spec = SPEC.model_copy(update={"facets": facets, "noun_facet": "category"})
     expected = {"red": True, "sofa": False, "a red sofa": False, "something cosy": False}
     for known in (False, True):
-        explanations = Explanations(gallery, FakePatchEmbedder(), store, locates_kinds=known)
+        explanations = RelevanceExplainer(gallery, FakePatchEmbedder(), store, locates_kinds=known)
         for phrase, reliable in expected.items():
             found = asyncio.run(explanations.explain(IMAGES[0], phrase))
             assert found.reliable is (known or reliable), phrase

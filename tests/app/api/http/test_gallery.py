@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from app.api.adapters.gallery import QdrantGallery, QdrantGeneration
-from indexer.gallery.errors import InvalidFilter, InvalidRequest, UnknownImage
+from indexer.gallery.errors import ImageNotFound, InvalidFilter, InvalidRequest
 from indexer.gallery.server.client import connect
 from indexer.gallery.server.reader import qdrant_filter
 from indexer.gallery.server.writer import GalleryWriter
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.filter import Filter, NumberRange
 from models.contracts.gallery import VECTOR_NAME, Facet, GalleryImage, GallerySpec
 
 DIM, COUNT = 8, 60
 FACETS = (
-    Facet(name="colour", kind="keyword", values=("red", "blue", "green"), several=True),
+    Facet(name="colour", kind="keyword", values=("red", "blue", "green"), multi_valued=True),
     Facet(name="maker", kind="keyword"),
     Facet(name="price", kind="number"),
     Facet(name="sold", kind="flag"),
@@ -64,9 +64,9 @@ def embeddings() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> GallerySettings:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> GalleryWriterSettings:
     """A built gallery that nobody has open."""
-    settings = GallerySettings(path=Path(tmp_path_factory.mktemp("memory")) / "qdrant")
+    settings = GalleryWriterSettings(path=Path(tmp_path_factory.mktemp("memory")) / "qdrant")
     writer = GalleryWriter(settings)
     writer.begin(SPEC)
     pictures = [picture(number) for number in range(COUNT)]
@@ -87,7 +87,7 @@ async def whole(generation: QdrantGeneration, filters: Filter | None) -> list[st
             return found
 
 
-def test_it_answers_as_the_engine_would(settings: GallerySettings) -> None:
+def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None:
     query = embeddings()[5]
     engine = connect(settings)
     expected = []
@@ -122,7 +122,7 @@ def test_it_answers_as_the_engine_would(settings: GallerySettings) -> None:
         assert image == picture(4)
         np.testing.assert_allclose(embedding, embeddings()[4], atol=1e-6)
         for refused, error in (
-            (generation.get("nobody"), UnknownImage),
+            (generation.get("nobody"), ImageNotFound),
             (generation.retrieve(query, 9, None, None, ["image-1", "nobody"]), InvalidFilter),
             (generation.page(9, "!!", None), InvalidRequest),
         ):
@@ -141,7 +141,7 @@ def test_it_answers_as_the_engine_would(settings: GallerySettings) -> None:
     asyncio.run(main())
 
 
-def test_work_whose_caller_has_left_never_starts(settings: GallerySettings) -> None:
+def test_work_whose_caller_has_left_never_starts(settings: GalleryWriterSettings) -> None:
     """The embedded engine has one thread: what is on it is waited for by everybody."""
     busy, done = threading.Event(), list[str]()
 

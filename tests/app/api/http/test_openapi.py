@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.api.http.schemas import Coverage, SearchRequest
-from app.web.errors import JudgeError
+from app.web.errors import RerankerError
 from tests.app.api.http.test_api import REFERENCE, ask, assert_problem
 
 
@@ -80,7 +80,7 @@ def test_every_field_of_the_form_is_taken(client: TestClient) -> None:
     assert_problem(unknown, 422, "invalid-request", "colour")
 
 
-def kinds(error: type[JudgeError]) -> Iterator[type[JudgeError]]:
+def kinds(error: type[RerankerError]) -> Iterator[type[RerankerError]]:
     yield error
     for kind in error.__subclasses__():
         yield from kinds(kind)
@@ -88,5 +88,5 @@ def kinds(error: type[JudgeError]) -> Iterator[type[JudgeError]]:
 
 def test_every_reason_is_described() -> None:
     said = Coverage.model_fields["reasons"].description or ""
-    words = {kind.reason for kind in kinds(JudgeError)} | {"rerank_disabled", "intent_fallback"}
+    words = {kind.reason for kind in kinds(RerankerError)} | {"rerank_disabled", "intent_fallback"}
     assert {word for word in words if f"`{word}`" not in said} == set()

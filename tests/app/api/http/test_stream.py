@@ -1,4 +1,5 @@
-"""`POST /search/stream` and the second stage end to end: real servers, real HTTP, a stub judge."""
+"""`POST /search/stream` and the second stage end to end: real servers, real HTTP, a stub
+reranker."""
 
 import json
 import time
@@ -14,9 +15,9 @@ from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
 from tests.app.api.stub_worker import (
     StubWorker,
-    judge_all,
-    judge_two_then_die,
-    judge_two_then_hang,
+    reranker_all,
+    reranker_two_then_die,
+    reranker_two_then_hang,
     serving,
     stub_worker,
 )
@@ -47,11 +48,11 @@ def running(
     qdrant = built_gallery.for_reader(tmp_path_factory.mktemp("judged"))
     with stub_worker() as (worker, worker_url):
         settings = ApiSettings(
-            qdrant=qdrant,
+            gallery=qdrant,
             image_store=built_gallery.image_store,
             worker=WorkerSettings(urls=(worker_url,)),
             timeout_ms=20_000,
-            judge_composes=True,
+            reranker_composes=True,
             compose_timeout_ms=5000,
             rerank_weight=1.0,
         )
@@ -69,7 +70,7 @@ def running(
 @pytest.fixture
 def service(running: Service) -> Service:
     """With a worker on its best behaviour."""
-    running.worker.rerank = judge_all
+    running.worker.rerank = reranker_all
     running.worker.dropped.clear()
     running.worker.reranked.clear()
     return running
@@ -98,7 +99,7 @@ def test_events_come_in_order_and_end_with_the_answer(service: Service) -> None:
     assert intent == coarse["composition"] == result["composition"]
     assert [found["retrieval_rank"] for found in coarse["results"]] == list(range(1, 9))
     assert coarse["coverage"]["reranked"] == 0
-    assert coarse["models"]["judge"] == result["models"]["judge"] == "stub-1"
+    assert coarse["models"]["reranker"] == result["models"]["reranker"] == "stub-1"
 
 
 def rounded(answer: Any) -> Any:
@@ -147,12 +148,12 @@ def test_uploads_and_gallery_images_are_sent_as_jpeg(service: Service, catalogue
 
 
 def test_what_was_judged_before_a_fault_counts(service: Service) -> None:
-    service.worker.rerank = judge_two_then_die
+    service.worker.rerank = reranker_two_then_die
     told = events(service)
     coverage = told[-1][1]["coverage"]
     assert told[-1][0] == "result"
     assert coverage["reranked"] == 2
-    assert coverage["reasons"] == ["worker_unavailable"]
+    assert coverage["reasons"] == ["reranker_unavailable"]
     assert coverage["degraded"]
 
 
@@ -185,11 +186,11 @@ def test_what_fails_after_it_began_is_an_event(service: Service) -> None:
 
 @pytest.mark.parametrize("path", ["/search", "/search/stream"])
 def test_a_client_that_hangs_up_stops_the_worker(service: Service, path: str) -> None:
-    service.worker.rerank = judge_two_then_hang
+    service.worker.rerank = reranker_two_then_hang
     with pytest.raises(httpx.ReadTimeout):
         service.http.post(path, json=BODY, timeout=2)
     assert service.worker.dropped.wait(10)
-    service.worker.rerank = judge_all
+    service.worker.rerank = reranker_all
     assert service.http.post("/search", json=BODY).json()["coverage"]["reranked"] == 6
 
 

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from app.api.adapters.worker_client import HttpJudge
+from app.api.adapters.worker_client import WorkerReranker
 from app.api.adapters.worker_pool import WorkerPool
 from app.api.search.metrics import StageTimer
-from app.api.search.reranking import SecondStage
+from app.api.search.reranking import RerankingStage
 from app.api.search.service import SearchLimits, SearchService
-from app.api.search.types import ComposedQuery, SearchOptions, SearchOutcome
+from app.api.search.types import SearchOptions, SearchQuery, SearchResult
 from app.api.settings import WorkerSettings
 from tests.app.api.stub_worker import (
     StubWorker,
     free_port,
-    judge_all,
-    judge_two_then_die,
-    judge_two_then_hang,
+    reranker_all,
+    reranker_two_then_die,
+    reranker_two_then_hang,
     saying,
     stub_worker,
 )
@@ -65,24 +65,24 @@ def stub() -> Iterator[tuple[StubWorker, str]]:
         yield started
 
 
-async def search(url: str) -> tuple[SearchOutcome, float]:
+async def search(url: str) -> tuple[SearchResult, float]:
     """One search on an API that has one worker; the answer, and how long it took in ms."""
     async with httpx.AsyncClient(timeout=httpx.Timeout(None, connect=0.5)) as http:
-        judge = HttpJudge(http, WorkerPool(http, WorkerSettings(urls=(url,))))
+        reranker = WorkerReranker(http, WorkerPool(http, WorkerSettings(urls=(url,))))
         service = SearchService(
             FakeQueryEmbedder(),
             FakeGallery(IMAGES),
             SearchLimits(50, 200, TIMEOUT_MS, 2),
             FakeReferenceCopies(),
-            SecondStage(judge),
+            RerankingStage(reranker),
         )
         began = time.perf_counter()
-        query = ComposedQuery("image-0", "the same but blue", SearchOptions())
+        query = SearchQuery("image-0", "the same but blue", SearchOptions())
         outcome = await service.search(query, StageTimer())
         return outcome, (time.perf_counter() - began) * 1000
 
 
-def searched(url: str, reranked: int, *reasons: str) -> SearchOutcome:
+def searched(url: str, reranked: int, *reasons: str) -> SearchResult:
     with Stalls() as stalls:
         outcome, took_ms = asyncio.run(search(url))
     assert took_ms <= TIMEOUT_MS + LATENESS_MS + 2 * stalls.worst_ms
@@ -101,35 +101,35 @@ def test_a_good_worker(stub: tuple[StubWorker, str]) -> None:
 
 
 def test_killed_in_mid_stream(stub: tuple[StubWorker, str]) -> None:
-    stub[0].rerank = judge_two_then_die
-    searched(stub[1], 2, "worker_unavailable")
+    stub[0].rerank = reranker_two_then_die
+    searched(stub[1], 2, "reranker_unavailable")
 
 
 def test_hanging_in_mid_stream(stub: tuple[StubWorker, str]) -> None:
-    stub[0].rerank = judge_two_then_hang
+    stub[0].rerank = reranker_two_then_hang
     searched(stub[1], 2, "deadline")
     assert stub[0].dropped.wait(5)
 
 
 def test_hanging_from_the_start(stub: tuple[StubWorker, str]) -> None:
     stub[0].compose_delay_s = 60
-    stub[0].rerank = judge_two_then_hang
+    stub[0].rerank = reranker_two_then_hang
     searched(stub[1], 2, "intent_fallback", "deadline")
 
 
 def test_full(stub: tuple[StubWorker, str]) -> None:
     stub[0].status = 429
-    searched(stub[1], 0, "worker_overloaded", "intent_fallback")
+    searched(stub[1], 0, "reranker_overloaded", "intent_fallback")
 
 
 def test_talking_nonsense(stub: tuple[StubWorker, str]) -> None:
     stub[0].compose_body = "oops"
     stub[0].rerank = saying("oops\n")
-    searched(stub[1], 0, "worker_failed", "intent_fallback")
+    searched(stub[1], 0, "reranker_failed", "intent_fallback")
 
 
 def test_not_there() -> None:
-    searched(f"http://127.0.0.1:{free_port()}", 0, "worker_unavailable", "intent_fallback")
+    searched(f"http://127.0.0.1:{free_port()}", 0, "reranker_unavailable", "intent_fallback")
 
 
 def test_accepting_connections_and_nothing_else() -> None:
@@ -141,6 +141,6 @@ def test_accepting_connections_and_nothing_else() -> None:
 def test_a_worker_that_recovers_is_asked_again(stub: tuple[StubWorker, str]) -> None:
     worker, url = stub
     worker.rerank = saying("oops\n")
-    searched(url, 0, "worker_failed")
-    worker.rerank = judge_all
+    searched(url, 0, "reranker_failed")
+    worker.rerank = reranker_all
     searched(url, 7)

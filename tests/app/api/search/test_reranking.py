@@ -1,4 +1,4 @@
-"""The use case with a judge, on fakes: who gives the intent, what is judged, what is said."""
+"""The use case with a reranker, on fakes: who gives the intent, what is judged, what is said."""
 
 import asyncio
 import dataclasses
@@ -9,32 +9,32 @@ import pytest
 from PIL import Image
 
 from app.api.search.metrics import StageTimer
-from app.api.search.reranking import SecondStage
+from app.api.search.reranking import RerankingStage
 from app.api.search.service import SearchLimits, SearchService
 from app.api.search.types import (
-    CoarseFound,
-    ComposedQuery,
-    IntentFound,
-    Judged,
+    IntentResolved,
+    RerankProgress,
+    Retrieved,
     SearchOptions,
-    SearchOutcome,
+    SearchQuery,
+    SearchResult,
     Stage,
     Upload,
 )
 from app.web.errors import (
     CandidatesFailed,
-    JudgeDeadline,
-    JudgeError,
-    JudgeFailed,
-    JudgeOverloaded,
-    JudgeUnavailable,
+    RerankerError,
+    RerankerFailed,
+    RerankerOverloaded,
+    RerankerUnavailable,
+    RerankTimeout,
 )
-from models.contracts.intent import IntentSource, Roles
+from models.contracts.intent import Intent, IntentSource
 from tests.fakes import (
     FakeGallery,
-    FakeJudge,
     FakeQueryEmbedder,
     FakeReferenceCopies,
+    FakeReranker,
     gallery_image,
 )
 
@@ -49,7 +49,7 @@ LIMITS = SearchLimits(
 
 
 def service(
-    judge: FakeJudge,
+    reranker: FakeReranker,
     source: IntentSource = "facets",
     compose_timeout_ms: int = 5000,
     composes: bool = True,
@@ -60,134 +60,134 @@ def service(
         FakeGallery(IMAGES),
         LIMITS,
         copies or FakeReferenceCopies(),
-        SecondStage(judge, composes, compose_timeout_ms),
+        RerankingStage(reranker, composes, compose_timeout_ms),
     )
 
 
-def query(reference: Any = "image-0", **options: Any) -> ComposedQuery:
-    return ComposedQuery(reference, "the same but blue", SearchOptions(**options))
+def query(reference: Any = "image-0", **options: Any) -> SearchQuery:
+    return SearchQuery(reference, "the same but blue", SearchOptions(**options))
 
 
-def search(judge: FakeJudge, asked: ComposedQuery | None = None, **setup: Any) -> SearchOutcome:
-    return asyncio.run(service(judge, **setup).search(asked or query(), StageTimer()))
+def search(reranker: FakeReranker, asked: SearchQuery | None = None, **setup: Any) -> SearchResult:
+    return asyncio.run(service(reranker, **setup).search(asked or query(), StageTimer()))
 
 
-def found(outcome: SearchOutcome) -> list[int]:
+def found(outcome: SearchResult) -> list[int]:
     return [int(one.candidate.image.image_id.removeprefix("image-")) for one in outcome.ranked]
 
 
-def test_the_head_is_in_the_judges_order_and_the_tail_in_the_coarse_one() -> None:
-    outcome = search(FakeJudge())
+def test_the_head_is_in_the_rerankers_order_and_the_tail_in_the_coarse_one() -> None:
+    outcome = search(FakeReranker())
     assert found(outcome) == [3, 2, 1, 4, 5]
     assert [one.retrieval_rank for one in outcome.ranked] == [3, 2, 1, 4, 5]
     assert [one.rerank_score for one in outcome.ranked] == [0.4, 0.2, 0.0, None, None]
     assert (outcome.reranked, outcome.degraded, outcome.reasons) == (3, False, [])
-    assert outcome.judge == "fake-judge-1"
+    assert outcome.reranker == "fake-judge-1"
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 100])
 def test_as_many_are_judged_as_asked_and_found(depth: int) -> None:
-    assert search(FakeJudge(), query(rerank_depth=depth)).reranked == min(depth, 5)
+    assert search(FakeReranker(), query(rerank_depth=depth)).reranked == min(depth, 5)
 
 
 @pytest.mark.parametrize(
     ("asked", "judged"), [({"rerank_depth": 150}, 150), ({}, 120), ({"retrieval_depth": 90}, 90)]
 )
-def test_none_of_those_to_re_rank_is_left_out_unsaid(asked: dict[str, int], judged: int) -> None:
+def test_none_of_those_to_re_rank_is_left_out_unsaid(asked: dict[str, int], scored: int) -> None:
     """Neither of those asked for nor of the service's own default."""
     images = [gallery_image(f"image-{n}", f"{n:064x}") for n in range(160)]
     limits = dataclasses.replace(LIMITS, default_rerank_depth=120)
     searching = SearchService(
         FakeQueryEmbedder(), FakeGallery(images), limits, FakeReferenceCopies(),
-        SecondStage(FakeJudge()),
+        RerankingStage(FakeReranker()),
     )  # fmt: skip
     outcome = asyncio.run(searching.search(query(**asked), StageTimer()))
-    assert (outcome.reranked, outcome.degraded) == (judged, False)
+    assert (outcome.reranked, outcome.degraded) == (scored, False)
 
 
 def test_no_depth_turns_the_second_stage_off_but_not_its_intents() -> None:
-    judge = FakeJudge()
-    outcome = search(judge, query(rerank_depth=0))
-    assert judge.targets == []
+    reranker = FakeReranker()
+    outcome = search(reranker, query(rerank_depth=0))
+    assert reranker.targets == []
     assert outcome.intent is not None
     assert outcome.intent.source == "mllm"
     assert (outcome.reasons, outcome.degraded) == ([], False)
-    assert outcome.judge == "fake-judge-1"
+    assert outcome.reranker == "fake-judge-1"
 
 
-def test_neither_intents_nor_scores_wanted_means_the_judge_is_not_asked() -> None:
-    judge = FakeJudge()
-    outcome = search(judge, query(rerank_depth=0, composition="union"))
-    assert (judge.composed, judge.targets, outcome.judge) == ([], [], None)
+def test_neither_intents_nor_scores_wanted_means_the_reranker_is_not_asked() -> None:
+    reranker = FakeReranker()
+    outcome = search(reranker, query(rerank_depth=0, composition="union"))
+    assert (reranker.composed, reranker.targets, outcome.reranker) == ([], [], None)
 
 
-def test_the_clients_roles_come_before_the_judges() -> None:
-    judge = FakeJudge()
-    outcome = search(judge, query(intent=Roles(target="a blue chair")))
+def test_the_clients_roles_come_before_the_rerankers() -> None:
+    reranker = FakeReranker()
+    outcome = search(reranker, query(intent=Intent(target="a blue chair")))
     assert outcome.intent is not None
     assert outcome.intent.source == "client"
-    assert judge.composed == []
-    assert judge.targets == ["a blue chair"]
+    assert reranker.composed == []
+    assert reranker.targets == ["a blue chair"]
 
 
-def test_the_judges_roles_come_before_the_facets() -> None:
-    judge = FakeJudge()
-    outcome = search(judge)
+def test_the_rerankers_roles_come_before_the_facets() -> None:
+    reranker = FakeReranker()
+    outcome = search(reranker)
     assert outcome.intent is not None
     assert outcome.intent.source == "mllm"
-    assert judge.targets == ["a blue sofa"]
+    assert reranker.targets == ["a blue sofa"]
 
 
 def test_an_upload_is_judged_as_a_copy_of_itself() -> None:
-    judge = FakeJudge()
-    search(judge, query(Upload(Image.new("RGB", (8, 8)), "f" * 64)))
-    search(judge)
-    assert [asked.reference_jpeg for asked in judge.composed] == [b"uploaded", b"stored"]
+    reranker = FakeReranker()
+    search(reranker, query(Upload(Image.new("RGB", (8, 8)), "f" * 64)))
+    search(reranker)
+    assert [asked.reference_jpeg for asked in reranker.composed] == [b"uploaded", b"stored"]
 
 
 @pytest.mark.parametrize(
     ("error", "reasons"),
     [
-        (JudgeUnavailable("gone"), ["worker_unavailable", "intent_fallback"]),
-        (JudgeOverloaded("full"), ["worker_overloaded", "intent_fallback"]),
-        (JudgeFailed("broken"), ["worker_failed", "intent_fallback"]),
-        (JudgeDeadline("late"), ["intent_fallback"]),
+        (RerankerUnavailable("gone"), ["reranker_unavailable", "intent_fallback"]),
+        (RerankerOverloaded("full"), ["reranker_overloaded", "intent_fallback"]),
+        (RerankerFailed("broken"), ["reranker_failed", "intent_fallback"]),
+        (RerankTimeout("late"), ["intent_fallback"]),
     ],
 )
 @pytest.mark.parametrize(("source", "target"), [("facets", "the same but blue"), ("none", None)])
-def test_the_facets_step_in_for_the_judge(
-    error: JudgeError, reasons: list[str], source: IntentSource, target: str | None
+def test_the_facets_step_in_for_the_reranker(
+    error: RerankerError, reasons: list[str], source: IntentSource, target: str | None
 ) -> None:
-    judge = FakeJudge()
-    judge.compose_error = error
-    outcome = search(judge, source=source)
+    reranker = FakeReranker()
+    reranker.compose_error = error
+    outcome = search(reranker, source=source)
     assert outcome.intent is not None
     assert outcome.intent.source == source
     assert (outcome.reasons, outcome.degraded) == (reasons, True)
-    assert judge.targets == [target]  # where nobody understood, the judge composes by itself
+    assert reranker.targets == [target]  # where nobody understood, the reranker composes by itself
 
 
-def test_when_late_the_judge_is_asked_for_no_intent_and_that_is_said() -> None:
+def test_when_late_the_reranker_is_asked_for_no_intent_and_that_is_said() -> None:
     """The time that the candidates need, as earlier searches tell, is kept for them."""
-    judge = FakeJudge(compose_s=60)
+    reranker = FakeReranker(compose_s=60)
     embedder = FakeQueryEmbedder(delay_s=0.5)
     searches = SearchService(
-        embedder, FakeGallery(IMAGES), LIMITS, FakeReferenceCopies(), SecondStage(judge)
+        embedder, FakeGallery(IMAGES), LIMITS, FakeReferenceCopies(), RerankingStage(reranker)
     )
 
-    async def two_searches() -> SearchOutcome:
+    async def two_searches() -> SearchResult:
         await searches.search(query(timeout_ms=2000), StageTimer())  # from which it learns
         embedder.delay_s = 0
         return await searches.search(query(timeout_ms=400), StageTimer())
 
     outcome = asyncio.run(two_searches())
-    assert len(judge.composed) == 1
+    assert len(reranker.composed) == 1
     assert outcome.reasons == ["deadline", "intent_fallback"]
     assert len(outcome.ranked) == 5
 
 
 def test_a_slow_intent_is_not_waited_for() -> None:
-    outcome = search(FakeJudge(compose_s=60), compose_timeout_ms=50)
+    outcome = search(FakeReranker(compose_s=60), compose_timeout_ms=50)
     assert outcome.intent is not None
     assert outcome.intent.source == "facets"
     assert outcome.reasons == ["intent_fallback"]
@@ -197,15 +197,15 @@ def test_a_slow_intent_is_not_waited_for() -> None:
 def test_an_intent_never_takes_more_than_half_of_what_is_left() -> None:
     asked = query(timeout_ms=2000)
     timer = StageTimer()
-    outcome = asyncio.run(service(FakeJudge(compose_s=60)).search(asked, timer))
+    outcome = asyncio.run(service(FakeReranker(compose_s=60)).search(asked, timer))
     assert outcome.reranked == 3
     assert 800 < timer.timings_ms["intent"] < 1500
 
 
-def test_a_judge_that_is_not_to_compose_is_not_asked() -> None:
-    judge = FakeJudge()
-    outcome = search(judge, composes=False)
-    assert judge.composed == []
+def test_a_reranker_that_is_not_to_compose_is_not_asked() -> None:
+    reranker = FakeReranker()
+    outcome = search(reranker, composes=False)
+    assert reranker.composed == []
     assert outcome.reasons == []
     assert outcome.intent is not None
     assert outcome.intent.source == "facets"
@@ -215,104 +215,116 @@ def test_a_judge_that_is_not_to_compose_is_not_asked() -> None:
     ("asked_for", "composes", "source"), [("mllm", False, "mllm"), ("facets", True, "facets")]
 )
 def test_a_client_chooses_who_composes(asked_for: str, composes: bool, source: str) -> None:
-    judge = FakeJudge()
-    outcome = search(judge, query(intent_source=asked_for), composes=composes)
+    reranker = FakeReranker()
+    outcome = search(reranker, query(intent_source=asked_for), composes=composes)
     assert outcome.intent is not None
     assert outcome.intent.source == source
-    assert len(judge.composed) == (asked_for == "mllm")
+    assert len(reranker.composed) == (asked_for == "mllm")
     assert outcome.reasons == []
 
 
-def test_a_client_sets_the_weight_of_the_judge() -> None:
-    assert found(search(FakeJudge(), query(rerank_weight=0)))[:3] == [1, 2, 3]
-    assert found(search(FakeJudge(), query(rerank_weight=5)))[:3] == [3, 2, 1]
+def test_a_client_sets_the_weight_of_the_reranker() -> None:
+    assert found(search(FakeReranker(), query(rerank_weight=0)))[:3] == [1, 2, 3]
+    assert found(search(FakeReranker(), query(rerank_weight=5)))[:3] == [3, 2, 1]
 
 
 @pytest.mark.parametrize("mode", ["union", "text", "image"])
 def test_baselines_are_judged_too_and_the_judge_finds_the_target(mode: str) -> None:
-    judge = FakeJudge()
-    outcome = search(judge, query(composition=mode))
+    reranker = FakeReranker()
+    outcome = search(reranker, query(composition=mode))
     assert outcome.reranked == 3
-    assert (judge.composed, judge.targets) == ([], [None])
+    assert (reranker.composed, reranker.targets) == ([], [None])
 
 
 @pytest.mark.parametrize(
     "error",
-    [JudgeUnavailable("gone"), JudgeFailed("no"), JudgeDeadline("late"), CandidatesFailed("one")],
+    [
+        RerankerUnavailable("gone"),
+        RerankerFailed("no"),
+        RerankTimeout("late"),
+        CandidatesFailed("one"),
+    ],
 )
-def test_half_a_re_ranking_moves_only_the_judged(error: JudgeError) -> None:
-    judge = FakeJudge()
-    judge.judged, judge.rerank_error = 2, error
-    outcome = search(judge)
+def test_half_a_re_ranking_moves_only_the_judged(error: RerankerError) -> None:
+    reranker = FakeReranker()
+    reranker.scored, reranker.rerank_error = 2, error
+    outcome = search(reranker)
     assert found(outcome) == [2, 1, 3, 4, 5]
     assert (outcome.reranked, outcome.degraded) == (2, True)
     assert outcome.reasons == [error.reason]
 
 
 def test_time_up_keeps_what_was_judged() -> None:
-    judge = FakeJudge(score_s=0.3)
-    outcome = search(judge, query(timeout_ms=1000, composition="union", rerank_depth=5))
+    reranker = FakeReranker(score_s=0.3)
+    outcome = search(reranker, query(timeout_ms=1000, composition="union", rerank_depth=5))
     assert 1 <= outcome.reranked < 5
     assert outcome.reasons == ["deadline"]
-    assert judge.closed
+    assert reranker.closed
 
 
 def test_a_reference_without_a_copy_is_not_judged() -> None:
-    judge = FakeJudge()
-    outcome = search(judge, copies=FakeReferenceCopies(missing=True))
+    reranker = FakeReranker()
+    outcome = search(reranker, copies=FakeReferenceCopies(missing=True))
     assert found(outcome) == [1, 2, 3, 4, 5]
     assert (outcome.reasons, outcome.degraded) == (["candidates_failed"], True)
-    assert judge.targets == []
+    assert reranker.targets == []
 
 
-async def all_stages(judge: FakeJudge) -> list[Stage]:
-    return [stage async for stage in service(judge).stages(query(), StageTimer())]
+async def all_stages(reranker: FakeReranker) -> list[Stage]:
+    return [stage async for stage in service(reranker).stages(query(), StageTimer())]
 
 
-def test_the_stages_come_in_order_and_the_coarse_one_is_the_answer_without_a_judge() -> None:
-    stages = asyncio.run(all_stages(FakeJudge()))
+def test_the_stages_come_in_order_and_the_coarse_one_is_the_answer_without_a_reranker() -> None:
+    stages = asyncio.run(all_stages(FakeReranker()))
     kinds = [type(stage) for stage in stages]
-    assert kinds == [IntentFound, CoarseFound, Judged, Judged, Judged, SearchOutcome]
+    assert kinds == [
+        IntentResolved,
+        Retrieved,
+        RerankProgress,
+        RerankProgress,
+        RerankProgress,
+        SearchResult,
+    ]
     coarse = stages[1]
-    assert isinstance(coarse, CoarseFound)
+    assert isinstance(coarse, Retrieved)
     assert found(coarse.outcome) == [1, 2, 3, 4, 5]
     assert coarse.outcome.reranked == 0
-    assert stages[2:5] == [Judged(1, 3), Judged(2, 3), Judged(3, 3)]
+    assert stages[2:5] == [RerankProgress(1, 3), RerankProgress(2, 3), RerankProgress(3, 3)]
 
 
-def test_an_answer_names_the_judge_that_had_a_part_in_it_not_the_last_one_asked() -> None:
-    """Two searches overlap; the judge is updated between the scores of the one and the other."""
-    judge = FakeJudge(score_s=0.05)
-    searching = service(judge)
+def test_an_answer_names_the_reranker_that_had_a_part_in_it_not_the_last_one_asked() -> None:
+    """Two searches overlap; the reranker is updated between the scores of the one and the other."""
+    reranker = FakeReranker(score_s=0.05)
+    searching = service(reranker)
 
     async def overlapping() -> list[str | None]:
         first = asyncio.create_task(searching.search(query(intent_source="facets"), StageTimer()))
-        while not judge.targets:
+        while not reranker.targets:
             await asyncio.sleep(0)
-        judge.version = "fake-judge-2"
+        reranker.version = "fake-judge-2"
         second = asyncio.create_task(searching.search(query(rerank_depth=0), StageTimer()))
-        return [(await one).judge for one in (first, second)]
+        return [(await one).reranker for one in (first, second)]
 
     assert asyncio.run(overlapping()) == ["fake-judge-1", "fake-judge-2"]
 
 
-def test_closing_the_stages_stops_the_judge_and_makes_room() -> None:
-    judge = FakeJudge(score_s=0.01)
+def test_closing_the_stages_stops_the_reranker_and_makes_room() -> None:
+    reranker = FakeReranker(score_s=0.01)
 
     async def leave_early() -> None:
-        searching = service(judge)
+        searching = service(reranker)
         for _ in range(3):  # more than are admitted at once
             async with aclosing(searching.stages(query(), StageTimer())) as stages:
                 async for stage in stages:
-                    if isinstance(stage, Judged):
+                    if isinstance(stage, RerankProgress):
                         break
-            assert judge.closed
+            assert reranker.closed
 
     asyncio.run(leave_early())
 
 
 def test_the_second_stage_is_timed() -> None:
     timer = StageTimer()
-    asyncio.run(service(FakeJudge(score_s=0.02)).search(query(), timer))
+    asyncio.run(service(FakeReranker(score_s=0.02)).search(query(), timer))
     assert set(timer.timings_ms) == {"embed", "intent", "retrieve", "rerank"}
     assert timer.timings_ms["rerank"] >= 55

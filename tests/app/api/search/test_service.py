@@ -10,10 +10,10 @@ from prometheus_client import REGISTRY
 
 from app.api.search.metrics import StageTimer
 from app.api.search.service import SearchLimits, SearchService
-from app.api.search.types import ComposedQuery, SearchOptions, SearchOutcome, Upload
+from app.api.search.types import SearchOptions, SearchQuery, SearchResult, Upload
 from app.web.errors import DeadlineExceeded, Overloaded
-from indexer.gallery.errors import InvalidRequest, UnknownImage
-from models.contracts.intent import Roles
+from indexer.gallery.errors import ImageNotFound, InvalidRequest
+from models.contracts.intent import Intent
 from tests.fakes import FakeGallery, FakeQueryEmbedder, gallery_image
 
 IMAGES = [gallery_image("one", "1" * 64), gallery_image("two", "2" * 64)]
@@ -22,20 +22,20 @@ LIMITS = SearchLimits(
 )
 
 
-def query(reference: Any = "one", **options: Any) -> ComposedQuery:
-    return ComposedQuery(reference, "the same but blue", SearchOptions(**options))
+def query(reference: Any = "one", **options: Any) -> SearchQuery:
+    return SearchQuery(reference, "the same but blue", SearchOptions(**options))
 
 
 def search(
-    asked: ComposedQuery,
+    asked: SearchQuery,
     gallery: FakeGallery | None = None,
     embedder: FakeQueryEmbedder | None = None,
-) -> SearchOutcome:
+) -> SearchResult:
     service = SearchService(embedder or FakeQueryEmbedder(), gallery or FakeGallery(IMAGES), LIMITS)
     return asyncio.run(service.search(asked, StageTimer()))
 
 
-def found(outcome: SearchOutcome) -> list[str]:
+def found(outcome: SearchResult) -> list[str]:
     return [one.candidate.image.image_id for one in outcome.ranked]
 
 
@@ -98,7 +98,7 @@ def test_more_than_there_can_be_is_said_and_never_cut(
         asyncio.run(service.search(query(**options), StageTimer()))
 
 
-def test_without_a_judge_it_says_so_and_is_degraded_only_if_one_was_asked_for() -> None:
+def test_without_a_reranker_it_says_so_and_is_degraded_only_if_one_was_asked_for() -> None:
     assert search(query()).reasons == ["rerank_disabled"]
     assert not search(query()).degraded
     assert not search(query(rerank_depth=0)).degraded
@@ -119,7 +119,7 @@ def test_baselines_have_no_intent(mode: str) -> None:
 
 
 def test_edited_roles_are_used() -> None:
-    outcome = search(query(intent=Roles(target="a blue sofa")))
+    outcome = search(query(intent=Intent(target="a blue sofa")))
     assert outcome.intent is not None
     assert outcome.intent.source == "client"
 
@@ -130,7 +130,7 @@ def test_edited_roles_are_used() -> None:
         {"top_k": 51},
         {"retrieval_depth": 201},
         {"rerank_depth": 201},
-        {"composition": "union", "intent": Roles(target="a blue sofa")},
+        {"composition": "union", "intent": Intent(target="a blue sofa")},
     ],
 )
 def test_more_than_is_allowed_is_refused(options: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ def test_more_than_is_allowed_is_refused(options: dict[str, Any]) -> None:
 
 
 def test_an_unknown_reference_is_refused() -> None:
-    with pytest.raises(UnknownImage):
+    with pytest.raises(ImageNotFound):
         search(query("nobody"))
 
 
@@ -149,10 +149,10 @@ def test_the_deadline_holds() -> None:
 
 
 def test_beyond_its_limit_it_refuses_at_the_door_and_recovers() -> None:
-    async def crowd() -> list[SearchOutcome | BaseException]:
+    async def crowd() -> list[SearchResult | BaseException]:
         service = SearchService(FakeQueryEmbedder(delay_s=0.1), FakeGallery(IMAGES), LIMITS)
 
-        async def one() -> SearchOutcome:
+        async def one() -> SearchResult:
             with service.admitted():
                 return await service.search(query(), StageTimer())
 
@@ -162,7 +162,7 @@ def test_beyond_its_limit_it_refuses_at_the_door_and_recovers() -> None:
     *crowd_results, later = asyncio.run(crowd())
     refused = [result for result in crowd_results if isinstance(result, Overloaded)]
     assert len(refused) == 3
-    assert isinstance(later, SearchOutcome)
+    assert isinstance(later, SearchResult)
 
 
 class BrokenGallery(FakeGallery):
@@ -195,12 +195,12 @@ def test_a_search_that_broke_is_counted_as_failed_and_not_as_its_clients_leaving
 def test_who_could_not_be_through_in_time_is_refused_at_once() -> None:
     """And nobody who was admitted waits in vain."""
 
-    async def crowd() -> list[SearchOutcome | BaseException]:
+    async def crowd() -> list[SearchResult | BaseException]:
         limits = dataclasses.replace(LIMITS, max_concurrent_searches=100)
         service = SearchService(FakeQueryEmbedder(delay_s=0.2), FakeGallery(IMAGES), limits)
         await service.search(query(), StageTimer())  # from which it learns
 
-        async def one() -> SearchOutcome:
+        async def one() -> SearchResult:
             with service.admitted(timeout_ms=2000):
                 return await service.search(query(timeout_ms=2000), StageTimer())
 
@@ -212,7 +212,7 @@ def test_who_could_not_be_through_in_time_is_refused_at_once() -> None:
 
     results = asyncio.run(crowd())
     refused = [result for result in results if isinstance(result, Overloaded)]
-    answered = [result for result in results if isinstance(result, SearchOutcome)]
+    answered = [result for result in results if isinstance(result, SearchResult)]
     assert len(refused) + len(answered) == 60
     assert len(answered) >= 10
     assert len(refused) >= 20
@@ -235,7 +235,7 @@ def test_stages_are_timed() -> None:
         ({"composition": "intersection"}, "intersection"),
         ({"composition": "text"}, "text"),
         ({"intent_source": "facets"}, "intersection"),
-        ({"intent": Roles(target="a blue sofa")}, "intersection"),
+        ({"intent": Intent(target="a blue sofa")}, "intersection"),
     ],
 )
 def test_a_preset_says_how_a_search_is_composed_that_does_not(

@@ -39,11 +39,11 @@ def stand_ins(folder: Path, files: list[str], catalogue: Path) -> Path:
 @contextmanager
 def gallery_of(manifest: Path, encoder: ImageTextEncoder, root: Path) -> Iterator[str]:
     settings = indexer_settings(root)
-    writer = GalleryWriter(settings.qdrant)
+    writer = GalleryWriter(settings.gallery)
     report = build_gallery(read_manifest(manifest), encoder, writer, settings)
     writer.close()
     assert report.indexed == 60
-    api = create_app(ApiSettings(qdrant=settings.qdrant, image_store=settings.image_store))
+    api = create_app(ApiSettings(gallery=settings.gallery, image_store=settings.image_store))
     with serving(api) as address:
         wait_until_serving(address)
         yield address

@@ -12,7 +12,7 @@ from indexer.evaluation.report.contact_sheet import (
     contact_sheet,
     wrap,
 )
-from indexer.evaluation.report.examples import Example, Shown
+from indexer.evaluation.report.examples import Example, ShownResult
 from tests.indexer.evaluation.finished import picture, query
 
 
@@ -24,8 +24,8 @@ def pixels(sheet: Image.Image, colour: str) -> int:
     )
 
 
-def example(*rights: bool, missing: Shown | None = None, text: str = "in red") -> Example:
-    shown = [Shown("right-1" if r else "wrong-0", i, r) for i, r in enumerate(rights, 1)]
+def example(*rights: bool, missing: ShownResult | None = None, text: str = "in red") -> Example:
+    shown = [ShownResult("right-1" if r else "wrong-0", i, r) for i, r in enumerate(rights, 1)]
     return Example(query(1, text=text), 0.5, tuple(shown), missing)
 
 
@@ -40,7 +40,7 @@ def test_right_answers_are_framed_in_another_colour_than_wrong_ones() -> None:
 
 
 def test_a_missing_right_answer_stands_at_the_end() -> None:
-    missing = Shown("right-1", 12, is_right=True)
+    missing = ShownResult("right-1", 12, is_right=True)
     sheet = contact_sheet("title", [example(False, False, missing=missing)], Thumbnails(picture))
     columns = [
         x for x in range(sheet.width)

@@ -15,7 +15,7 @@ from indexer.evaluation.report.writer import table, write
 from indexer.evaluation.results import Results
 from tests.indexer.evaluation.finished import BENCHMARK, finished, picture, query, secret
 
-API = {"models": {"encoder": "abc123", "judge": None}, "preset": "demo"}
+API = {"models": {"encoder": "abc123", "reranker": None}, "preset": "demo"}
 
 
 def report(results: Results, folder: Path) -> list[Path]:
@@ -81,9 +81,11 @@ def test_metrics_json_has_every_figure(tmp_path: Path) -> None:
 
 
 def test_degraded_answers_are_said_before_any_figure(tmp_path: Path) -> None:
-    results = finished(reasons=["deadline", "worker_failed"])
+    results = finished(reasons=["deadline", "reranker_failed"])
     report(results, tmp_path)
-    sentence = "1 of 4 answers of union-20 (25.0 %) were degraded: deadline (1), worker_failed (1)"
+    sentence = (
+        "1 of 4 answers of union-20 (25.0 %) were degraded: deadline (1), reranker_failed (1)"
+    )
     html = Page((tmp_path / "report.html").read_text("utf-8")).text
     for text in (html, (tmp_path / "report.md").read_text("utf-8"), table(results)):
         assert sentence in text

@@ -29,11 +29,11 @@ export async function show(query, { why, understood, failed }) {
     return { mode, list, fit, node };
   });
   $("compare-view").replaceChildren(
-    h("p", { class: "soft" }, "The vector search alone, without the judge: the same picture and words, composed in four ways. A tick: by the gallery's own attributes it has all that is kept and wanted, and nothing unwanted."),
+    h("p", { class: "soft" }, "The vector search alone, without the reranker: the same picture and words, composed in four ways. A tick: by the gallery's own attributes it has all that is kept and wanted, and nothing unwanted."),
     h("div", { class: "columns" }, ...columns.map(({ node }) => node)));
   try {
     const answers = await Promise.all(columns.map(({ mode }) =>
-      search(searchForm({ ...query, mode, judge: false, top: SHOWN }), mine.signal)));
+      search(searchForm({ ...query, mode, rerank: false, top: SHOWN }), mine.signal)));
     const roles = answers[0].composition.intent;
     understood(roles);
     columns.forEach((column, at) => fill(column, answers[at].results, roles, why));

@@ -6,22 +6,22 @@ import { STAGES, count, reason } from "../ui/messages.js";
 export function begin() {
   $("judging").hidden = false;
   $("progress").removeAttribute("value"); // unknown yet: the browser shows that it is busy
-  $("judged").textContent = "understanding the query";
+  $("scored").textContent = "understanding the query";
   $("coverage").hidden = true;
   $("timing").textContent = "";
 }
 
 export function understood() {
-  $("judged").textContent = "searching the gallery";
+  $("scored").textContent = "searching the gallery";
 }
 
 export function found({ coverage }) {
-  $("judged").textContent = `${count(coverage.candidates, "candidate")} found`;
+  $("scored").textContent = `${count(coverage.candidates, "candidate")} found`;
 }
 
-export function judged({ reranked, of }) {
+export function scored({ reranked, of }) {
   Object.assign($("progress"), { max: of, value: reranked });
-  $("judged").textContent = `judged ${reranked} of ${of}`;
+  $("scored").textContent = `scored ${reranked} of ${of}`;
 }
 
 export function end() {
@@ -31,7 +31,7 @@ export function end() {
 export function summary({ coverage, timings_ms: timings, models, results }) {
   end();
   const { candidates, reranked, degraded, reasons } = coverage;
-  const by = reranked ? `, ${reranked} judged by ${models.judge ?? "the judge"}` : "";
+  const by = reranked ? `, ${reranked} scored by ${models.reranker ?? "the reranker"}` : "";
   const stages = Object.entries(timings).filter(([stage]) => stage !== "total").map(([stage, ms]) => `${STAGES[stage] ?? stage} ${Math.round(ms)}`);
   $("timing").textContent = `${count(candidates, "candidate")}${by} in ${Math.round(timings.total)} ms (${stages.join(", ")})`;
   $("coverage").hidden = !degraded;

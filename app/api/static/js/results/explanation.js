@@ -8,7 +8,7 @@ import { gallery, keywordFacets } from "../state/gallery_schema.js";
 
 let asking = null; // AbortController of the maps under way
 
-// result: one of an answer's. score: the judge's. start: makes it the new reference.
+// result: one of an answer's. score: the reranker's. start: makes it the new reference.
 export function open({ result, score, reference, roles, start }) {
   const dialog = $("why");
   const close = () => dialog.close();
@@ -64,7 +64,7 @@ async function map(phrase, pictures, said) {
     await Promise.all(pictures.map(({ image }) => image.decode().catch(() => {})));
     pictures.forEach(({ canvas, image }, at) => { paint(canvas, image, maps[at]); canvas.classList.add("on"); });
     const each = pictures.map(({ title }, at) => (pictures.length > 1 ? `${title}: ${sentence(maps[at])}` : sentence(maps[at])));
-    said.textContent = `${each.join(" ")} A map is a hint: the judge looks with other eyes.`;
+    said.textContent = `${each.join(" ")} A map is a hint: the reranker looks with other eyes.`;
   } catch (error) {
     if (error.name !== "AbortError") said.textContent = error.message;
   }
@@ -75,8 +75,8 @@ function stages({ rank, retrieval_rank: was, retrieval_score: cosine }, score) {
   return [
     stage("Vector search", `rank ${was}`, cosine, `cosine ${cosine.toFixed(3)} with the query`),
     score === null
-      ? stage("Judge", "not asked", null, "it keeps its place")
-      : stage("Judge", `${Math.round(100 * score)} % yes`, score, `it ${way}`),
+      ? stage("Reranker", "not asked", null, "it keeps its place")
+      : stage("Reranker", `${Math.round(100 * score)} % yes`, score, `it ${way}`),
   ];
 }
 

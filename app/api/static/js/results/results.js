@@ -1,4 +1,4 @@
-// Results as cards, which glide to their new places when the judge has spoken.
+// Results as cards, which glide to their new places when the reranker has spoken.
 
 import { $, describe, h, still, thumbnail } from "../ui/dom.js";
 import { keywordFacets, marks, valuesOf } from "../state/gallery_schema.js";
@@ -22,7 +22,7 @@ export function wait(top) {
   return $("results").replaceChildren(...Array.from({ length: top }, () => h("li", { class: "card waiting" })));
 }
 
-// results: in the order to show. scores: image id → the judge's score, where there is one by now.
+// results: in the order to show. scores: image id → the reranker's score, where there is one by now.
 export function show(results, roles, scores) {
   const before = new Map([...cards].map(([id, node]) => [id, node.getBoundingClientRect()]));
   const nodes = results.map((result) => filled(cards.get(result.image_id) ?? h("li", { class: "card" }), result, roles, scores));
@@ -52,7 +52,7 @@ function filled(node, result, roles, scores) {
   node.replaceChildren(
     h("button", { class: "picture", "aria-label": `Why: ${describe(result)}, rank ${result.rank}`, onclick: () => act.why(result, score) }, picture),
     h("div", { class: "facts" },
-      h("p", { class: "rank" }, h("b", {}, String(result.rank)), movement(moved, result.retrieval_rank), h("span", { class: "judge" }, score === null ? "" : `judge ${score.toFixed(2)}`)),
+      h("p", { class: "rank" }, h("b", {}, String(result.rank)), movement(moved, result.retrieval_rank), h("span", { class: "rerank" }, score === null ? "" : `rerank ${score.toFixed(2)}`)),
       h("p", { class: "tags" }, ...tags(result, roles)),
       h("button", { class: "quiet small start", "aria-label": `Start from ${describe(result)}`, onclick: () => act.start(result) }, "Start from this")),
   );

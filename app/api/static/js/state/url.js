@@ -1,6 +1,6 @@
 // A query as an address, to be shared, bookmarked and gone back to.
 //
-// query = { reference: null | { id } | { upload }, text, mode, judge, roles, filter, top, view, trail }
+// query = { reference: null | { id } | { upload }, text, mode, rerank, roles, filter, top, view, trail }
 // `mode` is null until the page knows how the service composes (`settled`).
 // `roles` are there only where somebody edited them. `trail` holds the steps before this one.
 // An uploaded picture has no address: it is remembered under a number until the page is left.
@@ -10,7 +10,7 @@ import { ROLES } from "./intent_edits.js";
 import { MODES } from "../ui/messages.js";
 
 export const EMPTY = {
-  reference: null, text: "", mode: null, judge: true, roles: null, filter: {}, top: 12,
+  reference: null, text: "", mode: null, rerank: true, roles: null, filter: {}, top: 12,
   view: "results", trail: [],
 };
 
@@ -27,7 +27,7 @@ export function toAddress(query) {
   if (query.reference?.id) fields.set("image_id", query.reference.id);
   if (query.text) fields.set("text", query.text);
   if (query.mode && query.mode !== gallery().default_composition) fields.set("mode", query.mode);
-  if (!query.judge) fields.set("judge", "off");
+  if (!query.rerank) fields.set("rerank", "off");
   if (query.roles) fields.set("intent", JSON.stringify(query.roles));
   if (Object.keys(query.filter).length) fields.set("filter", JSON.stringify(query.filter));
   if (query.top !== EMPTY.top) fields.set("top", query.top);
@@ -69,7 +69,7 @@ const READ = {
   image_id: (id) => isText(id) && { reference: { id } },
   text: (text) => ({ text }),
   mode: (mode) => Object.hasOwn(MODES, mode) && { mode },
-  judge: (judge) => ["on", "off"].includes(judge) && { judge: judge === "on" },
+  rerank: (rerank) => ["on", "off"].includes(rerank) && { rerank: rerank === "on" },
   intent: json((roles) => isText(roles.target) && ROLES.every((role) => areTexts(roles[role] ??= [])) && { roles }),
   filter: json((filter) => isObject(filter) && Object.values(filter).every(isCondition) && { filter }),
   top: (top) => /^[1-9]\d?$/.test(top) && top <= 96 && { top: Number(top) },

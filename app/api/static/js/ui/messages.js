@@ -2,19 +2,19 @@
 
 export const SOURCES = {
   facets: "read with the gallery's own words",
-  mllm: "composed by the judge",
+  mllm: "composed by the reranker",
   client: "as you edited it",
   none: "the gallery has no words to read pictures with, so this is a plain sum of image and text",
 };
 
 const REASONS = {
-  rerank_disabled: "No judge is set up, so this is the order of the vector search.",
-  worker_unavailable: "The judge cannot be reached, or was lost on the way: what it did not see keeps its place.",
-  worker_overloaded: "The judge has too much to do right now: what it did not see keeps its place. Try again in a moment.",
-  worker_failed: "The judge failed on this search: what it did not see keeps its place.",
-  deadline: "Time was up before the judge had seen every candidate.",
-  candidates_failed: "Some pictures could not be judged; they keep their places.",
-  intent_fallback: "The query was read in a simpler way than the judge reads it.",
+  rerank_disabled: "No reranker is set up, so this is the order of the vector search.",
+  reranker_unavailable: "The reranker cannot be reached, or was lost on the way: what it did not see keeps its place.",
+  reranker_overloaded: "The reranker has too much to do right now: what it did not see keeps its place. Try again in a moment.",
+  reranker_failed: "The reranker failed on this search: what it did not see keeps its place.",
+  deadline: "Time was up before the reranker had seen every candidate.",
+  candidates_failed: "Some pictures could not be scored; they keep their places.",
+  intent_fallback: "The query was read in a simpler way than the reranker reads it.",
 };
 export const reason = (word) => REASONS[word] ?? word;
 
@@ -37,7 +37,7 @@ const ADVICE = {
 export const advice = (type) => ADVICE[type] ?? "";
 
 export const STAGES = {
-  upload: "upload", decode: "reading the picture", embed: "encoder", intent: "understanding", retrieve: "vector search", rerank: "judge",
+  upload: "upload", decode: "reading the picture", embed: "encoder", intent: "understanding", retrieve: "vector search", rerank: "reranker",
 };
 
 // What the service says of single fields is written for programs.
