@@ -146,7 +146,7 @@ def test_a_result_starts_a_chain_with_a_way_back(page: Page, thing: dict[str, An
 def test_an_address_holds_the_whole_query(page: Page, thing: dict[str, Any]) -> None:
     roles = {"target": "a green mug", "preserve": [], "desired": ["green", "mug"], "forbidden": []}
     wanted = {"category": ["mug", "teapot"], "price": {"lte": 90}}
-    page.goto(address(thing["image_id"], TEXT, intent=roles, filter=wanted, reranker="off"))
+    page.goto(address(thing["image_id"], TEXT, intent=roles, filter=wanted, rerank="off"))
     cards = page.locator("#results .card[data-image-id]")
     expect(cards.first).to_be_visible()
     expect(page.locator("#text")).to_have_value(TEXT)
@@ -158,7 +158,7 @@ def test_an_address_holds_the_whole_query(page: Page, thing: dict[str, Any]) -> 
     for tags in page.locator("#results .tags").all_inner_texts():
         assert {"mug", "teapot"} & set(tags.split())
     held = in_address(page)
-    assert (held["image_id"], held["text"], held["reranker"]) == (thing["image_id"], TEXT, "off")
+    assert (held["image_id"], held["text"], held["rerank"]) == (thing["image_id"], TEXT, "off")
     assert json.loads(held["intent"]) == roles
     assert json.loads(held["filter"]) == wanted
 

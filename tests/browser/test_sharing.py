@@ -28,7 +28,7 @@ def test_the_commands_find_what_the_page_found(
         page.locator("#text").press("Enter")
     else:
         wanted = {"colour": ["green", "blue"]}
-        page.goto(address(thing["image_id"], TEXT, filter=wanted, reranker="off"))
+        page.goto(address(thing["image_id"], TEXT, filter=wanted, rerank="off"))
     expect(page.locator("#timing")).not_to_be_empty()
     page.get_by_role("button", name="Share").click()
     dialog = page.locator("#sharing")
@@ -54,7 +54,7 @@ def test_a_service_that_composes_in_another_way_is_left_to_it(page: Page, servic
         route.fulfill(response=answer, json=answer.json() | {"default_composition": "union"})
 
     page.route("**/gallery", otherwise)
-    plain = address(a_plain_thing(service.catalogue)["image_id"], TEXT, reranker="off")
+    plain = address(a_plain_thing(service.catalogue)["image_id"], TEXT, rerank="off")
     page.goto(plain)
     expect(page.locator("#timing")).not_to_be_empty()
     expect(page.locator("#mode")).to_have_value("union")

@@ -95,7 +95,7 @@ def test_a_photograph_of_any_size_is_sent_small_enough(page: Page, tmp_path: Pat
 BAD_PARAMETERS = {
     "image_id": ("",),
     "mode": ("sideways", "constructor"),
-    "reranker": ("perhaps",),
+    "rerank": ("perhaps",),
     "intent": ("{", "1", '{"target": 1}', '{"target": "a", "desired": "b"}', '["target"]'),
     "filter": ("null x", "[1]", '{"colour": null}', '{"price": {"gte": 500, "lte": 100}}'),
     "top": ("0", "-3", "many", "1e1", "97"),
@@ -105,7 +105,7 @@ BAD_PARAMETERS = {
 
 
 def test_a_bad_parameter_of_an_address_is_left_out_and_said(page: Page, service: Service) -> None:
-    good = address(a_plain_thing(service.catalogue)["image_id"], TEXT, reranker="off")
+    good = address(a_plain_thing(service.catalogue)["image_id"], TEXT, rerank="off")
     most = max(map(len, BAD_PARAMETERS.values()))
     for at in range(most):
         bad = {name: values[at % len(values)] for name, values in BAD_PARAMETERS.items()}

@@ -137,7 +137,7 @@ def test_a_gallery_of_another_version_or_without_images(  # type: ignore[no-unty
     rewrite_metadata(copied_gallery, schema_version=99)
     code, findings = doctor(CIR_API__GALLERY__PATH=str(copied_gallery))
     assert code == 1
-    assert "what this version does not store (schema_version: Input should be 1)" in errors(
+    assert "what this version does not store (schema_version: Input should be 1 or 2)" in errors(
         findings
     )
     rewrite_metadata(copied_gallery, schema_version=1)

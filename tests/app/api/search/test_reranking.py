@@ -91,7 +91,7 @@ def test_as_many_are_judged_as_asked_and_found(depth: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "judged"), [({"rerank_depth": 150}, 150), ({}, 120), ({"retrieval_depth": 90}, 90)]
+    ("asked", "scored"), [({"rerank_depth": 150}, 150), ({}, 120), ({"retrieval_depth": 90}, 90)]
 )
 def test_none_of_those_to_re_rank_is_left_out_unsaid(asked: dict[str, int], scored: int) -> None:
     """Neither of those asked for nor of the service's own default."""
