@@ -119,7 +119,7 @@ def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:
         "CIR_WORKER__PRESET": settings.preset,
         "CIR_WORKER__IMAGE_STORE": str(settings.image_store),
         "CIR_WORKER__LOG_LEVEL": settings.log_level,
-        "CIR_WORKER__PARENT": str(os.getpid()),
+        "CIR_WORKER__PARENT_PID": str(os.getpid()),
         **os.environ,
     }
     worker = settings.worker.model_copy(update={"urls": (f"http://127.0.0.1:{port}",)})

@@ -40,10 +40,10 @@ class IndexerSettings(ProcessSettings):
         le=4096,
         description="longer side of the copies for re-ranking; default: of the preset",
     )
-    max_bytes: int = Field(
+    max_image_bytes: int = Field(
         100_000_000, ge=1, le=10_000_000_000, description="larger files are refused"
     )
-    max_pixels: int = Field(
+    max_image_pixels: int = Field(
         200_000_000, ge=1, le=10_000_000_000, description="larger pictures are refused"
     )
     max_failed_share: float = Field(

@@ -64,12 +64,12 @@ def local_folder(source: str, what: str, patterns: Sequence[str]) -> Path:
         raise _unavailable(what, source, error) from error
 
 
-def cache() -> Path:
+def cache_dir() -> Path:
     """Where downloads are kept."""
     return Path(constants.HF_HUB_CACHE)
 
 
-def missing(source: str, what: str, patterns: Sequence[str]) -> Download | None:
+def pending_download(source: str, what: str, patterns: Sequence[str]) -> Download | None:
     """What `local_folder` would download; downloads nothing. None: it is a folder.
 
     Raises:
@@ -91,7 +91,7 @@ def missing(source: str, what: str, patterns: Sequence[str]) -> Download | None:
     return Download(source, sum(file.file_size or 0 for file in files if file.will_download))
 
 
-def why(error: BaseException, repository: str) -> str:
+def explain_error(error: BaseException, repository: str) -> str:
     """Why a download failed and the way out, in words.
 
     Args:
@@ -127,7 +127,7 @@ def why(error: BaseException, repository: str) -> str:
 
 def _unavailable(what: str, source: str, error: Exception) -> ModelUnavailable:
     return ModelUnavailable(
-        f"{what} {source!r} is not here and cannot be had: {why(error, source)}"
+        f"{what} {source!r} is not here and cannot be had: {explain_error(error, source)}"
     )
 
 

@@ -147,7 +147,7 @@ class ApiSettings(ProcessSettings):
         le=MAX_RERANK_WEIGHT,
         description="w in retrieval score + w · rerank score; default: of the preset",
     )
-    answer_reserve_ms: int = Field(
+    response_margin_ms: int = Field(
         30,
         ge=0,
         le=60_000,

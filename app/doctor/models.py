@@ -53,7 +53,7 @@ def check_reranker(
     if settings.adapter_source is not None:
         sources.append((settings.adapter_source, "the reranker's adapter"))
     try:
-        found = [hub.missing(source, what, HUB_FILES) for source, what in sources]
+        found = [hub.pending_download(source, what, HUB_FILES) for source, what in sources]
         to_download = sum(download.missing_bytes for download in found if download)
         if not to_download:
             check_compatible(settings)
@@ -87,7 +87,7 @@ def _download(area: str, missing_bytes: int) -> Iterator[Finding]:
     if not missing_bytes:
         yield Finding(area, "ok", "its files are here")
         return
-    size, cache = in_bytes(missing_bytes), hub.cache()
+    size, cache = in_bytes(missing_bytes), hub.cache_dir()
     free = free_disk_bytes(cache)
     if free < missing_bytes:
         yield Finding(

@@ -46,7 +46,7 @@ class Worker:
             self._images.fetch,
             ahead=_CHUNKS_AHEAD * settings.chunk_size,
         )
-        prefixes = PrefixCache(settings.prefix_cache, settings.prefix_ttl_s)
+        prefixes = PrefixCache(settings.prefix_cache_queries, settings.prefix_ttl_s)
         self._batcher = Engine(
             self._queue,
             Scorer(reranker, features, prefixes),

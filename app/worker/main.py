@@ -79,8 +79,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     worker = app.state.worker = Worker(settings, reranker, device)
     with early_shutdown(worker.begin_drain, settings.shutdown_grace_s):
         beside = [asyncio.create_task(worker.warm_up())]
-        if settings.parent is not None:
-            beside.append(asyncio.create_task(follow(settings.parent)))
+        if settings.parent_pid is not None:
+            beside.append(asyncio.create_task(follow(settings.parent_pid)))
         try:
             yield
         finally:

@@ -30,7 +30,7 @@ class WorkerSettings(ProcessSettings):
         le=1_000_000_000,
         description="beyond this: 429, Retry-After; one larger query is taken alone",
     )
-    prefix_cache: int = Field(
+    prefix_cache_queries: int = Field(
         16, ge=0, le=10_000, description="queries whose prefix is kept on the device"
     )
     prefix_ttl_s: float = Field(
@@ -55,7 +55,7 @@ class WorkerSettings(ProcessSettings):
         le=3600,
         description="on SIGTERM, finish queued work for this long; hand back the rest",
     )
-    parent: int | None = Field(
+    parent_pid: int | None = Field(
         None, ge=1, le=2**31 - 1, description="process id; the worker ends when it is gone"
     )
     log_level: LogLevel = Field("info", description="debug, info, warning or error")

@@ -96,7 +96,7 @@ def _build(
     store.remove_partials()
     preparer = ImagePreparer(
         store=store,
-        limits=ImageLimits(settings.max_bytes, settings.max_pixels),
+        limits=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
         preprocess=encoder.preprocess,
         sides_px={spec.thumbnail_px, spec.rerank_px},
         known=writer.known,

@@ -63,7 +63,7 @@ def load_encoder(settings: EncoderSettings, device: torch.device) -> LoadedEncod
     except Exception as error:  # open_clip lets errors of files, tensors and the hub through
         repository = repository_of(settings)
         if repository is not None:
-            reason = hub.why(error, repository)
+            reason = hub.explain_error(error, repository)
         else:
             reason = f"its files could not be loaded: {error}"
         raise ModelUnavailable(f"{_WHAT} {_described(settings)} cannot be had: {reason}") from error
@@ -119,7 +119,7 @@ def missing_weights(settings: EncoderSettings) -> Download | None:
     if repository is None:
         return None
     files = transformers_clip.FILES if settings.source.startswith(HF_CLIP) else _HUB_FILES
-    return hub.missing(repository, _WHAT, files)
+    return hub.pending_download(repository, _WHAT, files)
 
 
 def _load_hf_clip(source: str, device: torch.device) -> LoadedEncoder:

@@ -12,7 +12,7 @@ from models.reranker.prompts import (
     INSTRUCT,
     QWEN3_VL_RERANKER,
     SMOLVLM,
-    WORDINGS,
+    TEMPLATES,
     PromptTemplate,
 )
 
@@ -28,7 +28,7 @@ class AdapterCard(BaseModel):
     """What an adapter was trained for.
 
     Attributes:
-        template: Name of the wording.
+        template: Name of the prompt template.
         template_version: Its version.
         base: Hub name, or name of the folder, of the base.
         base_hash: `content_hash` of the base; None where it is not known.
@@ -85,25 +85,25 @@ def check_base(card: AdapterCard, base: str, base_hash: str) -> None:
         )
 
 
-def choose_wording(
+def choose_template(
     wanted: str, card: AdapterCard | None, base: str, model_type: str
 ) -> PromptTemplate:
-    """The wording a reranker is asked with.
+    """The template a reranker is asked with.
 
     Args:
-        wanted: Name of a wording, or `auto`: what the card says, else what suits the base.
+        wanted: Name of a template, or `auto`: what the card says, else what suits the base.
         card: Of the adapter, if there is one.
         base: `demo`, a hub name or a folder; published re-rankers are known by their names.
         model_type: Of the base's config.
 
     Raises:
-        AdapterMismatch: The adapter was trained with another wording.
+        AdapterMismatch: The adapter was trained with another template.
     """
     if card is None:
-        return WORDINGS[wanted] if wanted != "auto" else _suits(base, model_type)
-    trained = WORDINGS.get(card.template)
+        return TEMPLATES[wanted] if wanted != "auto" else _suits(base, model_type)
+    trained = TEMPLATES.get(card.template)
     if trained is None or trained.version != card.template_version:
-        there_are = ", ".join(wording.version for wording in WORDINGS.values())
+        there_are = ", ".join(template.version for template in TEMPLATES.values())
         raise AdapterMismatch(
             f"the adapter was trained with template {card.template_version!r}, which this version "
             f"of the service does not have; it has {there_are}"
@@ -117,7 +117,7 @@ def choose_wording(
 
 
 def _suits(base: str, model_type: str) -> PromptTemplate:
-    """The wording for a base, with no adapter or an unknown one."""
+    """The template for a base, with no adapter or an unknown one."""
     if base == "demo":
         return CIR
     if model_type == "qwen3_vl" and "reranker" in Path(base).name.lower():

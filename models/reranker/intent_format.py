@@ -29,14 +29,16 @@ def escape_special_tokens(text: str) -> str:
     return _SPECIAL.sub("< ", " ".join(text.split()))
 
 
-def write_intent(target: str, preserve: list[str], desired: list[str], forbidden: list[str]) -> str:
-    """The answer to a template's `ask`, as a reranker is trained to give it."""
+def format_intent(
+    target: str, preserve: list[str], desired: list[str], forbidden: list[str]
+) -> str:
+    """The answer to a template's `compose_instruction`, as a reranker is trained to give it."""
     values = (target, "; ".join(preserve), "; ".join(desired), "; ".join(forbidden))
     return "\n".join(f"{line}: {value}" for line, value in zip(_LINES, values, strict=True))
 
 
-def read_intent(answer: str) -> ComposedIntent:
-    """The intent in an answer to a template's `ask`.
+def parse_intent(answer: str) -> ComposedIntent:
+    """The intent in an answer to a template's `compose_instruction`.
 
     Lines may come in any order, numbered or emboldened; what follows them is ignored.
 

@@ -28,11 +28,15 @@ from models.reranker.adapter_card import (
     AdapterCard,
     AdapterMismatch,
     check_base,
-    choose_wording,
+    choose_template,
     read_card,
 )
 from models.reranker.architectures.base import Processor
-from models.reranker.architectures.registry import UnknownFamily, family_of, family_type
+from models.reranker.architectures.registry import (
+    UnknownArchitecture,
+    architecture_of,
+    architecture_type,
+)
 from models.reranker.prompts import CIR, PromptTemplate
 from models.settings import RerankerSettings
 
@@ -57,7 +61,7 @@ class RerankerParts:
         device: Where the model is.
         device_reason: Where, in which precision, and why.
         version: Names base, adapter and template; changes when scores may change.
-        wording: What it is asked.
+        template: What it is asked.
     """
 
     model: Any
@@ -65,7 +69,7 @@ class RerankerParts:
     device: torch.device
     device_reason: str
     version: str
-    wording: PromptTemplate = CIR
+    template: PromptTemplate = CIR
 
 
 def load_reranker(settings: RerankerSettings) -> RerankerParts:
@@ -83,26 +87,26 @@ def load_reranker(settings: RerankerSettings) -> RerankerParts:
     if settings.adapter_source is not None:
         adapter = local_folder(settings.adapter_source, "the reranker's adapter", HUB_FILES)
     hashes = [content_hash(folder) for folder in (base, adapter) if folder is not None]
-    wording = find_wording(settings, base, adapter, hashes[0])
+    template = find_template(settings, base, adapter, hashes[0])
     model, processor = _load_base(base)
     if adapter is not None:
         model = merge_adapter(model, adapter)
-    family_of(model, processor).optimize_for_inference()
+    architecture_of(model, processor).optimize_for_inference()
     ready: Any = model.to(device=device, dtype=dtype)
     ready.eval().requires_grad_(False)
-    parts = [*hashes, wording.version, str(settings.visual_tokens), str(_CODE_VERSION)]
+    parts = [*hashes, template.version, str(settings.visual_tokens), str(_CODE_VERSION)]
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:10]
     return RerankerParts(
         model=ready,
         processor=processor,
         device=device,
         device_reason=f"{reason}, {str(dtype).removeprefix('torch.')}",
-        version=f"{Path(settings.base).name}-{wording.version}-{digest}",
-        wording=wording,
+        version=f"{Path(settings.base).name}-{template.version}-{digest}",
+        template=template,
     )
 
 
-def find_wording(
+def find_template(
     settings: RerankerSettings, base: Path, adapter: Path | None, base_hash: str
 ) -> PromptTemplate:
     """What a reranker is asked; checks, before anything large is read, that all fits together.
@@ -119,13 +123,13 @@ def find_wording(
     """
     try:
         config = AutoConfig.from_pretrained(base)
-        family_type(config.model_type)
+        architecture_type(config.model_type)
         card = None if adapter is None else read_card(adapter)
         if card is not None:
             check_base(card, settings.base, base_hash)
             _compare_visual_tokens(card, settings)
-        return choose_wording(settings.template, card, settings.base, config.model_type)
-    except (AdapterMismatch, UnknownFamily) as error:
+        return choose_template(settings.template, card, settings.base, config.model_type)
+    except (AdapterMismatch, UnknownArchitecture) as error:
         raise RerankerLoadError(str(error)) from error
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(base, error) from error
@@ -233,7 +237,7 @@ def check_compatible(settings: RerankerSettings) -> None:
     if settings.adapter_source is None:
         return
     adapter = local_folder(settings.adapter_source, "the reranker's adapter", HUB_FILES)
-    find_wording(settings, base, adapter, content_hash(base))
+    find_template(settings, base, adapter, content_hash(base))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*meta parameter")  # nothing is to be copied
         merge_adapter(model, adapter)

@@ -1,14 +1,14 @@
-"""Templates: what judges are asked, in which words, and the words they answer with.
+"""Prompt templates: what a reranker is asked, in which words, and the words it answers with.
 
-    opening (instruction · reference picture · request)     shared by all that follows
-        ├── ask                                             → the intent, generated
+    prefix (instruction · reference picture · request)      shared by all that follows
+        ├── compose_instruction                             → the intent, generated
         └── candidate picture · question                    → yes or no, one forward pass
 
 Pieces are tokenised one by one, so that a prompt put together from cached pieces is, token for
 token, the prompt put together at once. (Published prompts are tokenised at once: theirs
 are cut where no token can span the cut, at a special token or between a line's end and a letter.)
 
-PromptTemplate and order are part of what a reranker was trained on: any change is a new version.
+Words and order are part of what a reranker was trained on: any change is a new version.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from models.reranker.intent_format import escape_special_tokens
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """The words of a template, whatever model they are for; `{}` is where the user's words go.
+    """The words of a prompt, whatever model they are for; `{}` is where the user's words go.
 
     Attributes:
         name: As in the settings.
@@ -27,9 +27,10 @@ class PromptTemplate:
         reference: Introduces the reference picture.
         request: Follows it, with the modification text.
         candidate: Introduces the candidate picture.
-        question: Follows it where the wished-for picture is not known in words.
+        question: Follows it where the target is not known in words.
         question_of_target: Follows it where it is known.
-        ask: Follows the request to have the intent written; None for rerankers that cannot.
+        compose_instruction: Follows the request to have the intent written; None for rerankers
+            that cannot.
         yes, no: The answers.
     """
 
@@ -41,7 +42,7 @@ class PromptTemplate:
     candidate: str
     question: str
     question_of_target: str
-    ask: str | None
+    compose_instruction: str | None
     yes: str = "yes"
     no: str = "no"
 
@@ -55,7 +56,8 @@ CIR = PromptTemplate(
     candidate="\nCandidate: ",
     question="\nDoes it fit?",
     question_of_target="\nIs it {}?",
-    ask="\nSay in four lines: the target; what to keep; what to want; what to avoid.",
+    compose_instruction="\nSay in four lines: the target; what to keep; what to want; "
+    "what to avoid.",
 )
 
 # As published with the models (QwenLM/Qwen3-VL-Embedding): the parts, their order and the answers;
@@ -72,7 +74,7 @@ QWEN3_VL_RERANKER = PromptTemplate(
     candidate="",
     question="",
     question_of_target="",
-    ask=None,
+    compose_instruction=None,
 )
 
 _EXAMPLE = (
@@ -95,8 +97,9 @@ INSTRUCT = PromptTemplate(
     question="\nDoes the candidate image fit? Answer with exactly one word, yes or no.",
     question_of_target="\nThe wanted image shows {}. "
     "Does the candidate image fit? Answer with exactly one word, yes or no.",
-    ask="Describe the wanted image in exactly four lines and write nothing else. Every line is a "
-    "name, a colon and short phrases; semicolons separate them; what is empty stays empty.\n"
+    compose_instruction="Describe the wanted image in exactly four lines and write nothing else. "
+    "Every line is a name, a colon and short phrases; semicolons separate them; "
+    "what is empty stays empty.\n"
     + _EXAMPLE
     + "Now write the four lines for the reference image and the request above.",
 )
@@ -111,14 +114,14 @@ SMOLVLM = PromptTemplate(
     candidate="Candidate image: ",
     question="\nIs the candidate image what the request asks for? Answer Yes or No.",
     question_of_target="\nDoes the candidate image show {}? Answer Yes or No.",
-    ask="Say in four lines what the wanted image shows.\n"
+    compose_instruction="Say in four lines what the wanted image shows.\n"
     + _EXAMPLE
     + "Now write the four lines for the reference image and the request above.",
     yes="Yes",
     no="No",
 )
 
-WORDINGS = {wording.name: wording for wording in (CIR, QWEN3_VL_RERANKER, INSTRUCT, SMOLVLM)}
+TEMPLATES = {template.name: template for template in (CIR, QWEN3_VL_RERANKER, INSTRUCT, SMOLVLM)}
 
 
 @dataclass(frozen=True)
@@ -143,49 +146,51 @@ class ChatFormat:
     before_answer: str = ""
 
 
-class Template:
-    """A wording in a chat format: the pieces of a prompt, ready to be tokenised.
+class Prompt:
+    """A template in a chat format: the pieces of a prompt, ready to be tokenised.
 
     Attributes:
-        wording: The words.
+        template: The words.
         chat: What is around them.
         yes, no: The answers as they are tokenised, each one token.
         start: The piece before the request, with one picture: the reference.
-        ask: The piece that has the intent written; None where the reranker cannot compose.
-        shown: The piece with the candidate picture, up to the question.
+        compose_instruction: The piece that has the intent written; None where the reranker cannot
+            compose.
+        candidate_prefix: The piece with the candidate picture, up to the question.
     """
 
-    def __init__(self, wording: PromptTemplate, chat: ChatFormat) -> None:
-        self.wording, self.chat = wording, chat
-        self.yes, self.no = chat.before_answer + wording.yes, chat.before_answer + wording.no
-        self.ask = None if wording.ask is None else wording.ask + chat.answer_begins
-        self.shown = wording.candidate + chat.picture
-        before = chat.system_begins + wording.system + chat.user_begins + wording.reference
+    def __init__(self, template: PromptTemplate, chat: ChatFormat) -> None:
+        self.template, self.chat = template, chat
+        self.yes, self.no = chat.before_answer + template.yes, chat.before_answer + template.no
+        asked = template.compose_instruction
+        self.compose_instruction = None if asked is None else asked + chat.answer_begins
+        self.candidate_prefix = template.candidate + chat.picture
+        before = chat.system_begins + template.system + chat.user_begins + template.reference
         self.start = before + chat.picture
 
     @property
     def version(self) -> str:
-        """The wording's; the chat format belongs to the base."""
-        return self.wording.version
+        """The template's; the chat format belongs to the base."""
+        return self.template.version
 
-    def opening(self, modification_text: str) -> str:
+    def prefix(self, modification_text: str) -> str:
         """The whole piece before the candidate, tokenised at once."""
         return self.start + self.request(modification_text)
 
     def request(self, modification_text: str) -> str:
         """The user's words; nothing in them can end a turn or open another."""
-        return self.wording.request.format(escape_special_tokens(modification_text))
+        return self.template.request.format(escape_special_tokens(modification_text))
 
     def candidate(self, target: str | None) -> str:
         """The piece with the candidate picture and the question, about the target if it is known.
 
         The answer is the next token.
         """
-        words = self.wording
+        words = self.template
         asked = words.question
         if target is not None:
             asked = words.question_of_target.format(escape_special_tokens(target))
-        return self.shown + asked + self.chat.answer_begins
+        return self.candidate_prefix + asked + self.chat.answer_begins
 
     def answer(self, text: str) -> str:
         """A whole answer, such as an intent, as the reranker is to write it."""

@@ -1,8 +1,8 @@
 """The reranker at work: reads a query once, then composes its intent and scores candidates.
 
 The prompt before the candidate is the same for every candidate of a query, so its keys and values
-are computed once (`Prefix`), and a candidate costs its own visual tokens and one short question.
-Pictures pass the vision tower once; their features can be kept (`VisualFeatures`).
+are computed once (`PrefixState`), and a candidate costs its own visual tokens and one short
+question. Pictures pass the vision tower once; their features can be kept (`VisualFeatures`).
 
 What is asked is the template's; how the model is run is its family's.
 """
@@ -19,10 +19,10 @@ from transformers import DynamicCache
 from models.contracts.intent import ComposedIntent
 from models.reranker import intent_format
 from models.reranker.architectures.base import PreparedImage, VisualFeatures
-from models.reranker.architectures.registry import family_of
+from models.reranker.architectures.registry import architecture_of
 from models.reranker.loading import RerankerParts, load_reranker
-from models.reranker.prompts import Template
-from models.reranker.self_test import PROBES, check_answer_shares, check_scores
+from models.reranker.prompts import Prompt
+from models.reranker.self_test import PROBES, check_answer_mass, check_scores
 from models.settings import RerankerSettings
 
 _MAX_ANSWER_TOKENS = 160
@@ -33,7 +33,7 @@ class ComposeUnsupported(ValueError):
 
 
 @dataclass(frozen=True)
-class Prefix:
+class PrefixState:
     """The prompt up to a point, read.
 
     Attributes:
@@ -69,12 +69,12 @@ class Reranker:
         self._settings = settings
         self._loaded = loaded or load_reranker(settings)
         self.version, self.device_reason = self._loaded.version, self._loaded.device_reason
-        self._family = family_of(self._loaded.model, self._loaded.processor)
-        self._template = Template(self._loaded.wording, self._family.chat)
-        self._head = self._family.head  # (V, D)
+        self._architecture = architecture_of(self._loaded.model, self._loaded.processor)
+        self._prompt = Prompt(self._loaded.template, self._architecture.chat)
+        self._head = self._architecture.head  # (V, D)
         self._yes, self._no, self._end = (
             self._one_token(word)
-            for word in (self._template.yes, self._template.no, self._family.chat.end_of_turn)
+            for word in (self._prompt.yes, self._prompt.no, self._architecture.chat.end_of_turn)
         )
         # σ(z_yes − z_no) needs two rows of the vocabulary head, and of those only the difference
         self._yes_minus_no = self._head[self._yes] - self._head[self._no]  # (D,)
@@ -82,58 +82,60 @@ class Reranker:
     @property
     def composes(self) -> bool:
         """Whether it can be asked for intents."""
-        return self._template.ask is not None
+        return self._prompt.compose_instruction is not None
 
     def prepare(self, picture: Image.Image) -> PreparedImage:
         """Scale a picture to at most the visual tokens set; any thread."""
-        return self._family.prepare(picture, self._settings.visual_tokens)
+        return self._architecture.prepare(picture, self._settings.visual_tokens)
 
     @torch.inference_mode()
     def features(self, images: Sequence[PreparedImage]) -> list[VisualFeatures]:
         """Run the vision tower over pictures at once."""
-        return self._family.features(images)
+        return self._architecture.features(images)
 
-    def begin(self, reference: PreparedImage, modification_text: str) -> Prefix:
+    def prefill(self, reference: PreparedImage, modification_text: str) -> PrefixState:
         """Read instruction, reference and request."""
         features = self.features([reference])
-        ids = self._ids(self._template.opening(modification_text), features)
-        return self._read(None, ids, features)[0]
+        ids = self._ids(self._prompt.prefix(modification_text), features)
+        return self._forward(None, ids, features)[0]
 
-    def with_target(self, prefix: Prefix, target: str) -> Prefix:
+    def with_target(self, prefix: PrefixState, target: str) -> PrefixState:
         """The same prefix, for a question that names the wished-for picture."""
         return replace(prefix, target=target if self._settings.shows_target else None)
 
     @torch.inference_mode()
-    def compose(self, prefix: Prefix) -> ComposedIntent:
+    def compose(self, prefix: PrefixState) -> ComposedIntent:
         """Generate the intent, always taking the likeliest token.
 
         Raises:
             ComposeUnsupported: See `composes`.
             IntentParseError: The answer names no target.
         """
-        if self._template.ask is None:
+        if self._prompt.compose_instruction is None:
             raise ComposeUnsupported(f"judge {self.version} composes no intents; it only scores")
-        answer = self._write(prefix, self._ids(self._template.ask), _MAX_ANSWER_TOKENS)
-        return intent_format.read_intent(self._family.tokenizer.decode(answer))
+        answer = self._generate(
+            prefix, self._ids(self._prompt.compose_instruction), _MAX_ANSWER_TOKENS
+        )
+        return intent_format.parse_intent(self._architecture.tokenizer.decode(answer))
 
     @torch.inference_mode()
-    def score(self, prefix: Prefix, candidates: Sequence[VisualFeatures]) -> list[float]:
+    def score(self, prefix: PrefixState, candidates: Sequence[VisualFeatures]) -> list[float]:
         """How surely each candidate fits: σ(z_yes − z_no) at the last position, 0 to 1.
 
         Candidates with grids of the same shape go through the model together, unpadded.
         """
         scores = [0.0] * len(candidates)
-        for rows, hidden in self._scored(prefix, candidates):
+        for rows, hidden in self._score_groups(prefix, candidates):
             logits = (hidden @ self._yes_minus_no).float()
             for row, score in zip(rows, logits.sigmoid().tolist(), strict=True):
                 scores[row] = score
         return scores
 
     @torch.inference_mode()
-    def answer_mass(self, prefix: Prefix, candidates: Sequence[VisualFeatures]) -> list[float]:
+    def answer_mass(self, prefix: PrefixState, candidates: Sequence[VisualFeatures]) -> list[float]:
         """How much of the probability of all next tokens yes and no have together, 0 to 1."""
         shares = [0.0] * len(candidates)
-        for rows, hidden in self._scored(prefix, candidates):
+        for rows, hidden in self._score_groups(prefix, candidates):
             chances = (hidden @ self._head.T).float().softmax(-1)  # (rows, V)
             both = chances[:, self._yes] + chances[:, self._no]
             for row, share in zip(rows, both.tolist(), strict=True):
@@ -153,12 +155,12 @@ class Reranker:
         What `score` is checked against, and how published re-rankers work.
         """
         shown = target if self._settings.shows_target else None
-        opening, asked = self._template.opening(modification_text), self._template.candidate(shown)
-        ids = torch.cat([self._ids(opening, [reference]), self._ids(asked, [candidate])], dim=1)
+        prefix, asked = self._prompt.prefix(modification_text), self._prompt.candidate(shown)
+        ids = torch.cat([self._ids(prefix, [reference]), self._ids(asked, [candidate])], dim=1)
         inputs = {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
-            **self._family.unsplit_inputs(ids, [reference, candidate]),
+            **self._architecture.unsplit_inputs(ids, [reference, candidate]),
         }
         device = self._loaded.device
         out = self._loaded.model(**{k: v.to(device) for k, v in inputs.items()}, logits_to_keep=1)
@@ -168,9 +170,9 @@ class Reranker:
     def warm_up(self, chunk_size: int) -> None:
         """Run every step once at its usual size, so that the first query is not the slow one."""
         picture = self.prepare(Image.new("RGB", (256, 256), "grey"))
-        prefix = self.begin(picture, "warm up")
-        if self._template.ask is not None:
-            self._read(prefix, self._ids(self._template.ask), [])
+        prefix = self.prefill(picture, "warm up")
+        if self._prompt.compose_instruction is not None:
+            self._forward(prefix, self._ids(self._prompt.compose_instruction), [])
         self.score(self.with_target(prefix, "a picture"), self.features([picture] * chunk_size))
 
     def self_test(self) -> None:
@@ -181,41 +183,41 @@ class Reranker:
         """
         scores, shares = [], []
         for probe in PROBES:
-            prefix = self.begin(self.prepare(probe.reference.draw()), probe.modification_text)
+            prefix = self.prefill(self.prepare(probe.reference.draw()), probe.modification_text)
             prefix = self.with_target(prefix, probe.target)
             seen = self.features([self.prepare(shape.draw()) for shape in probe.candidates])
             scores.append(self.score(prefix, seen))
             shares += self.answer_mass(prefix, seen)
         check_scores(scores)
-        check_answer_shares(shares, self._template.wording.yes, self._template.wording.no)
+        check_answer_mass(shares, self._prompt.template.yes, self._prompt.template.no)
 
-    def _write(self, prefix: Prefix, ids: Tensor, most: int) -> list[int]:
+    def _generate(self, prefix: PrefixState, ids: Tensor, most: int) -> list[int]:
         """At most so many tokens of the answer to a piece, the likeliest each time."""
-        here, hidden = self._read(prefix, ids, [])
+        here, hidden = self._forward(prefix, ids, [])
         answer: list[int] = []
         while len(answer) < most:
             token = int((hidden[0] @ self._head.T).argmax())
             if token == self._end:
                 break
             answer.append(token)
-            here, hidden = self._read(here, torch.tensor([[token]]), [])
+            here, hidden = self._forward(here, torch.tensor([[token]]), [])
         return answer
 
-    def _scored(
-        self, prefix: Prefix, candidates: Sequence[VisualFeatures]
+    def _score_groups(
+        self, prefix: PrefixState, candidates: Sequence[VisualFeatures]
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Numbers of candidates judged together, and the hidden states (B, D) of their answers."""
         by_shape = sorted(range(len(candidates)), key=lambda i: candidates[i].grid.tolist())
         for _, group in groupby(by_shape, key=lambda i: candidates[i].grid.tolist()):
             rows = list(group)
             pictures = [candidates[i] for i in rows]
-            ids = self._ids(self._template.candidate(prefix.target), pictures[:1])
-            yield rows, self._read(prefix, ids.expand(len(rows), -1), pictures)[1]
+            ids = self._ids(self._prompt.candidate(prefix.target), pictures[:1])
+            yield rows, self._forward(prefix, ids.expand(len(rows), -1), pictures)[1]
 
     @torch.inference_mode()
-    def _read(
-        self, prefix: Prefix | None, ids: Tensor, pictures: Sequence[VisualFeatures]
-    ) -> tuple[Prefix, Tensor]:
+    def _forward(
+        self, prefix: PrefixState | None, ids: Tensor, pictures: Sequence[VisualFeatures]
+    ) -> tuple[PrefixState, Tensor]:
         """Run the language model over what follows a prefix.
 
         Args:
@@ -229,7 +231,7 @@ class Reranker:
         rows = len(ids)
         # all rows are alike, so one row's positions are everyone's
         own = pictures[: max(1, len(pictures) // rows)]
-        positions, next_position = self._family.positions(
+        positions, next_position = self._architecture.positions(
             ids[:1],
             torch.cat([picture.grid for picture in own]) if own else None,
             prefix.next_position if prefix else 0,
@@ -238,15 +240,15 @@ class Reranker:
         cache = DynamicCache(
             [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in layers] or None
         )
-        hidden, extended = self._family.hidden(ids, positions, pictures, cache)
+        hidden, extended = self._architecture.forward(ids, positions, pictures, cache)
         read = tuple((layer.keys[:1], layer.values[:1]) for layer in extended.layers)
-        return Prefix(read, next_position), hidden[:, -1]
+        return PrefixState(read, next_position), hidden[:, -1]
 
     def _ids(self, piece: str, pictures: Sequence[VisualFeatures | PreparedImage] = ()) -> Tensor:
         """Token ids of a piece, int64 (1, L), with as many image tokens as its pictures have."""
         counts = [picture.visual_tokens for picture in pictures]
-        return torch.tensor([self._family.tokenize(piece, counts)], dtype=torch.long)
+        return torch.tensor([self._architecture.tokenize(piece, counts)], dtype=torch.long)
 
     def _one_token(self, word: str) -> int:
-        (token,) = self._family.tokenize(word)
+        (token,) = self._architecture.tokenize(word)
         return token

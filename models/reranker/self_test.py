@@ -28,7 +28,7 @@ from typing import Literal
 from PIL import Image, ImageDraw
 
 MIN_LOGIT_SPREAD = 0.1  # of any one probe: far above noise, far below the least of a reranker
-MIN_ANSWER_SHARE = 0.1  # on average: random weights give two words of V their 2 / V
+MIN_ANSWER_MASS = 0.1  # on average: random weights give two words of V their 2 / V
 
 _LEAST_CHANCE = 1e-7  # float32 scores of a sure judge are 0 and 1 exactly
 
@@ -63,7 +63,7 @@ def check_scores(scores: Sequence[Sequence[float]]) -> None:
         )
 
 
-def check_answer_shares(shares: Sequence[float], yes: str, no: str) -> None:
+def check_answer_mass(shares: Sequence[float], yes: str, no: str) -> None:
     """Check that yes and no are what the reranker is about to say.
 
     Args:
@@ -75,11 +75,11 @@ def check_answer_shares(shares: Sequence[float], yes: str, no: str) -> None:
         SelfTestFailed: On average it would rather say something else.
     """
     share = sum(shares) / len(shares)
-    if not share >= MIN_ANSWER_SHARE:  # NaN too
+    if not share >= MIN_ANSWER_MASS:  # NaN too
         raise SelfTestFailed(
             f"asked for {yes} or {no}, the reranker wants to say something else: {yes} and {no} "
             f"have "
-            f"{share:.1g} of the probability together, and should have {MIN_ANSWER_SHARE} at "
+            f"{share:.1g} of the probability together, and should have {MIN_ANSWER_MASS} at "
             "least; its template is not the one it was trained with, or weights are missing"
         )
 

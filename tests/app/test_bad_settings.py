@@ -33,7 +33,12 @@ API = {
     "RERANK_WEIGHT": "inf",
     "LOG_LEVEL": "loud",
 }
-WORKER = {"CHUNK_SIZE": "0", "PREFIX_TTL_S": "inf", "LOG_LEVEL": "loud", "PARENT": "1" + 30 * "0"}
+WORKER = {
+    "CHUNK_SIZE": "0",
+    "PREFIX_TTL_S": "inf",
+    "LOG_LEVEL": "loud",
+    "PARENT_PID": "1" + 30 * "0",
+}
 INDEXER = {**GALLERY, "MAX_FAILED_SHARE": "nan", "THUMBNAIL_PX": "1"}
 
 

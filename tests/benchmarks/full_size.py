@@ -25,7 +25,7 @@ from models.reranker.intent_format import IntentParseError
 from models.reranker.reranker import Reranker
 from models.settings import RerankerSettings
 
-FAMILIES = ("Qwen3-VL", "Qwen2.5-VL", "SmolVLM-256M-aeon")
+ARCHITECTURES = ("Qwen3-VL", "Qwen2.5-VL", "SmolVLM-256M-aeon")
 TEXT, TARGET = "the same but at night", "a street at night"
 LAYERS = 2
 
@@ -66,7 +66,7 @@ def measure(family: Path, photos: list[Image.Image], dtype: str) -> dict[str, An
         loaded_s = time.perf_counter() - began
     reference, candidate = (reranker.prepare(photo) for photo in photos)
     began = time.perf_counter()
-    prefix = reranker.begin(reference, TEXT)
+    prefix = reranker.prefill(reference, TEXT)
     try:
         composed = reranker.compose(prefix).target
     except IntentParseError as error:  # random weights speak at length
@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processors", type=Path, required=True, help="folders of processor files")
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
-    parser.add_argument("--families", nargs="+", default=list(FAMILIES))
+    parser.add_argument("--families", nargs="+", default=list(ARCHITECTURES))
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     options = parser.parse_args()
     photos = [Image.open(path).convert("RGB") for path in sorted(options.photos.iterdir())[:2]]

@@ -55,7 +55,7 @@ class Sight:
     def intent(self, reference: int, text: str) -> ComposedIntent | None:
         """The reranker's intent, if it can be read."""
         try:
-            return self.reranker.compose(self.reranker.begin(self.prepared[reference], text))
+            return self.reranker.compose(self.reranker.prefill(self.prepared[reference], text))
         except IntentParseError:
             return None
 
@@ -63,7 +63,7 @@ class Sight:
         self, reference: int, text: str, target: str | None, candidates: Sequence[int]
     ) -> list[float]:
         """One score per candidate."""
-        prefix = self.reranker.begin(self.prepared[reference], text)
+        prefix = self.reranker.prefill(self.prepared[reference], text)
         if target is not None:
             prefix = self.reranker.with_target(prefix, target)
         found: list[float] = []

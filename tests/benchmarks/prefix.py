@@ -85,7 +85,7 @@ def one_query(
     features = reranker.features(candidates) if cached else None
 
     def run() -> list[float]:
-        prefix = reranker.with_target(reranker.begin(reference, TEXT), TARGET)
+        prefix = reranker.with_target(reranker.prefill(reference, TEXT), TARGET)
         scores: list[float] = []
         for start in range(0, len(candidates), chunk):
             rows = slice(start, start + chunk)

@@ -21,7 +21,7 @@ from transformers import (
 from models.presets import load_preset
 from models.reranker.architectures.base import Processor
 from models.reranker.loading import RerankerParts, load_reranker
-from models.reranker.prompts import WORDINGS
+from models.reranker.prompts import TEMPLATES
 from models.reranker.reranker import Reranker
 from models.settings import RerankerSettings
 from tests.paths import SHARED_DATA
@@ -36,15 +36,15 @@ FOLDERS = {
 }
 
 
-def reranker_of(family: str, wording: str = "cir") -> Reranker:
+def reranker_of(family: str, template: str = "cir") -> Reranker:
     """The shipped reranker (`demo`), at more visual tokens than usual, or a shrunken one."""
     if family == "demo":
         settings = load_preset("demo").reranker.model_copy(update={"visual_tokens": 64})
-        return Reranker(settings, replace(load_reranker(settings), wording=WORDINGS[wording]))
-    return shrunken(family, wording=wording)
+        return Reranker(settings, replace(load_reranker(settings), template=TEMPLATES[template]))
+    return shrunken(family, template=template)
 
 
-def shrunken(family: str, visual_tokens: int = 64, wording: str = "cir") -> Reranker:
+def shrunken(family: str, visual_tokens: int = 64, template: str = "cir") -> Reranker:
     """A reranker of `family` with few and narrow layers and random weights, in float32."""
     folder = folder_of(family)
     config = AutoConfig.from_pretrained(folder)
@@ -60,7 +60,7 @@ def shrunken(family: str, visual_tokens: int = 64, wording: str = "cir") -> Rera
         device=torch.device("cpu"),
         device_reason="a test",
         version=family,
-        wording=WORDINGS[wording],
+        template=TEMPLATES[template],
     )
     return Reranker(RerankerSettings(base=family, visual_tokens=visual_tokens), loaded)
 

@@ -17,7 +17,7 @@ from tests.paths import ROOT
 FILES = {"config.json": b"{}", "model.safetensors": b"x" * 1000, "README.md": b"no"}
 PATTERNS = ("*.json", "*.safetensors")
 GET = f"hub.local_folder(sys.argv[1], 'the encoder', {PATTERNS})"
-MISSING = f"hub.missing(sys.argv[1], 'the encoder', {PATTERNS})"
+MISSING = f"hub.pending_download(sys.argv[1], 'the encoder', {PATTERNS})"
 
 
 def run(expression: str, source: str, cache: Path, **environ: str) -> str:

@@ -31,14 +31,14 @@ async def reranking(
                     WorkerReranker(http, pool),
                     preset.reranking.reranker_composes,
                     settings.compose_timeout_ms,
-                    settings.answer_reserve_ms,
+                    settings.response_margin_ms,
                 )
     elif settings.external_reranker.url is not None:
         async with _http(settings.external_reranker.connect_timeout_s) as http:
             reranker = VllmReranker(http, settings.external_reranker, store)
             async with kept_up(reranker.watch, settings.external_reranker.retry_after_s):
                 yield RerankingStage(
-                    reranker, composes=False, answer_reserve_ms=settings.answer_reserve_ms
+                    reranker, composes=False, response_margin_ms=settings.response_margin_ms
                 )
     else:
         yield None

@@ -52,7 +52,7 @@ class RerankingStage:
         reranker: Reranker,
         composes: bool = True,
         compose_timeout_ms: int = 800,
-        answer_reserve_ms: int = 30,
+        response_margin_ms: int = 30,
     ) -> None:
         """Set the bounds.
 
@@ -60,11 +60,11 @@ class RerankingStage:
             reranker: Whom to ask.
             composes: Whether it is asked for the intents of searches that do not say.
             compose_timeout_ms: Longest wait for an intent.
-            answer_reserve_ms: Judging stops this long before the deadline.
+            response_margin_ms: Judging stops this long before the deadline.
         """
         self._reranker, self.composes = reranker, composes
         self._compose_timeout_s = compose_timeout_ms / 1000
-        self._answer_reserve_s = answer_reserve_ms / 1000
+        self._response_margin_s = response_margin_ms / 1000
 
     async def compose(
         self, query: RerankQuery, deadline: float, rerank_scores: Judging
@@ -103,7 +103,7 @@ class RerankingStage:
         Yields:
             How many are judged, whenever there are more.
         """
-        stop_at = deadline - self._answer_reserve_s
+        stop_at = deadline - self._response_margin_s
         left_s = stop_at - asyncio.get_running_loop().time()
         if left_s <= 0:
             rerank_scores.note(DEADLINE)

@@ -58,7 +58,7 @@ class RerankerModel(Protocol):
     def prepare(self, picture: Image.Image) -> PreparedImage:
         """Scale and normalise a picture."""
 
-    def begin(self, reference: PreparedImage, modification_text: str) -> Prefix:
+    def prefill(self, reference: PreparedImage, modification_text: str) -> Prefix:
         """Read the instruction, the reference and the text."""
 
     def compose(self, prefix: Prefix) -> ComposedIntent:

@@ -82,7 +82,7 @@ class Scorer:
     def _open(self, query: Query) -> QueryState:
         opened = self._prefixes.get(query.key)
         if opened is None:
-            opened = QueryState(self._reranker.begin(query.reference, query.modification_text))
+            opened = QueryState(self._reranker.prefill(query.reference, query.modification_text))
             self._prefixes.put(query.key, opened)
         else:
             PREFIX_REUSED.labels("begin").inc()

@@ -150,7 +150,7 @@ class ModelArchitecture(ABC):
             ids += [token] * (next(counts) if token == self.image_token else 1)
         return ids
 
-    def hidden(
+    def forward(
         self,
         ids: Tensor,
         positions: Tensor,

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from models.reranker.prompts import QWEN_VL, Template
+from models.reranker.prompts import QWEN_VL, Prompt
 from models.training.demo_reranker.data import DemoData, Negatives, Query
 from models.training.packing import Batch, PieceWriter, Row, collate, places_of
 
@@ -18,7 +18,7 @@ class RowWriter(PieceWriter[int]):
 
     def __init__(
         self,
-        template: Template,
+        template: Prompt,
         tokenize: Callable[[str], list[int]],
         image_token: int,
         side: int,
@@ -49,7 +49,7 @@ class RowWriter(PieceWriter[int]):
         row = self.query(query, [])
         for picture, asked in looked_at:
             self.fork(row)
-            self.say(row, self._template.shown, [picture])
+            self.say(row, self._template.candidate_prefix, [picture])
             self._ask(row, asked)
         return row
 
@@ -68,10 +68,10 @@ class RowWriter(PieceWriter[int]):
         asks_intent: bool = True,
     ) -> PictureRow:
         """A query with its intent and judgements of candidates, each a branch."""
-        row = self.trunk(self._template.opening(query.text), query.reference)
-        if asks_intent and self._template.ask is not None:
+        row = self.trunk(self._template.prefix(query.text), query.reference)
+        if asks_intent and self._template.compose_instruction is not None:
             self.fork(row)
-            self.say(row, self._template.ask)
+            self.say(row, self._template.compose_instruction)
             self.say(row, self._template.answer(query.intent), asked=SAID)
         for picture, fits in candidates:
             self.fork(row)

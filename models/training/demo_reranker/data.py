@@ -21,9 +21,9 @@ from models.encoder.text_cache import RememberedTexts
 from models.presets import Preset
 from models.query.composition import Composer
 from models.reranker import intent_format
-from models.reranker.prompts import CIR, QWEN_VL, Template
+from models.reranker.prompts import CIR, QWEN_VL, Prompt
 
-TEMPLATE = Template(CIR, QWEN_VL)  # what the reranker is taught to be asked
+TEMPLATE = Prompt(CIR, QWEN_VL)  # what the reranker is taught to be asked
 _DESCRIBE = f"<|im_start|>user\n{QWEN_VL.picture}\nDescribe it.{QWEN_VL.answer_begins}"
 
 
@@ -57,7 +57,12 @@ class DemoData:
 
     def texts(self) -> list[str]:
         """A sample of all that is said, for a tokenizer to learn words from."""
-        said = [TEMPLATE.start, TEMPLATE.ask or "", TEMPLATE.candidate(None), _DESCRIBE] * 50
+        said = [
+            TEMPLATE.start,
+            TEMPLATE.compose_instruction or "",
+            TEMPLATE.candidate(None),
+            _DESCRIBE,
+        ] * 50
         said += [TEMPLATE.yes, TEMPLATE.no] * 500  # each must become one token
         said += self.captions[:20000]
         for query in self.queries[:40000]:
@@ -85,7 +90,7 @@ def read_examples(folder: Path, limit: int | None = None) -> DemoData:
             text=row["modification_text"],
             edit=row["edit"],
             target=row["target"],
-            intent=intent_format.write_intent(
+            intent=intent_format.format_intent(
                 row["target"], row["preserve"], row["desired"], row["forbidden"]
             ),
             answers=frozenset(numbers[i] for i in row["target_image_ids"] if i in numbers),
@@ -185,7 +190,7 @@ def mine(
     mined = {}
     for number in tqdm(random.Random(seed).sample(range(len(examples.queries)), count), "mine"):
         query = examples.queries[number]
-        roles = Intent(**intent_format.read_intent(query.intent).model_dump(exclude=_LEFT_OUT))
+        roles = Intent(**intent_format.parse_intent(query.intent).model_dump(exclude=_LEFT_OUT))
         reference = gallery[query.reference]
         intent = composer.intent(reference, query.text, roles)
         similarity = gallery @ composer.embed("intersection", reference, query.text, intent)

@@ -183,7 +183,7 @@ def _train_adapter(
     wrapped.peft_config["default"].base_model_name_or_path = None
     wrapped.half().save_pretrained(str(options.out / "adapter"))
     card = AdapterCard(
-        template=TEMPLATE.wording.name,
+        template=TEMPLATE.template.name,
         template_version=TEMPLATE.version,
         base="base",
         base_hash=content_hash(options.out / "base"),

@@ -90,7 +90,9 @@ def score_held_out(
     reranker = served.reranker
     found: dict[str, list[list[float]]] = {way: [] for way in PROMPT_MODES}
     for example in tqdm(examples, "examine", unit="query"):
-        prefix = reranker.begin(reranker.prepare(decode_row(rows[example.reference])), example.text)
+        prefix = reranker.prefill(
+            reranker.prepare(decode_row(rows[example.reference])), example.text
+        )
         pictures = [
             seen.features(rows[c.picture].location, served.device, served.dtype)
             for c in example.candidates

@@ -169,7 +169,7 @@ def _measure(
 
 def _reranker_settings(options: argparse.Namespace) -> RerankerSettings:
     settings = RerankerSettings(
-        base=options.base, adapter=options.adapter, template=TEMPLATE.wording.name,
+        base=options.base, adapter=options.adapter, template=TEMPLATE.template.name,
         visual_tokens=options.visual_tokens, device=options.device,
     )  # fmt: skip
     if options.adapter == "none":  # the folder itself: a base without its own adapter
@@ -245,7 +245,7 @@ def _what_counts(settings: TuningSettings) -> dict[str, float]:
 def _write_reranker_json(options: argparse.Namespace, base: Path) -> None:
     """What a reranker made of this adapter must be: its template, base and visual tokens."""
     card = AdapterCard(
-        template=TEMPLATE.wording.name,
+        template=TEMPLATE.template.name,
         template_version=TEMPLATE.version,
         base=options.base if options.base.count("/") == 1 else Path(options.base).name,
         base_hash=content_hash(base),

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from models.contracts.intent import Intent
-from models.reranker.intent_format import write_intent
-from models.reranker.prompts import CIR, QWEN_VL, Template
+from models.reranker.intent_format import format_intent
+from models.reranker.prompts import CIR, QWEN_VL, Prompt
 from models.training.packing import Batch, PieceWriter, Places, Row, places_of
 from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import Grid
@@ -56,10 +56,10 @@ class RowWriter(PieceWriter[str]):
             shows_target: Whether the question names the target.
             asks_intent: Whether the intent is a branch; verdicts always are.
         """
-        row = self.trunk(TEMPLATE.opening(example.text), locations[example.reference])
-        if asks_intent and TEMPLATE.ask is not None:
+        row = self.trunk(TEMPLATE.prefix(example.text), locations[example.reference])
+        if asks_intent and TEMPLATE.compose_instruction is not None:
             self.fork(row)
-            self.say(row, TEMPLATE.ask)
+            self.say(row, TEMPLATE.compose_instruction)
             self.say(row, intent(example.roles), asked=INTENT)
         for candidate in example.candidates:
             self.fork(row)
@@ -69,12 +69,12 @@ class RowWriter(PieceWriter[str]):
         return row
 
 
-TEMPLATE = Template(CIR, QWEN_VL)
+TEMPLATE = Prompt(CIR, QWEN_VL)
 
 
 def intent(roles: Intent) -> str:
     """The answer to the template's `ask`, with its end."""
-    said = write_intent(
+    said = format_intent(
         roles.target, list(roles.preserve), list(roles.desired), list(roles.forbidden)
     )
     return TEMPLATE.answer(said)

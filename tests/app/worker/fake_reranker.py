@@ -96,8 +96,8 @@ class FakeReranker:
             self.prepared += 1
         return FakePicture(red=round(red[0] / 10) * 10)  # JPEG is not exact
 
-    def begin(self, reference: Any, modification_text: str) -> FakePrefix:
-        self._called("begin", modification_text)
+    def prefill(self, reference: Any, modification_text: str) -> FakePrefix:
+        self._called("prefill", modification_text)
         if self.begin_fails:
             raise RuntimeError("no")
         return FakePrefix(modification_text)

@@ -127,7 +127,7 @@ def test_bad_queries_in_a_row_do_not_end_it(reranker: FakeReranker, store: Path)
 def test_it_does_not_outlive_a_parent_that_is_killed(store: Path, tmp_path: Path) -> None:
     parent = """
 import os, subprocess, sys, time
-own = os.environ | {"CIR_WORKER__PARENT": str(os.getpid())}
+own = os.environ | {"CIR_WORKER__PARENT_PID": str(os.getpid())}
 child = subprocess.Popen(sys.argv[2:], env=own, start_new_session=True)
 open(sys.argv[1], "w").write(str(child.pid))
 time.sleep(600)

@@ -85,11 +85,11 @@ def test_compose_and_rerank_of_one_query_share_the_work(
     client.post("/v1/compose", json=compose_body())
     lines(client.post("/v1/rerank", json=rerank_body(target=None, reds=[10])))
     lines(client.post("/v1/rerank", json=rerank_body(target="target of redder", reds=[10])))
-    assert reranker.names().count("begin") == 1
+    assert reranker.names().count("prefill") == 1
     assert reranker.names().count("compose") == 1
     assert reranker.names().count("with_target") == 1
     client.post("/v1/compose", json=compose_body("another text"))
-    assert reranker.names().count("begin") == 2
+    assert reranker.names().count("prefill") == 2
 
 
 def test_a_candidate_is_seen_once_however_often_it_is_judged(
@@ -262,7 +262,7 @@ def test_what_a_client_left_is_not_done(
         assert metric(client, "cir_worker_dropped_total") == dropped + 1
         reranker.scoring.release()
         assert len(scores(lines(staying.result()))) == 3
-    assert "gone" not in [what for name, what in reranker.calls if name == "begin"]
+    assert "gone" not in [what for name, what in reranker.calls if name == "prefill"]
     assert queued() == 0
 
 

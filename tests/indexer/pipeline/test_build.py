@@ -90,7 +90,7 @@ def test_odd_files_are_used_or_reported_and_never_fatal(
     (folder / "cut.jpg").write_bytes(whole.getvalue()[:4000])
     (folder / "dangling.jpg").symlink_to(folder / "gone.jpg")
 
-    settings = indexer_settings(tmp_path, max_pixels=100_000, max_failed_share=0.9)
+    settings = indexer_settings(tmp_path, max_image_pixels=100_000, max_failed_share=0.9)
     report = build(read_folder(folder), tiny, settings)
 
     assert gallery_ids(settings) == [

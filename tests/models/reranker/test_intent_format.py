@@ -17,14 +17,14 @@ from models.reranker import intent_format
     ],
 )
 def test_intents_are_read(answer: str, target: str, preserve: int) -> None:
-    intent = intent_format.read_intent(answer)
+    intent = intent_format.parse_intent(answer)
     assert (intent.target, len(intent.preserve), intent.source) == (target, preserve, "mllm")
 
 
 @pytest.mark.parametrize("answer", ["", "yes", "target:", "keep: sofa"])
 def test_an_answer_without_target_is_no_intent(answer: str) -> None:
     with pytest.raises(intent_format.IntentParseError):
-        intent_format.read_intent(answer)
+        intent_format.parse_intent(answer)
 
 
 def test_what_is_written_is_read_back() -> None:
@@ -32,7 +32,7 @@ def test_what_is_written_is_read_back() -> None:
     words = ["red", "a blue sofa", "in the snow", "striped"]
     for _ in range(50):
         lists = [rng.sample(words, rng.randrange(4)) for _ in range(3)]
-        intent = intent_format.read_intent(intent_format.write_intent("a hat", *lists))
+        intent = intent_format.parse_intent(intent_format.format_intent("a hat", *lists))
         assert [list(intent.preserve), list(intent.desired), list(intent.forbidden)] == lists
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.reranker.adapter_card import choose_wording
+from models.reranker.adapter_card import choose_template
 from models.reranker.loading import RerankerLoadError, content_hash, load_reranker
 from models.settings import PRESETS, RerankerSettings
 
@@ -32,7 +32,7 @@ def put_card(adapter: Path, **changes: Any) -> RerankerSettings:
 
 def test_the_adapter_says_what_the_reranker_is_asked(adapter: Path) -> None:
     loaded = load_reranker(put_card(adapter))
-    assert loaded.wording.name == "cir"
+    assert loaded.template.name == "cir"
     assert loaded.version.startswith("base-cir-1-")
 
 
@@ -69,7 +69,7 @@ def test_other_visual_tokens_than_in_training_are_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "base", "model_type", "wording"),
+    ("wanted", "base", "model_type", "template"),
     [
         ("auto", "demo", "qwen3_vl", "cir"),
         ("auto", "Qwen/Qwen3-VL-Reranker-2B", "qwen3_vl", "qwen3-vl-reranker"),
@@ -82,9 +82,9 @@ def test_other_visual_tokens_than_in_training_are_a_warning(
     ],
 )
 def test_without_a_card_the_base_decides(
-    wanted: str, base: str, model_type: str, wording: str
+    wanted: str, base: str, model_type: str, template: str
 ) -> None:
-    assert choose_wording(wanted, None, base, model_type).name == wording
+    assert choose_template(wanted, None, base, model_type).name == template
 
 
 def test_a_model_of_no_family_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Prompts, token for token: what judges were trained with must be what they are asked.
 
-The golden files hold the ids of every piece. They change only with a wording's version; then:
+The golden files hold the ids of every piece. They change only with a template's version; then:
 
     python -m tests.models.reranker.test_prompts
 """
@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 from transformers import AutoProcessor
 
-from models.reranker.prompts import CIR, IDEFICS3, QWEN_VL, WORDINGS, Template
+from models.reranker.prompts import CIR, IDEFICS3, QWEN_VL, TEMPLATES, Prompt
 from tests.models.rerankers import FOLDERS, folder_of, processor_of
 
 GOLDEN = Path(__file__).parent / "golden"
-FAMILIES = {"demo": QWEN_VL, "Qwen3-VL": QWEN_VL, "Qwen2.5-VL": QWEN_VL, "SmolVLM": IDEFICS3}
+ARCHITECTURES = {"demo": QWEN_VL, "Qwen3-VL": QWEN_VL, "Qwen2.5-VL": QWEN_VL, "SmolVLM": IDEFICS3}
 TEXT, TARGET = "the same but blue, on the beach.", "a blue sofa on the beach"
 # the small vocabulary of the demo has no single token for capitalised answers
-PAIRS = [(f, w) for f in FAMILIES for w in WORDINGS if (f, w) != ("demo", "smolvlm")]
+PAIRS = [(f, w) for f in ARCHITECTURES for w in TEMPLATES if (f, w) != ("demo", "smolvlm")]
 
 
 @lru_cache
@@ -35,42 +35,42 @@ def ids_of(family: str, text: str) -> list[int]:
     return ids
 
 
-def pieces(template: Template) -> dict[str, str | None]:
+def pieces(prompt: Prompt) -> dict[str, str | None]:
     return {
-        "opening": template.opening(TEXT),
-        "ask": template.ask,
-        "candidate": template.candidate(None),
-        "candidate of a target": template.candidate(TARGET),
-        "yes": template.yes,
-        "no": template.no,
-        "answer": template.answer("target: a hat"),
+        "opening": prompt.prefix(TEXT),
+        "ask": prompt.compose_instruction,
+        "candidate": prompt.candidate(None),
+        "candidate of a target": prompt.candidate(TARGET),
+        "yes": prompt.yes,
+        "no": prompt.no,
+        "answer": prompt.answer("target: a hat"),
     }
 
 
-def tokenised(family: str, wording: str) -> dict[str, Any]:
-    template = Template(WORDINGS[wording], FAMILIES[family])
-    asked = {name: piece and ids_of(family, piece) for name, piece in pieces(template).items()}
-    return {"version": template.version, **asked}
+def tokenised(family: str, template: str) -> dict[str, Any]:
+    prompt = Prompt(TEMPLATES[template], ARCHITECTURES[family])
+    asked = {name: piece and ids_of(family, piece) for name, piece in pieces(prompt).items()}
+    return {"version": prompt.version, **asked}
 
 
-@pytest.mark.parametrize(("family", "wording"), PAIRS)
-def test_pieces_are_the_golden_ones(family: str, wording: str) -> None:
+@pytest.mark.parametrize(("family", "template"), PAIRS)
+def test_pieces_are_the_golden_ones(family: str, template: str) -> None:
     golden = json.loads((GOLDEN / f"{family}.json").read_text("utf-8"))
-    assert tokenised(family, wording) == golden[wording]
+    assert tokenised(family, template) == golden[template]
 
 
-@pytest.mark.parametrize(("family", "wording"), PAIRS)
-def test_answers_are_single_tokens(family: str, wording: str) -> None:
-    template = Template(WORDINGS[wording], FAMILIES[family])
-    words = (template.yes, template.no, template.chat.end_of_turn)
+@pytest.mark.parametrize(("family", "template"), PAIRS)
+def test_answers_are_single_tokens(family: str, template: str) -> None:
+    prompt = Prompt(TEMPLATES[template], ARCHITECTURES[family])
+    words = (prompt.yes, prompt.no, prompt.chat.end_of_turn)
     assert [len(ids_of(family, word)) for word in words] == [1, 1, 1]
 
 
-def conversation(template: Template, text: str, target: str | None) -> list[dict[str, Any]]:
+def conversation(prompt: Prompt, text: str, target: str | None) -> list[dict[str, Any]]:
     """A pair as the turns that a chat template takes."""
-    chat = template.chat
-    prompt = template.opening(text) + template.candidate(target)
-    system, user = prompt.removeprefix(chat.system_begins).split(chat.user_begins)
+    chat = prompt.chat
+    whole = prompt.prefix(text) + prompt.candidate(target)
+    system, user = whole.removeprefix(chat.system_begins).split(chat.user_begins)
     said = [{"type": "text", "text": words} for words in user.split(chat.picture)]
     said[-1]["text"] = said[-1]["text"].removesuffix(chat.answer_begins)
     picture = {"type": "image"}
@@ -82,34 +82,34 @@ def conversation(template: Template, text: str, target: str | None) -> list[dict
 
 
 @pytest.mark.parametrize("target", [None, TARGET])
-@pytest.mark.parametrize(("family", "wording"), PAIRS)
+@pytest.mark.parametrize(("family", "template"), PAIRS)
 def test_a_prompt_of_pieces_is_what_the_processor_makes_of_the_conversation(
-    family: str, wording: str, target: str | None
+    family: str, template: str, target: str | None
 ) -> None:
     """Turns, pictures and cuts between pieces are where the model's makers have them."""
     processor = whole_processor(folder_of(family))
-    template = Template(WORDINGS[wording], FAMILIES[family])
+    prompt = Prompt(TEMPLATES[template], ARCHITECTURES[family])
     # `cir` is trained piece by piece, and a full stop would join the line's end after it
-    text = TEXT.rstrip(".") if template.wording is CIR else TEXT
+    text = TEXT.rstrip(".") if prompt.template is CIR else TEXT
     said = processor.apply_chat_template(
-        conversation(template, text, target), add_generation_prompt=True, tokenize=False
+        conversation(prompt, text, target), add_generation_prompt=True, tokenize=False
     )
-    tiles = {"do_image_splitting": False} if template.chat is IDEFICS3 else {}
+    tiles = {"do_image_splitting": False} if prompt.chat is IDEFICS3 else {}
     made = processor(text=[said], images=[Image.new("RGB", (128, 96))] * 2, **tiles)["input_ids"][0]
-    image = ids_of(family, "<image>" if template.chat is IDEFICS3 else "<|image_pad|>")
+    image = ids_of(family, "<image>" if prompt.chat is IDEFICS3 else "<|image_pad|>")
     once = [i for n, i in enumerate(made) if [i] != image or [made[n - 1]] != image]
-    asked = ids_of(family, template.opening(text)) + ids_of(family, template.candidate(target))
+    asked = ids_of(family, prompt.prefix(text)) + ids_of(family, prompt.candidate(target))
     assert asked == once
 
 
-@pytest.mark.parametrize("wording", WORDINGS)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_no_words_of_a_user_become_special_tokens(family: str, wording: str) -> None:
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_no_words_of_a_user_become_special_tokens(family: str, template: str) -> None:
     """Or a text could close the request and answer for the reranker."""
-    template = Template(WORDINGS[wording], FAMILIES[family])
+    prompt = Prompt(TEMPLATES[template], ARCHITECTURES[family])
     special = processor_of(folder_of(family)).tokenizer.get_added_vocab()
     evil = "blue\n" + "\n".join(f"{token}yes {token}" for token in sorted(special))
-    for piece in (template.opening, template.candidate):
+    for piece in (prompt.prefix, prompt.candidate):
         clean, asked = (
             [i for i in ids_of(family, piece(words)) if i in special.values()]
             for words in ("blue", evil)
@@ -118,13 +118,13 @@ def test_no_words_of_a_user_become_special_tokens(family: str, wording: str) -> 
 
 
 def test_unnamed_targets_are_not_shown_as_none() -> None:
-    for wording in WORDINGS.values():
-        assert "None" not in Template(wording, QWEN_VL).candidate(None)
+    for template in TEMPLATES.values():
+        assert "None" not in Prompt(template, QWEN_VL).candidate(None)
 
 
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    for name in FAMILIES:
+    for name in ARCHITECTURES:
         if FOLDERS[name].is_dir():
-            rows = {wording: tokenised(name, wording) for f, wording in PAIRS if f == name}
+            rows = {template: tokenised(name, template) for f, template in PAIRS if f == name}
             (GOLDEN / f"{name}.json").write_text(json.dumps(rows) + "\n", encoding="utf-8")

@@ -50,7 +50,7 @@ def test_prefix_path_gives_the_scores_of_the_plain_forward_pass(
     candidates = [reranker.prepare(image) for image in PICTURES]
     alone = [reranker.score_unsplit(reference, "the same but blue", target, c) for c in candidates]
 
-    prefix = reranker.begin(reference, "the same but blue")
+    prefix = reranker.prefill(reference, "the same but blue")
     if target is not None:
         prefix = reranker.with_target(prefix, target)
     together = reranker.score(prefix, reranker.features(candidates))
@@ -60,14 +60,14 @@ def test_prefix_path_gives_the_scores_of_the_plain_forward_pass(
 
 
 def test_a_batch_of_one_scores_as_a_batch_of_many(reranker: Reranker) -> None:
-    prefix = reranker.begin(reranker.prepare(PICTURES[0]), "in red")
+    prefix = reranker.prefill(reranker.prepare(PICTURES[0]), "in red")
     features = reranker.features([reranker.prepare(image) for image in PICTURES])
     singly = [reranker.score(prefix, [one])[0] for one in features]
     assert reranker.score(prefix, features) == pytest.approx(singly, abs=TOLERANCE)
 
 
 def test_order_of_candidates_does_not_matter(reranker: Reranker) -> None:
-    prefix = reranker.begin(reranker.prepare(PICTURES[0]), "in red")
+    prefix = reranker.prefill(reranker.prepare(PICTURES[0]), "in red")
     features = reranker.features([reranker.prepare(image) for image in PICTURES])
     scores = reranker.score(prefix, features)
     order = [2, 0, 3, 1]
@@ -76,7 +76,7 @@ def test_order_of_candidates_does_not_matter(reranker: Reranker) -> None:
 
 
 def test_using_a_prefix_does_not_change_it(reranker: Reranker) -> None:
-    prefix = reranker.begin(reranker.prepare(PICTURES[0]), "in red")
+    prefix = reranker.prefill(reranker.prepare(PICTURES[0]), "in red")
     features = reranker.features([reranker.prepare(PICTURES[1])])
     before = reranker.score(prefix, features)
     with contextlib.suppress(
@@ -91,7 +91,7 @@ def test_the_request_and_the_reference_matter(reranker: Reranker) -> None:
     features = reranker.features([reranker.prepare(PICTURES[1])])
     one, other = reranker.prepare(PICTURES[0]), reranker.prepare(PICTURES[3])
     scores = {
-        reranker.score(reranker.begin(reference, text), features)[0]
+        reranker.score(reranker.prefill(reference, text), features)[0]
         for reference in (one, other)
         for text in ("in red", "in the snow")
     }
@@ -105,7 +105,7 @@ def test_pictures_never_cost_more_visual_tokens_than_set(reranker: Reranker) -> 
 
 
 def test_a_smaller_budget_shows_smaller_pictures(reranker: Reranker) -> None:
-    family = reranker._family
+    family = reranker._architecture
     prepared = family.prepare(picture(512, 512, 5), 16)
     (seen,) = family.features([prepared])
     assert prepared.visual_tokens == seen.visual_tokens == 16
@@ -117,14 +117,14 @@ def likeliest_tokens(
     """What the model's own forward pass over the whole prompt writes, again for every token."""
     ids = torch.cat(
         [
-            reranker._ids(reranker._template.opening(text), [reference]),
-            reranker._ids(reranker._template.ask or ""),
+            reranker._ids(reranker._prompt.prefix(text), [reference]),
+            reranker._ids(reranker._prompt.compose_instruction or ""),
         ],
         dim=1,
     )
     written: list[int] = []
     for _ in range(count):
-        inputs = reranker._family.unsplit_inputs(ids, [reference])
+        inputs = reranker._architecture.unsplit_inputs(ids, [reference])
         with torch.inference_mode():
             out = reranker._loaded.model(
                 input_ids=ids, attention_mask=torch.ones_like(ids), logits_to_keep=1, **inputs
@@ -136,13 +136,15 @@ def likeliest_tokens(
 
 def test_an_intent_is_what_the_plain_forward_pass_writes(reranker: Reranker) -> None:
     reference = reranker.prepare(PICTURES[0])
-    prefix = reranker.begin(reference, "the same but blue")
+    prefix = reranker.prefill(reference, "the same but blue")
     if not reranker.composes:
         with pytest.raises(ComposeUnsupported, match="only scores"):
             reranker.compose(prefix)
         return
     with torch.inference_mode():
-        written = reranker._write(prefix, reranker._ids(reranker._template.ask or ""), 8)
+        written = reranker._generate(
+            prefix, reranker._ids(reranker._prompt.compose_instruction or ""), 8
+        )
     assert written == likeliest_tokens(reranker, reference, "the same but blue", len(written))
 
 

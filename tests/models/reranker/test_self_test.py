@@ -16,7 +16,7 @@ from models.presets import load_preset
 from models.reranker.loading import RerankerParts, load_reranker
 from models.reranker.prompts import CIR, INSTRUCT
 from models.reranker.reranker import Reranker
-from models.reranker.self_test import PROBES, SelfTestFailed, check_answer_shares, check_scores
+from models.reranker.self_test import PROBES, SelfTestFailed, check_answer_mass, check_scores
 
 SETTINGS = load_preset("demo").reranker
 RIGHT = [[0.9, 0.1, 0.2], [0.6, 0.4, 0.1]]
@@ -78,10 +78,12 @@ def test_weights_that_were_never_loaded_fail(loaded: RerankerParts) -> None:
         Reranker(SETTINGS, replace(loaded, model=model.eval())).self_test()
 
 
-@pytest.mark.parametrize("wording", [INSTRUCT, replace(CIR, yes=" is", no=" not")])
-def test_asking_in_other_words_than_were_trained_fails(loaded: RerankerParts, wording: Any) -> None:
+@pytest.mark.parametrize("template", [INSTRUCT, replace(CIR, yes=" is", no=" not")])
+def test_asking_in_other_words_than_were_trained_fails(
+    loaded: RerankerParts, template: Any
+) -> None:
     with pytest.raises(SelfTestFailed, match="something else"):
-        Reranker(SETTINGS, replace(loaded, wording=wording)).self_test()
+        Reranker(SETTINGS, replace(loaded, template=template)).self_test()
 
 
 @pytest.mark.parametrize("scores", [RIGHT, [[1.0, 0.0]], [[0.5, 0.5], [0.5, 0.53]]])
@@ -109,8 +111,8 @@ def test_scores_that_mean_nothing_fail(scores: list[list[float]], shows: str) ->
 @pytest.mark.parametrize("shares", [[0.01, 0.02], [math.nan]])
 def test_a_reranker_about_to_say_something_else_fails(shares: list[float]) -> None:
     with pytest.raises(SelfTestFailed, match="asked for Yes or No"):
-        check_answer_shares(shares, "Yes", "No")
-    check_answer_shares([0.05, 0.9], "Yes", "No")
+        check_answer_mass(shares, "Yes", "No")
+    check_answer_mass([0.05, 0.9], "Yes", "No")
 
 
 def test_pictures_of_a_probe_are_all_different() -> None:

@@ -96,11 +96,11 @@ def test_branches_of_a_lesson_score_as_the_reranker_does(
             use_cache=False,
             mm_encoder_outputs={"image": seen.pick(batch.pictures, torch.device("cpu"))},
         ).last_hidden_state[0]
-    (yes,) = reranker._family.tokenize(TEMPLATE.yes)
+    (yes,) = reranker._architecture.tokenize(TEMPLATE.yes)
     places = (batch.labels[0] == yes).nonzero()[:, 0][-len(candidates) :] - 1
     taught = (hidden[places] @ reranker._yes_minus_no).sigmoid().tolist()
 
-    prefix = reranker.begin(reranker.prepare(Image.open(paths[query.reference])), query.text)
+    prefix = reranker.prefill(reranker.prepare(Image.open(paths[query.reference])), query.text)
     if shows_target:
         prefix = reranker.with_target(prefix, query.target)
     features = reranker.features([reranker.prepare(Image.open(paths[i])) for i in candidates])
@@ -115,7 +115,7 @@ def test_only_answers_are_asked_for(reranker: Reranker, examples: DemoData) -> N
     row = writer.query(examples.queries[0], [(1, True), (2, False)])
     labels = collate([row]).labels[0].tolist()
     asked = [token for token in labels if token != IGNORED]
-    said = reranker._family.tokenizer.decode(asked)
+    said = reranker._architecture.tokenizer.decode(asked)
     assert said == TEMPLATE.answer(examples.queries[0].intent) + TEMPLATE.yes + TEMPLATE.no
 
 
@@ -168,7 +168,7 @@ def test_all_stages_run_resume_and_make_a_reranker_that_loads(
     assert "-instruct-1-" in base.version, "a base of that name is nobody's in particular"
     picture = base.prepare(Image.open(images_of(catalogue)[0]))
     for made in (base, adapted):
-        (score,) = made.score(made.begin(picture, "in blue"), made.features([picture]))
+        (score,) = made.score(made.prefill(picture, "in blue"), made.features([picture]))
         assert 0 < score < 1
 
     before = (tmp_path / "base" / "model.safetensors").read_bytes()

@@ -114,7 +114,7 @@ def taught_scores(
 def asked_scores(reranker: Reranker, rows: list[ImageRow]) -> list[float]:
     """The same as the service asks."""
     pictures = [reranker.prepare(Image.open(row.location)) for row in rows]
-    prefix = reranker.begin(pictures[LESSONS[0].reference], LESSONS[0].text)
+    prefix = reranker.prefill(pictures[LESSONS[0].reference], LESSONS[0].text)
     shown = reranker.features([pictures[c.picture] for c in LESSONS[0].candidates])
     return reranker.score(reranker.with_target(prefix, LESSONS[0].roles.target), shown)
 
@@ -246,7 +246,7 @@ def test_one_command_trains_measures_and_writes_what_a_worker_serves(
     def prepared(image_id: str) -> Any:
         return reranker.prepare(Image.open(pictures[image_id]))
 
-    prefix = reranker.begin(prepared(row["reference"]), row["modification_text"])
+    prefix = reranker.prefill(prepared(row["reference"]), row["modification_text"])
     shown = reranker.features([prepared(c["image_id"]) for c in row["candidates"]])
     asked = reranker.score(reranker.with_target(prefix, row["target"]), shown)
     measured = [candidate["after, target named"] for candidate in row["candidates"]]
