@@ -1,7 +1,7 @@
 """Images and texts → embeddings in one space, by open_clip's models.
 
 Takes RGB pictures and strings, gives unit-length float32 rows. Blocking: it knows nothing of event
-loops; whoever serves requests calls it from a thread of its own.
+loops; a service calls it from a thread of its own.
 """
 
 import hashlib
@@ -12,17 +12,16 @@ from typing import TypeVar
 import numpy as np
 import open_clip
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from models.device import resolve_device
 from models.encoder.patches import patch_reader
+from models.encoder.short_texts import text_reader
 from models.encoder.sources import load_encoder
-from models.encoder.types import Patches
+from models.encoder.types import Embeddings, Patches
 from models.settings import EncoderSettings
 
 _T = TypeVar("_T")
-Embeddings = NDArray[np.float32]
 
 # Part of the fingerprint: raise it when the code between a picture and its embedding changes.
 _CODE_VERSION = 1
@@ -54,6 +53,7 @@ class ImageTextEncoder:
         self._preprocess, self._tokenize = loaded.preprocess, loaded.tokenize
         self._model = loaded.model.eval().requires_grad_(False)
         self._read_patches = patch_reader(self._model.visual)
+        self._read_texts = text_reader(self._model)
         self.has_patches = self._read_patches is not None
         self.logit_scale = float(self._model.logit_scale.detach().exp())
         self.fingerprint = _fingerprint(settings, self._model)
@@ -68,6 +68,7 @@ class ImageTextEncoder:
         """
         return self._preprocess(image)
 
+    @torch.inference_mode()
     def encode_preprocessed(self, tensors: Sequence[torch.Tensor]) -> Embeddings:
         """Embed pictures that `preprocess` prepared.
 
@@ -75,7 +76,7 @@ class ImageTextEncoder:
             float32 (B, D), unit-length rows in the order given.
         """
         rows = [
-            self._to_rows(self._model.encode_image(torch.stack(list(chunk)).to(self._device)))
+            _unit_rows(self._model.encode_image(torch.stack(list(chunk)).to(self._device)))
             for chunk in _chunks(tensors, self.batch_size)
         ]
         return np.concatenate(rows) if rows else self._no_rows()
@@ -84,12 +85,13 @@ class ImageTextEncoder:
         """Embed RGB pictures; float32 (B, D), unit-length rows in the order given."""
         return self.encode_preprocessed([self.preprocess(image) for image in images])
 
+    @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts; float32 (B, D), unit-length rows. Longer texts than the model's context
         length are cut off, as open_clip does.
         """
         rows = [
-            self._to_rows(self._model.encode_text(self._tokenize(list(chunk)).to(self._device)))
+            _unit_rows(self._read_texts(self._tokenize(list(chunk)).to(self._device)))
             for chunk in _chunks(texts, self.batch_size)
         ]
         return np.concatenate(rows) if rows else self._no_rows()
@@ -108,14 +110,14 @@ class ImageTextEncoder:
         resize_mode = open_clip.get_model_preprocess_cfg(self._model).get("resize_mode", "shortest")
         return Patches(embeddings.cpu().numpy(), _seen_box(*image.size, resize_mode))
 
-    @torch.inference_mode()
-    def _to_rows(self, features: torch.Tensor) -> Embeddings:
-        unit = torch.nn.functional.normalize(features.float(), dim=-1)  # (B, D)
-        rows: Embeddings = unit.cpu().numpy()
-        return rows
-
     def _no_rows(self) -> Embeddings:
         return np.zeros((0, self.embedding_dim), dtype=np.float32)
+
+
+def _unit_rows(features: torch.Tensor) -> Embeddings:
+    unit = torch.nn.functional.normalize(features.float(), dim=-1)  # (B, D)
+    rows: Embeddings = unit.cpu().numpy()
+    return rows
 
 
 def fingerprint_name(settings: EncoderSettings) -> str:

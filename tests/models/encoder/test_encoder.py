@@ -64,6 +64,14 @@ def test_a_batch_gives_what_single_calls_give_in_order(tiny: ImageTextEncoder) -
     np.testing.assert_allclose(tiny.encode_texts(texts), singly, atol=1e-5)
 
 
+def test_padding_changes_no_embedding(tiny: ImageTextEncoder) -> None:
+    """Against open_clip's own pass over the whole context, up to float noise."""
+    for texts in (["a sofa"], ["", "a red sofa", "x " * 900], ["a blue striped sofa"] * 9):
+        with torch.inference_mode():
+            padded = tiny._model.encode_text(tiny._tokenize(texts), normalize=True).numpy()
+        np.testing.assert_allclose(tiny.encode_texts(texts), padded, atol=1e-6)
+
+
 def test_nothing_in_nothing_out(tiny: ImageTextEncoder) -> None:
     assert tiny.encode_images([]).shape == tiny.encode_texts([]).shape == (0, 16)
 
