@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from app.api.settings import ApiSettings
-from app.worker.settings import settings_from_environment as worker_settings
-from models.presets import load_preset
+from app.worker.settings import settings_of_worker_beside
 from models.settings import without_password
 
 _FIRST_RESTART_S, _LAST_RESTART_S = 1.0, 60.0
@@ -82,7 +81,11 @@ class WorkerProcess:
 
 
 def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
-    """A sentence, or None if a worker is to be started."""
+    """A sentence, or None if a worker is to be started.
+
+    Raises:
+        SettingsError: The worker's settings are bad: it would end at once, every time.
+    """
     if settings.worker.urls:
         named = ", ".join(without_password(url) for url in settings.worker.urls)
         return f"CIR_API__WORKER__URLS names {named}"
@@ -91,26 +94,19 @@ def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
         return f"CIR_API__EXTERNAL_RERANKER__URL names {address}"
     if unwanted:
         return "--no-worker was given"
-    if load_preset(settings.preset).reranker is None and not _names_reranker(os.environ):
-        return f"the preset {settings.preset!r} has no reranker"
+    worker = settings_of_worker_beside(settings.preset)
+    if worker.reranker is None:
+        return f"the preset {worker.preset!r} has no reranker"
     if importlib.util.find_spec("transformers") is None:
         return "its packages are not installed (python -m app doctor says how)"
     return None
-
-
-def _names_reranker(environ: Mapping[str, str]) -> bool:
-    return any(name.upper().startswith("CIR_WORKER__RERANKER") for name in environ)
 
 
 def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:
     """The API's settings with a worker on a free port, and that worker, not started yet.
 
     Preset and image store are the API's, unless the environment gives the worker others.
-
-    Raises:
-        ValueError: The worker's settings are bad: it would end at once, every time.
     """
-    worker_settings(settings.preset)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

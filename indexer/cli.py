@@ -155,7 +155,7 @@ def _build(options: argparse.Namespace) -> int:
         if options.if_none and (collection := writer.in_service()) is not None:
             print(f"{collection} is in service; --if-none leaves it as it is")
             return _OK
-        encoder = ImageTextEncoder(settings.effective_preset().encoder)
+        encoder = ImageTextEncoder(settings.encoder)
         print(f"{len(rows)} images; encoder {encoder.fingerprint} on {encoder.device_reason}")
         report = build_gallery(rows, encoder, writer, settings)
     except BuildFailed as error:

@@ -1,24 +1,28 @@
 """The indexer's settings: environment variables with the prefix `CIR_INDEXER__`."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from indexer.gallery.settings import GalleryWriterSettings
-from models.presets import Preset, load_preset, overridden
-from models.settings import EncoderSettings, ProcessSettings
+from models.presets import Preset, RerankPx
+from models.presets.source import PresetSettings
+from models.settings import EncoderSettings
 
 
-class IndexerSettings(ProcessSettings):
-    """What a build needs besides the images; command-line flags override it."""
+class IndexerSettings(PresetSettings):
+    """What a build needs besides the images, preset included; command-line flags override it."""
 
     model_config = SettingsConfigDict(env_prefix="CIR_INDEXER__")
+    old_names = {
+        "QDRANT": "GALLERY",
+        "MAX_BYTES": "MAX_IMAGE_BYTES",
+        "MAX_PIXELS": "MAX_IMAGE_PIXELS",
+    }
 
-    preset: str = Field(
-        "demo", description="encoder and weights that belong together; a name or a .json file"
-    )
-    encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
+    encoder: EncoderSettings
     gallery: GalleryWriterSettings = GalleryWriterSettings()
     image_store: Path = Field(Path("data/images"), description="where prepared copies are written")
     context_facets: tuple[str, ...] = Field(
@@ -34,12 +38,7 @@ class IndexerSettings(ProcessSettings):
         60, gt=0, le=3600, description="longest wait for one image at a URL"
     )
     thumbnail_px: int = Field(256, ge=16, le=4096, description="longer side of thumbnails")
-    rerank_px: int | None = Field(
-        None,
-        ge=16,
-        le=4096,
-        description="longer side of the copies for re-ranking; default: of the preset",
-    )
+    rerank_px: RerankPx
     max_image_bytes: int = Field(
         100_000_000, ge=1, le=10_000_000_000, description="larger files are refused"
     )
@@ -50,14 +49,7 @@ class IndexerSettings(ProcessSettings):
         0.5, ge=0, le=1, description="a build with more unreadable images than this is refused"
     )
 
-    def effective_preset(self) -> Preset:
-        """The preset with everything that is set otherwise.
-
-        Raises:
-            InputError: There is no such preset.
-        """
-        preset = load_preset(self.preset)
-        changes: dict[str, object] = {"encoder": overridden(preset.encoder, self.encoder)}
-        if self.rerank_px is not None:
-            changes |= {"rerank_px": self.rerank_px}
-        return preset.model_copy(update=changes)
+    @classmethod
+    def of_preset(cls, preset: Preset) -> dict[str, Any]:
+        """The encoder, and how large the copies are that the reranker sees."""
+        return {"encoder": preset.encoder.model_dump(), "rerank_px": preset.rerank_px}

@@ -5,11 +5,12 @@ passwords: what is said of them names the variable, never its value.
 """
 
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,7 +19,12 @@ from pydantic import (
     Field,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings.exceptions import SettingsError as NotJson
 
 from models.errors import InputError
@@ -29,6 +35,8 @@ LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
     BeforeValidator(lambda level: level.lower() if isinstance(level, str) else level),
 ]
+
+_log = logging.getLogger(__name__)
 
 _USER_AND_PASSWORD = re.compile(r"^(\w[\w+.-]*://)?.*@", re.DOTALL)
 _Settings = TypeVar("_Settings", bound="ProcessSettings")
@@ -55,7 +63,14 @@ class SettingsGroup(BaseModel):
 
 
 class ProcessSettings(BaseSettings):
-    """All settings of a process; their variables begin with the `env_prefix` of its config."""
+    """All settings of a process; their variables begin with the `env_prefix` of its config.
+
+    Attributes:
+        old_names: Old → new, without the prefix, of variables and of groups of them. The old ones
+            are read until 0.2.0; `read_settings` logs which to change.
+    """
+
+    old_names: ClassVar[dict[str, str]] = {}
 
     model_config = SettingsConfigDict(
         env_nested_delimiter="__",
@@ -65,6 +80,27 @@ class ProcessSettings(BaseSettings):
         allow_inf_nan=False,
         protected_namespaces=(),
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (this one)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (does not know old names)
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment."""
+        return init_settings, _Environment(cls)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, whose old names stand for the new ones."""
+
+    def __init__(self, settings_cls: type[ProcessSettings]) -> None:
+        super().__init__(settings_cls)
+        renamed = under_new_names(self.env_vars, settings_cls)[0]
+        self.env_vars = {name.lower(): value for name, value in renamed.items()}
 
 
 class EncoderSettings(SettingsGroup):
@@ -150,13 +186,58 @@ def read_settings(kind: type[_Settings], **instead: Any) -> _Settings:
         SettingsError: Some are unknown or bad.
     """
     prefix = kind.model_config["env_prefix"]
-    check_no_unknown(os.environ, prefix, kind)
+    environ, notes = under_new_names(os.environ, kind)
+    for note in notes:
+        _log.warning(note)
+    check_no_unknown(environ, prefix, kind)
     try:
         return kind(**instead)
     except ValidationError as error:
         raise SettingsError(list(sentences(error, lambda at: _variable(prefix, at)))) from None
     except NotJson as error:
         raise SettingsError(list(_not_json(error, prefix))) from None
+    except InputError as error:  # of a source of values
+        raise SettingsError([str(error)]) from None
+
+
+def under_new_names(
+    environ: Mapping[str, str | None], kind: type[ProcessSettings]
+) -> tuple[dict[str, Any], list[str]]:
+    """An environment without old names.
+
+    Args:
+        environ: Variables, in upper or lower case.
+        kind: Settings with `old_names`.
+
+    Returns:
+        The environment with each old name replaced by the new one. Where the new one, or the JSON
+        of a group around it, is set too, the old one is left out. And a sentence about each, which
+        holds no value.
+    """
+    prefix = kind.model_config["env_prefix"].upper()
+    there = {name.upper() for name in environ}
+    renamed: dict[str, Any] = {}
+    notes = []
+    for name, value in environ.items():
+        old, *below = name.upper().removeprefix(prefix).split("__")
+        if not name.upper().startswith(prefix) or old not in kind.old_names:
+            renamed[name] = value
+            continue
+        parts = [kind.old_names[old], *below]
+        new = prefix + "__".join(parts)
+        around = {prefix + "__".join(parts[:count]) for count in range(1, len(parts) + 1)}
+        if around & there:
+            notes.append(f"{name} is ignored: {min(around & there)}, its new name, is set too")
+        else:
+            renamed[new] = value
+            notes.append(f"{name} is called {new} now; the old name is read until 0.2.0")
+    return renamed, notes
+
+
+def is_set(kind: type[ProcessSettings], field: str) -> bool:
+    """Whether the environment sets a field of a process."""
+    variable = f"{kind.model_config['env_prefix']}{field}".upper()
+    return any(name.upper() == variable for name in os.environ)
 
 
 def sentences(error: ValidationError, name: Callable[[Sequence[int | str]], str]) -> Iterator[str]:

@@ -29,7 +29,7 @@ from app.web.request_body import BodyLimits
 from indexer.gallery.image_store import ImageStore
 from models.datasets.images import ImageLimits
 from models.encoder.encoder import ImageTextEncoder
-from models.presets import Preset, preset_name
+from models.presets import preset_name
 
 _log = logging.getLogger(__name__)
 
@@ -83,27 +83,26 @@ def _body_limits(settings: ApiSettings) -> BodyLimits:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the encoder, open the gallery, find the workers, serve, and let go of all in order."""
     settings: ApiSettings = app.state.settings
-    preset = settings.effective_preset()
-    encoder = await asyncio.to_thread(ImageTextEncoder, preset.encoder)
+    encoder = await asyncio.to_thread(ImageTextEncoder, settings.encoder)
     _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
     qdrant = QdrantGallery(settings.gallery)
-    embedder = ClipQueryEncoder(encoder, preset.composition)
+    embedder = ClipQueryEncoder(encoder, settings.composition)
     gallery = GalleryInService(qdrant, embedder, preset_name(settings.preset))
     app.state.gallery, app.state.embedder = gallery, embedder
     app.state.explanations = RelevanceExplainer(
-        gallery, embedder, app.state.image_store, preset.encoder.locates_kinds
+        gallery, embedder, app.state.image_store, settings.encoder.locates_kinds
     )
     app.state.browsing = Turns(1, _MOST_BROWSING, "pages")
-    app.state.notice = preset.encoder.notice
+    app.state.notice = settings.encoder.notice
     async with AsyncExitStack() as open_:
         open_.callback(qdrant.close)
         open_.callback(embedder.close)
         await gallery.refuse_other_encoder()
-        second = await open_.enter_async_context(reranking(settings, preset, app.state.image_store))
+        second = await open_.enter_async_context(reranking(settings, app.state.image_store))
         app.state.search = SearchService(
             embedder,
             gallery,
-            _limits(settings, preset),
+            _limits(settings),
             StoredReferenceCopies(app.state.image_store),
             second,
         )
@@ -111,14 +110,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-def _limits(settings: ApiSettings, preset: Preset) -> SearchLimits:
+def _limits(settings: ApiSettings) -> SearchLimits:
     return SearchLimits(
         max_top_k=settings.max_top_k,
         max_retrieval_depth=settings.max_retrieval_depth,
         timeout_ms=settings.timeout_ms,
         max_concurrent_searches=settings.max_concurrent_searches,
-        default_rerank_depth=preset.reranking.rerank_depth,
+        default_rerank_depth=settings.default_rerank_depth,
         max_rerank_depth=settings.max_rerank_depth,
-        rerank_weight=preset.reranking.rerank_weight,
-        default_composition=preset.composition_mode,
+        rerank_weight=settings.rerank_weight,
+        default_composition=settings.composition_mode,
     )

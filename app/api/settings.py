@@ -1,8 +1,7 @@
 """The API's settings: environment variables with the prefix `CIR_API__`."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -11,12 +10,12 @@ from pydantic_settings import SettingsConfigDict
 from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import MAX_QUERY_LIMIT
 from models.contracts.rerank import MAX_CANDIDATES, MAX_DEADLINE_MS
-from models.presets import MAX_RERANK_WEIGHT, Preset, load_preset, overridden
-from models.query.weights import CompositionMode, PartialWeights
+from models.presets import ComposesIntents, DefaultMode, Preset, RerankDepth, RerankWeight
+from models.presets.source import PresetSettings
+from models.query.weights import CompositionWeights
 from models.settings import (
     EncoderSettings,
     LogLevel,
-    ProcessSettings,
     SettingsGroup,
     read_settings,
     without_password,
@@ -101,29 +100,25 @@ class ExternalRerankerSettings(SettingsGroup):
         return self
 
 
-class ApiSettings(ProcessSettings):
-    """Everything that can be set; frozen, built once in the composition root."""
+class ApiSettings(PresetSettings):
+    """Everything that can be set, preset included; frozen, built once in the composition root."""
 
     model_config = SettingsConfigDict(env_prefix="CIR_API__")
+    old_names = {
+        "EXTERNAL_JUDGE": "EXTERNAL_RERANKER",
+        "QDRANT": "GALLERY",
+        "JUDGE_COMPOSES": "RERANKER_COMPOSES",
+        "ANSWER_RESERVE_MS": "RESPONSE_MARGIN_MS",
+    }
 
-    preset: str = Field(
-        "demo",
-        description="encoder and weights that belong together; a name or a .json file",
-    )
-    encoder: EncoderSettings | None = Field(None, description="overrides the preset's encoder")
-    composition: PartialWeights | None = Field(
-        None, description="overrides the preset's weights of the roles"
-    )
-    composition_mode: CompositionMode | None = Field(
-        None, description="of a search that names none; default: as the preset says"
-    )
+    encoder: EncoderSettings
+    composition: CompositionWeights
+    composition_mode: DefaultMode
     gallery: GallerySettings = GallerySettings()
     image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
     worker: WorkerSettings = WorkerSettings()
     external_reranker: ExternalRerankerSettings = ExternalRerankerSettings()
-    reranker_composes: bool | None = Field(
-        None, description="whether the reranker is asked for intents; default: as the preset says"
-    )
+    reranker_composes: ComposesIntents
     compose_timeout_ms: int = Field(
         800,
         ge=1,
@@ -132,21 +127,11 @@ class ApiSettings(ProcessSettings):
         "half of "
         "what is left",
     )
-    default_rerank_depth: int | None = Field(
-        None,
-        ge=0,
-        le=MAX_CANDIDATES,
-        description="re-ranked in a search that does not say; default: as the preset says",
-    )
+    default_rerank_depth: RerankDepth
     max_rerank_depth: int = Field(
         200, ge=0, le=MAX_CANDIDATES, description="most candidates re-ranked per search"
     )
-    rerank_weight: float | None = Field(
-        None,
-        ge=0,
-        le=MAX_RERANK_WEIGHT,
-        description="w in retrieval score + w · rerank score; default: of the preset",
-    )
+    rerank_weight: RerankWeight
     response_margin_ms: int = Field(
         30,
         ge=0,
@@ -189,41 +174,26 @@ class ApiSettings(ProcessSettings):
             )
         return self
 
-    def effective_preset(self) -> Preset:
-        """The preset with everything that is set otherwise.
-
-        Raises:
-            ValueError: There is no such preset, or its weights and those that are set make none.
-        """
-        preset = load_preset(self.preset)
-        try:
-            composition = preset.composition.changed_by(self.composition)
-        except ValueError as error:
-            raise ValueError(f"CIR_API__COMPOSITION: {error}") from None
-        reranking = {
-            "reranker_composes": self.reranker_composes,
-            "rerank_depth": self.default_rerank_depth,
-            "rerank_weight": self.rerank_weight,
+    @classmethod
+    def of_preset(cls, preset: Preset) -> dict[str, Any]:
+        """Encoder, composition, and what the reranker is trusted with."""
+        return {
+            "encoder": preset.encoder.model_dump(),
+            "composition": preset.composition.model_dump(),
+            "composition_mode": preset.composition_mode,
+            "reranker_composes": preset.reranking.reranker_composes,
+            "default_rerank_depth": preset.reranking.rerank_depth,
+            "rerank_weight": preset.reranking.rerank_weight,
         }
-        return preset.model_copy(
-            update={
-                "encoder": overridden(preset.encoder, self.encoder),
-                "composition": composition,
-                "reranking": preset.reranking.model_copy(update=_given(reranking)),
-                **_given({"composition_mode": self.composition_mode}),
-            }
-        )
 
 
 def settings_from_environment() -> ApiSettings:
-    """What the environment sets.
+    """What environment and preset set.
 
     Raises:
-        ValueError: It holds unknown or bad settings, or the preset cannot be read.
+        SettingsError: There are unknown or bad settings, or no such preset.
     """
-    settings = read_settings(ApiSettings)
-    settings.effective_preset()
-    return settings
+    return read_settings(ApiSettings)
 
 
 def _address(url: str, whose: str) -> str:
@@ -257,7 +227,3 @@ def _wrong_with(url: str) -> str | None:
     if not host:
         return "it names no host"
     return "it goes on behind the path" if parts.query or parts.fragment else None
-
-
-def _given(settings: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in settings.items() if value is not None}

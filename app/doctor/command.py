@@ -14,8 +14,8 @@ from app.api.settings import ApiSettings
 from app.doctor import models
 from app.doctor.packages import check_packages, installed_roles
 from app.doctor.report import Finding, Report, command
-from app.worker.settings import WorkerSettings
-from models.presets import ModelNeeds, Preset, load_preset
+from app.worker.settings import WorkerSettings, settings_of_worker_beside
+from models.presets import ModelNeeds, load_preset
 from models.settings import SettingsError, read_settings, without_password
 
 _CAN_RUN, _CANNOT_RUN = 0, 1
@@ -27,13 +27,11 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     try:
         api, worker = _settings(options.preset)
-        load_preset(worker.preset)
-        preset = api.effective_preset()
     except ValueError as error:
         problems = error.problems if isinstance(error, SettingsError) else (str(error),)
         wrong = tuple(Finding("settings", "error", problem) for problem in problems)
         return _print(Report(options.preset or "?", wrong), options.json)
-    report = Report(api.preset, tuple(_findings(api, worker, preset, options)))
+    report = Report(api.preset, tuple(_findings(api, worker, options)))
     return _print(report, options.json)
 
 
@@ -56,22 +54,23 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _settings(preset: str | None) -> tuple[ApiSettings, WorkerSettings]:
     """Of API and worker; as in `python -m app`, the worker's preset is the API's by default."""
-    instead = {"preset": preset} if preset else {}
-    api, worker = read_settings(ApiSettings, **instead), read_settings(WorkerSettings, **instead)
-    if "preset" not in worker.model_fields_set:
-        worker = read_settings(WorkerSettings, preset=api.preset)
-    return api, worker
+    if preset is None:
+        api = read_settings(ApiSettings)
+        return api, settings_of_worker_beside(api.preset)
+    return read_settings(ApiSettings, preset=preset), read_settings(WorkerSettings, preset=preset)
 
 
 def _findings(
-    api: ApiSettings, worker: WorkerSettings, preset: Preset, options: argparse.Namespace
+    api: ApiSettings, worker: WorkerSettings, options: argparse.Namespace
 ) -> Iterator[Finding]:
-    yield Finding("preset", "ok", f"{api.preset}: {preset.description or 'a file of yours'}")
+    yield Finding(
+        "preset", "ok", f"{api.preset}: {load_preset(api.preset).description or 'a file of yours'}"
+    )
     yield from _presets_agree(api, worker)
     yield from check_packages()
     roles = installed_roles()
     if "api" in roles or "indexer" in roles:
-        yield from models.check_encoder(preset.encoder, _needs(api, "encoder", preset.encoder))
+        yield from models.check_encoder(api.encoder, _needs(api, "encoder", api.encoder))
     if api.worker.urls:
         yield Finding("reranker", "ok", f"runs elsewhere: {_named(api.worker.urls)}")
     elif api.external_reranker.url is not None:
@@ -82,7 +81,7 @@ def _findings(
     elif "worker" in roles:
         yield from _reranker(worker)
     if "api" in roles:
-        yield from _services(api, preset, options)
+        yield from _services(api, options)
 
 
 def _presets_agree(api: ApiSettings, worker: WorkerSettings) -> Iterator[Finding]:
@@ -99,16 +98,15 @@ def _presets_agree(api: ApiSettings, worker: WorkerSettings) -> Iterator[Finding
 
 
 def _reranker(worker: WorkerSettings) -> Iterator[Finding]:
-    preset = load_preset(worker.preset)
-    if preset.reranker is None and worker.reranker is None:
+    reranker = worker.reranker
+    if reranker is None:
         yield Finding("reranker", "ok", f"the preset {worker.preset!r} has none: no second stage")
         return
-    reranker = worker.effective_reranker()
     without = command("app --no-worker", "CIR_API__PRESET", worker.preset)
     yield from models.check_reranker(reranker, _needs(worker, "reranker", reranker), without)
 
 
-def _services(api: ApiSettings, preset: Preset, options: argparse.Namespace) -> Iterator[Finding]:
+def _services(api: ApiSettings, options: argparse.Namespace) -> Iterator[Finding]:
     # both import what only the API has
     from app.doctor.gallery import check_gallery  # noqa: PLC0415
     from app.doctor.services import (  # noqa: PLC0415
@@ -118,8 +116,8 @@ def _services(api: ApiSettings, preset: Preset, options: argparse.Namespace) -> 
     )
 
     build = command("indexer build --images FOLDER", "CIR_INDEXER__PRESET", api.preset)
-    load = options.load or preset.encoder.model == _SHIPPED
-    yield from asyncio.run(check_gallery(api.gallery, api.image_store, preset.encoder, load, build))
+    load = options.load or api.encoder.model == _SHIPPED
+    yield from asyncio.run(check_gallery(api.gallery, api.image_store, api.encoder, load, build))
     yield from check_workers(api)
     if api.external_reranker.url is not None:
         yield asyncio.run(check_external_reranker(api.external_reranker))

@@ -91,7 +91,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _load_reranker(settings: WorkerSettings) -> RerankerModel:
     """Load the reranker of the settings, or else of the preset."""
-    chosen = settings.effective_reranker()
+    chosen = settings.require_reranker()
     # models.reranker takes seconds to import: not before it is needed, and on the device's thread
     from models.reranker.reranker import Reranker  # noqa: PLC0415
 

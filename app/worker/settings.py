@@ -1,24 +1,28 @@
 """The worker's settings: environment variables with the prefix `CIR_WORKER__`."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from models.presets import load_preset, overridden
-from models.settings import LogLevel, ProcessSettings, RerankerSettings, read_settings
+from models.errors import InputError
+from models.presets import Preset
+from models.presets.source import PresetSettings
+from models.settings import LogLevel, RerankerSettings, is_set, read_settings
 
 
-class WorkerSettings(ProcessSettings):
-    """Everything that can be set; frozen, built once in the composition root."""
+class WorkerSettings(PresetSettings):
+    """Everything that can be set, preset included; frozen, built once in the composition root."""
 
     model_config = SettingsConfigDict(env_prefix="CIR_WORKER__")
+    old_names = {
+        "JUDGE": "RERANKER",
+        "PREFIX_CACHE": "PREFIX_CACHE_QUERIES",
+        "PARENT": "PARENT_PID",
+    }
 
-    preset: str = Field(
-        "demo",
-        description="encoder, reranker and weights that belong together; a name or a .json file",
-    )
-    reranker: RerankerSettings | None = Field(None, description="overrides the preset's reranker")
+    reranker: RerankerSettings | None
     self_test: bool = Field(
         True, description="serve only with a reranker that passes its self-test; false: warn"
     )
@@ -60,35 +64,45 @@ class WorkerSettings(ProcessSettings):
     )
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
 
-    def effective_reranker(self) -> RerankerSettings:
-        """The preset's reranker with everything that is set otherwise.
+    @classmethod
+    def of_preset(cls, preset: Preset) -> dict[str, Any]:
+        """The reranker; None if the preset has none."""
+        return {"reranker": preset.reranker and preset.reranker.model_dump()}
+
+    def require_reranker(self) -> RerankerSettings:
+        """The reranker's settings.
 
         Raises:
-            ValueError: There is no such preset, or it has no reranker and none is set.
+            InputError: The preset has no reranker and none is set.
         """
-        of_preset = load_preset(self.preset).reranker
-        if of_preset is not None:
-            return overridden(of_preset, self.reranker)
         if self.reranker is None:
-            raise ValueError(
+            raise InputError(
                 f"the preset {self.preset!r} has no reranker; run the API without a worker, or "
-                f"name "
-                "a reranker with CIR_WORKER__RERANKER__BASE"
+                "name a reranker with CIR_WORKER__RERANKER__BASE"
             )
         return self.reranker
 
 
-def settings_from_environment(preset: str | None = None) -> WorkerSettings:
-    """What the environment sets.
-
-    Args:
-        preset: Where the environment names none.
+def settings_from_environment() -> WorkerSettings:
+    """What environment and preset set, for a worker.
 
     Raises:
-        ValueError: It holds unknown or bad settings, or they lead to no reranker.
+        InputError: There are unknown or bad settings, or no such preset, or it has no reranker.
     """
-    settings = read_settings(WorkerSettings)
-    if preset is not None and "preset" not in settings.model_fields_set:
-        settings = read_settings(WorkerSettings, preset=preset)
-    settings.effective_reranker()
+    settings = settings_of_worker_beside(None)
+    settings.require_reranker()
     return settings
+
+
+def settings_of_worker_beside(preset: str | None) -> WorkerSettings:
+    """What environment and preset set, as others than the worker need it.
+
+    Args:
+        preset: Of the API, for a worker whose environment names none.
+
+    Raises:
+        SettingsError: There are unknown or bad settings, or no such preset.
+    """
+    if preset is None or is_set(WorkerSettings, "preset"):
+        return read_settings(WorkerSettings)
+    return read_settings(WorkerSettings, preset=preset)

@@ -135,7 +135,7 @@ def _spec(
         facets=facets,
         noun_facet=noun,
         preset=preset_name(settings.preset),
-        rerank_px=settings.effective_preset().rerank_px,
+        rerank_px=settings.rerank_px,
         thumbnail_px=settings.thumbnail_px,
         built_at=built_at,
     )

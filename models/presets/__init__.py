@@ -1,13 +1,14 @@
 """Presets: an encoder, a reranker and the composition weights tuned for them, under one name.
 
-Everything a preset says can be set otherwise by a setting of the process concerned; each process's
-settings put the two together in `effective_preset`.
+Everything a preset says can be set otherwise by a setting of the process concerned: to those
+settings a preset is a source of values, below the environment (`models.presets.source`).
 """
 
+import logging
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.contracts.rerank import MAX_CANDIDATES
 from models.errors import InputError
@@ -17,29 +18,58 @@ from models.settings import EncoderSettings, RerankerSettings, sentences
 MAX_RERANK_WEIGHT = 100
 
 _FOLDER = Path(__file__).parent
-_BELONGS_TO = {
-    "pretrained": "model",
-    "notice": "model",
-    "locates_kinds": "model",
-    "adapter": "base",
-}
-_Part = TypeVar("_Part", bound=BaseModel)
+_log = logging.getLogger(__name__)
+
+RerankDepth = Annotated[
+    int,
+    Field(ge=0, le=MAX_CANDIDATES, description="candidates reranked in a search that does not say"),
+]
+RerankWeight = Annotated[
+    float,
+    Field(ge=0, le=MAX_RERANK_WEIGHT, description="w in retrieval score + w · rerank score"),
+]
+ComposesIntents = Annotated[
+    bool,
+    Field(description="whether the reranker is asked for intents; false: facets compose them"),
+]
+DefaultMode = Annotated[
+    CompositionMode,
+    Field(
+        description="how image and text are composed in a search that does not say: "
+        "`intersection`, `union`, `text` or `image`"
+    ),
+]
+RerankPx = Annotated[
+    int, Field(ge=16, le=4096, description="longer side of the copies that are reranked, px")
+]
 
 
 class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    old_names: ClassVar[dict[str, str]] = {}  # read until 0.2.0; the new name wins
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_new_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        old = [name for name in cls.old_names if name in values]
+        for name in old:
+            _log.warning("a preset says %r; it is %r now", name, cls.old_names[name])
+        return {cls.old_names[name]: values[name] for name in old} | {
+            name: value for name, value in values.items() if name not in old
+        }
+
 
 class Reranking(_Contract):
     """What the reranker is trusted with; measured on validation queries, like all weights here."""
 
-    reranker_composes: bool = Field(True, description="whether the reranker is asked for intents")
-    rerank_depth: int = Field(
-        50, ge=0, le=MAX_CANDIDATES, description="re-ranked in a search that does not say"
-    )
-    rerank_weight: float = Field(
-        1.0, ge=0, le=MAX_RERANK_WEIGHT, description="w in retrieval score + w · rerank score"
-    )
+    old_names = {"judge_composes": "reranker_composes"}
+
+    reranker_composes: ComposesIntents = True
+    rerank_depth: RerankDepth = 50
+    rerank_weight: RerankWeight = 1.0
 
 
 class ModelNeeds(_Contract):
@@ -52,6 +82,8 @@ class ModelNeeds(_Contract):
 
 class Needs(_Contract):
     """What the models of a preset take, beside the process around them."""
+
+    old_names = {"judge": "reranker"}
 
     encoder: ModelNeeds
     reranker: ModelNeeds | None = None
@@ -68,19 +100,17 @@ class WeightsLicence(_Contract):
 class Preset(_Contract):
     """Settings that belong together because they were tuned together."""
 
+    old_names = {"judge": "reranker", "second_stage": "reranking"}
+
     description: str = Field("", description="one sentence: for what, and where it runs")
     encoder: EncoderSettings
     reranker: RerankerSettings | None = Field(
-        None, description="null: a preset without second stage"
+        None, description="null: a preset that does not rerank"
     )
-    composition_mode: CompositionMode = Field(
-        "intersection", description="how image and text are composed in a search that does not say"
-    )
+    composition_mode: DefaultMode = "intersection"
     composition: CompositionWeights
     reranking: Reranking = Reranking()
-    rerank_px: int = Field(
-        448, ge=16, le=4096, description="longer side of pictures for the reranker"
-    )
+    rerank_px: RerankPx = 448
     needs: Needs | None = None
     licences: tuple[WeightsLicence, ...] = ()
 
@@ -109,22 +139,6 @@ def load_preset(name: str) -> Preset:
 def preset_name(setting: str) -> str:
     """What a preset is called wherever it is: a file's name without its folder."""
     return Path(setting).name
-
-
-def overridden(of_preset: _Part, setting: _Part | None) -> _Part:
-    """A part of a preset with what a setting sets instead; what it leaves out stays.
-
-    A setting that names another model does not take over what belongs to the preset's: its
-    weights, its adapter, what is known of it.
-    """
-    if setting is None:
-        return of_preset
-    changes = setting.model_dump(exclude_unset=True)
-    values = of_preset.model_dump() | changes
-    for part, owner in _BELONGS_TO.items():
-        if owner in changes and part not in changes and changes[owner] != getattr(of_preset, owner):
-            values.pop(part, None)
-    return type(of_preset).model_validate(values)
 
 
 def _read(path: Path) -> Preset:

@@ -1,6 +1,7 @@
 """Presets: every file is whole, and every value in it can be set otherwise."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from app.api.settings import ApiSettings, settings_from_environment
 from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
 from models.encoder.sources import check_names
-from models.presets import load_preset, overridden, preset_names
-from models.settings import EncoderSettings, RerankerSettings
+from models.errors import InputError
+from models.presets import Preset, load_preset, preset_names
+from models.settings import EncoderSettings, RerankerSettings, SettingsError
 from tests.paths import ROOT
 
 # of every value of a preset: the variable that sets it, and something else that it can be
@@ -61,13 +63,21 @@ def flat(part: BaseModel, prefix: str = "") -> dict[str, Any]:
 
 def effective(preset: str) -> dict[str, Any]:
     """All values as the processes would have them."""
-    reranker = WorkerSettings(preset=preset).effective_reranker()
-    rerank_px = IndexerSettings(preset=preset).effective_preset().rerank_px
-    return flat(
-        ApiSettings(preset=preset)
-        .effective_preset()
-        .model_copy(update={"reranker": reranker, "rerank_px": rerank_px})
-    )
+    api, worker = ApiSettings(preset=preset), WorkerSettings(preset=preset)
+    values: dict[str, Any] = {
+        "composition_mode": api.composition_mode,
+        "reranking.reranker_composes": api.reranker_composes,
+        "reranking.rerank_depth": api.default_rerank_depth,
+        "reranking.rerank_weight": api.rerank_weight,
+        "rerank_px": IndexerSettings(preset=preset).rerank_px,
+    }
+    for name, part in (
+        ("encoder", api.encoder),
+        ("reranker", worker.require_reranker()),
+        ("composition", api.composition),
+    ):
+        values |= flat(part, f"{name}.")
+    return values
 
 
 def test_there_are_four() -> None:
@@ -79,8 +89,10 @@ def test_every_value_can_be_set_and_nothing_else_moves(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_it_is = effective(name)
-    settable = {v for v in as_it_is if v.partition(".")[0] not in ABOUT_IT}
+    of_preset = flat(load_preset(name))
+    settable = {v for v in of_preset if v.partition(".")[0] not in ABOUT_IT}
     assert settable == set(OTHERWISE), "a new value of presets needs a setting, and a line here"
+    assert as_it_is == {value: of_preset[value] for value in settable}
     for value, (variable, other) in OTHERWISE.items():
         with monkeypatch.context() as patch:
             patch.setenv(variable, json.dumps(other) if not isinstance(other, str) else other)
@@ -95,37 +107,82 @@ def test_the_indexer_overrides_what_it_uses(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CIR_INDEXER__PRESET", "base")
     monkeypatch.setenv("CIR_INDEXER__ENCODER__BATCH_SIZE", "8")
     monkeypatch.setenv("CIR_INDEXER__RERANK_PX", "300")
-    preset = IndexerSettings().effective_preset()
-    assert preset.encoder.model_dump() == {
+    settings = IndexerSettings()
+    assert settings.encoder.model_dump() == {
         **load_preset("base").encoder.model_dump(), "batch_size": 8,
     }  # fmt: skip
-    assert preset.rerank_px == 300
+    assert settings.rerank_px == 300
 
 
-def test_weights_that_are_set_meet_the_presets_before_they_are_judged(
+def test_weights_that_are_set_meet_the_presets_before_they_are_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     of_preset = load_preset("demo").composition
     only_desired = '{"target": 0, "preserve": 0, "text": 0}'
     monkeypatch.setenv("CIR_API__COMPOSITION", only_desired)
-    kept = settings_from_environment().effective_preset().composition
+    kept = settings_from_environment().composition
     assert (kept.target, kept.preserve, kept.text, kept.desired) == (0, 0, 0, of_preset.desired)
     monkeypatch.setenv("CIR_API__COMPOSITION__DESIRED", "0")
     with pytest.raises(ValueError, match="^CIR_API__COMPOSITION: .* nothing to search by"):
         settings_from_environment()
 
 
-def test_another_model_does_not_inherit_the_weights_of_the_presets() -> None:
-    encoder = load_preset("base").encoder
-    assert overridden(encoder, EncoderSettings(model="RN50")).pretrained is None
-    assert overridden(encoder, EncoderSettings(model="ViT-B-32")).pretrained == encoder.pretrained
-    known = EncoderSettings(model="RN50", notice="It knows shoes.", locates_kinds=True)
-    other = overridden(known, EncoderSettings(model="RN101"))
-    assert (other.notice, other.locates_kinds) == (None, False)
-    assert overridden(known, EncoderSettings(device="cpu")).notice == "It knows shoes."
-    tuned = RerankerSettings(base="org/base", adapter="org/adapter")
-    assert overridden(tuned, RerankerSettings(base="org/other")).adapter is None
-    assert overridden(tuned, RerankerSettings(visual_tokens=9)).adapter == "org/adapter"
+def test_another_model_does_not_inherit_the_weights_of_the_presets(tmp_path: Path) -> None:
+    def encoder(**settings: Any) -> EncoderSettings:
+        return ApiSettings(preset=preset, encoder=EncoderSettings(**settings)).encoder
+
+    def reranker(**settings: Any) -> RerankerSettings:
+        return WorkerSettings(
+            preset=preset, reranker=RerankerSettings(**settings)
+        ).require_reranker()
+
+    known = {"model": "RN50", "pretrained": "openai", "notice": "Shoes.", "locates_kinds": True}
+    tuned = {"base": "org/base", "adapter": "org/adapter"}
+    preset = written(tmp_path, {"encoder": known, "composition": {}, "reranker": tuned})
+    other = encoder(model="RN101")
+    assert (other.pretrained, other.notice, other.locates_kinds) == (None, None, False)
+    assert encoder(model="RN50").pretrained == encoder(device="cpu").pretrained == "openai"
+    assert encoder(device="cpu").notice == "Shoes."
+    assert reranker(base="org/other").adapter is None
+    assert reranker(visual_tokens=9).adapter == "org/adapter"
+
+
+def written(folder: Path, preset: dict[str, Any]) -> str:
+    (folder / "mine.json").write_text(json.dumps(preset))
+    return str(folder / "mine.json")
+
+
+def test_a_preset_file_with_old_names_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    needs = {name: {"download_bytes": 0, "ram_bytes": 1, "device_bytes": 2} for name in
+             ("encoder", "judge")}  # fmt: skip
+    old = {
+        "encoder": {},
+        "judge": {"base": "org/old", "visual_tokens": 9},
+        "composition": {},
+        "second_stage": {"judge_composes": False, "rerank_depth": 7},
+        "needs": needs | {"basis": "counted"},
+    }
+    preset = load_preset(written(tmp_path, old))
+    assert preset.reranker == RerankerSettings(base="org/old", visual_tokens=9)
+    assert preset.reranking.model_dump(exclude_unset=True) == {
+        "reranker_composes": False,
+        "rerank_depth": 7,
+    }
+    assert preset.needs is not None
+    assert preset.needs.reranker is not None
+    assert "a preset says 'second_stage'; it is 'reranking' now" in caplog.text
+    both = Preset.model_validate(old | {"reranker": {"base": "org/new"}})
+    assert both.reranker == RerankerSettings(base="org/new")
+
+
+def test_a_preset_that_there_is_not_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CIR_API__PRESET", "huge")
+    with pytest.raises(SettingsError, match="^CIR_API__PRESET: unknown preset 'huge'; there are"):
+        settings_from_environment()
 
 
 @pytest.mark.parametrize("name", ["base", "demo", "fast", "large"])
@@ -153,7 +210,7 @@ def test_the_sizes_of_the_shipped_models_are_as_said() -> None:
 
 
 def test_a_preset_without_reranker_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="the preset 'fast' has no reranker; run the API without"):
-        WorkerSettings(preset="fast").effective_reranker()
-    monkeypatch.setenv("CIR_WORKER__RERANKER__BASE", "org/judge")
-    assert WorkerSettings(preset="fast").effective_reranker().base == "org/judge"
+    with pytest.raises(InputError, match="the preset 'fast' has no reranker; run the API without"):
+        WorkerSettings(preset="fast").require_reranker()
+    monkeypatch.setenv("CIR_WORKER__RERANKER__BASE", "org/reranker")
+    assert WorkerSettings(preset="fast").require_reranker().base == "org/reranker"

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from app.api.settings import ApiSettings
 from app.worker.settings import WorkerSettings
 from indexer.settings import IndexerSettings
-from models.settings import SettingsError, read_settings, without_password
+from models.settings import ProcessSettings, SettingsError, read_settings, without_password
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,78 @@ def test_a_bad_setting_is_named_and_its_value_is_not(
     (problem,) = error.value.problems
     assert problem.startswith(said)
     assert "hunter2" not in "".join(traceback.format_exception(error.value))
+
+
+OLD_NAMES = [
+    (ApiSettings, "EXTERNAL_JUDGE__CHUNK_SIZE", "EXTERNAL_RERANKER__CHUNK_SIZE", "3"),
+    (ApiSettings, "EXTERNAL_JUDGE", "EXTERNAL_RERANKER", '{"chunk_size": 3}'),
+    (ApiSettings, "QDRANT__ALIAS", "GALLERY__ALIAS", "mine"),
+    (ApiSettings, "JUDGE_COMPOSES", "RERANKER_COMPOSES", "true"),
+    (ApiSettings, "ANSWER_RESERVE_MS", "RESPONSE_MARGIN_MS", "31"),
+    (WorkerSettings, "JUDGE__VISUAL_TOKENS", "RERANKER__VISUAL_TOKENS", "33"),
+    (WorkerSettings, "PREFIX_CACHE", "PREFIX_CACHE_QUERIES", "3"),
+    (WorkerSettings, "PARENT", "PARENT_PID", "3"),
+    (IndexerSettings, "QDRANT__SHARD_NUMBER", "GALLERY__SHARD_NUMBER", "3"),
+    (IndexerSettings, "MAX_BYTES", "MAX_IMAGE_BYTES", "3000"),
+    (IndexerSettings, "MAX_PIXELS", "MAX_IMAGE_PIXELS", "3000"),
+]
+
+
+@pytest.mark.parametrize(("process", "old", "new", "value"), OLD_NAMES)
+def test_an_old_name_sets_what_the_new_one_does_and_is_logged(
+    process: type[ProcessSettings],
+    old: str,
+    new: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    prefix = process.model_config["env_prefix"]
+    with monkeypatch.context() as patch:
+        patch.setenv(prefix + new, value)
+        expected = read_settings(process)
+    assert not caplog.messages
+    assert expected != read_settings(process)
+    monkeypatch.setenv(prefix + old, value)
+    assert read_settings(process) == process() == expected
+    (message,) = caplog.messages
+    assert message.startswith(f"{prefix}{old} is called {prefix}{new} now")
+
+
+def test_every_old_name_is_tested() -> None:
+    tested = {(process, old.partition("__")[0]) for process, old, _, _ in OLD_NAMES}
+    processes = (ApiSettings, WorkerSettings, IndexerSettings)
+    assert tested == {(process, old) for process in processes for old in process.old_names}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("QDRANT__ALIAS", "old"), ("GALLERY__ALIAS", "new")),
+        (("QDRANT__ALIAS", "old"), ("GALLERY", '{"alias": "new"}')),
+        (("QDRANT", '{"alias": "old"}'), ("GALLERY", '{"alias": "new"}')),
+    ],
+)
+def test_a_new_name_wins_over_the_old_one(
+    old: tuple[str, str],
+    new: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in (old, new):
+        monkeypatch.setenv(f"CIR_API__{name}", value)
+    assert read_settings(ApiSettings).gallery.alias == "new"
+    assert caplog.messages == [
+        f"CIR_API__{old[0]} is ignored: CIR_API__{new[0]}, its new name, is set too"
+    ]
+
+
+def test_a_bad_value_under_an_old_name_is_named_by_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CIR_WORKER__JUDGE__VISUAL_TOKENS", "0")
+    with pytest.raises(SettingsError, match="^CIR_WORKER__RERANKER__VISUAL_TOKENS: "):
+        read_settings(WorkerSettings)
 
 
 @pytest.mark.parametrize(

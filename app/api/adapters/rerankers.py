@@ -13,14 +13,13 @@ from app.api.adapters.worker_pool import WorkerPool
 from app.api.search.reranking import RerankingStage
 from app.api.settings import ApiSettings
 from indexer.gallery.image_store import ImageStore
-from models.presets import Preset
 
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def reranking(
-    settings: ApiSettings, preset: Preset, store: ImageStore
+    settings: ApiSettings, store: ImageStore
 ) -> AsyncIterator[RerankingStage | None]:
     """The second stage as it is set up, with somebody who looks after its reranker; or None."""
     if settings.worker.urls:
@@ -29,7 +28,7 @@ async def reranking(
             async with kept_up(pool.watch, settings.worker.retry_after_s):
                 yield RerankingStage(
                     WorkerReranker(http, pool),
-                    preset.reranking.reranker_composes,
+                    settings.reranker_composes,
                     settings.compose_timeout_ms,
                     settings.response_margin_ms,
                 )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -9,6 +10,8 @@ from fastapi.testclient import TestClient
 
 from app.worker import main
 from app.worker.settings import WorkerSettings
+from models.hub import ModelUnavailable
+from models.settings import RerankerSettings
 from tests.paths import ROOT
 
 
@@ -34,10 +37,10 @@ def test_a_setting_that_means_nothing_ends_the_process(
     assert "unknown settings: CIR_WORKER__CHUNK;" in capsys.readouterr().err
 
 
-def test_a_reranker_that_cannot_be_loaded_fails_the_start() -> None:
-    settings = WorkerSettings(preset="nameless")
+def test_a_reranker_that_cannot_be_loaded_fails_the_start(tmp_path: Path) -> None:
+    settings = WorkerSettings(reranker=RerankerSettings(base=str(tmp_path / "nowhere")))
     with (
-        pytest.raises(ValueError, match="unknown preset 'nameless'"),
+        pytest.raises(ModelUnavailable, match="neither a folder here nor a hub name"),
         TestClient(main.create_app(settings)),
     ):
         pass
