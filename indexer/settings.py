@@ -24,29 +24,40 @@ class IndexerSettings(PresetSettings):
 
     encoder: EncoderSettings
     gallery: GalleryWriterSettings = GalleryWriterSettings()
-    image_store: Path = Field(Path("data/images"), description="where prepared copies are written")
+    image_store: Path = Field(
+        Path("data/images"), description="folder where prepared copies are written"
+    )
     context_facets: tuple[str, ...] = Field(
         ("setting",),
-        description="attributes that say where something is shown, not what it is (JSON list); "
-        "those no image has are ignored",
+        description="attributes that say where something is shown, not what it is, a JSON list; "
+        "those that no image has are ignored",
     )
     noun_facet: str | None = Field(
-        None, description="the attribute that names the thing; default `category` if there is one"
+        None,
+        description="the attribute that names the thing; unset: `category` if there is one; "
+        "`--noun` overrides",
     )
     decode_workers: int = Field(4, ge=1, le=64, description="threads that read and decode")
     read_timeout_s: float = Field(
-        60, gt=0, le=3600, description="longest wait for one image at a URL"
+        60,
+        gt=0,
+        le=3600,
+        description="longest wait for one image at a URL; a host that was silent five times in a "
+        "row is not asked again",
     )
     thumbnail_px: int = Field(256, ge=16, le=4096, description="longer side of thumbnails")
     rerank_px: RerankPx
     max_image_bytes: int = Field(
-        100_000_000, ge=1, le=10_000_000_000, description="larger files are refused"
+        100_000_000, ge=1, le=10_000_000_000, description="larger files are reported and left out"
     )
     max_image_pixels: int = Field(
-        200_000_000, ge=1, le=10_000_000_000, description="larger pictures are refused"
+        200_000_000,
+        ge=1,
+        le=10_000_000_000,
+        description="images of more pixels, width × height, are reported and left out",
     )
     max_failed_share: float = Field(
-        0.5, ge=0, le=1, description="a build with more unreadable images than this is refused"
+        0.5, ge=0, le=1, description="a build is refused where a larger share of images is unusable"
     )
 
     @classmethod

@@ -104,27 +104,31 @@ class _Environment(EnvSettingsSource):
 
 
 class EncoderSettings(SettingsGroup):
-    """Which open_clip model embeds images and texts, and where it runs."""
+    """Which model embeds images and texts, and where it runs."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     model: str = Field(
         "demo",
         description="`demo` (shipped), an open_clip name such as `ViT-B-32`, `hf-hub:org/name`, "
-        "`local-dir:/path`, or `hf-clip:` and the hub name or folder of a transformers CLIP",
+        "`local-dir:/path`, or `hf-clip:` and the hub name or folder of a CLIP in transformers' "
+        "layout; another model than the preset's does not inherit what belongs to that one",
     )
     pretrained: str | None = Field(
         None, description="open_clip's pretrained tag or a weights file; only for open_clip names"
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where it runs")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="where it runs; `auto`: on a GPU if there is one"
+    )
     batch_size: int = Field(64, ge=1, le=4096, description="images per forward pass")
     notice: str | None = Field(
-        None, description="a sentence about what the model does not know; shown by the page"
+        None, description="a sentence about what the model does not know; the page shows it"
     )
     locates_kinds: bool = Field(
-        False, description="whether its heat maps were found to lie on the kind of thing that a "
-        "phrase names, and not only on colours and the like",
-    )  # fmt: skip
+        False,
+        description="whether its heat maps were found to lie on the kind of thing that a phrase "
+        "names, and not only on colours and the like; `false`: none is shown for kinds",
+    )
 
     @property
     def source(self) -> str:
@@ -133,28 +137,33 @@ class EncoderSettings(SettingsGroup):
 
 
 class RerankerSettings(SettingsGroup):
-    """A base model, an adapter on it, and how much of a picture they see."""
+    """A base model, an adapter on it, and how much of an image they see."""
 
     base: str = Field(
-        "demo", description="`demo` (shipped), a hub name such as `Qwen/Qwen3-VL-2B-Instruct`, or "
-        "a folder of the same layout",
-    )  # fmt: skip
+        "demo",
+        description="base model: `demo` (shipped), a hub name such as `Qwen/Qwen3-VL-2B-Instruct`, "
+        "or a folder of the same layout; another base than the preset's does not inherit its "
+        "adapter",
+    )
     adapter: str | None = Field(
         None, description="a peft LoRA adapter: hub name or folder; `demo` brings its own"
     )
     visual_tokens: int = Field(
-        16, ge=1, le=16384, description="most visual tokens per picture; pictures are scaled to it"
+        16, ge=1, le=16384, description="most visual tokens per image; images are scaled to it"
     )
     template: Literal["auto", "cir", "qwen3-vl-reranker", "instruct", "smolvlm"] = Field(
-        "auto", description="what the reranker is asked; auto: what its adapter was trained with, "
-        "else what suits the base",
-    )  # fmt: skip
-    shows_target: bool = Field(
-        True, description="whether the reranker sees the composed target beside the request"
+        "auto",
+        description="prompt template; `auto`: what the adapter was trained with "
+        "(its `reranker.json`), else what suits the base",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where it runs")
+    shows_target: bool = Field(
+        True, description="whether the question about a candidate names the composed target"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="where it runs; `auto`: on a GPU if there is one"
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 on a GPU that has it, float32 otherwise"
+        "auto", description="precision; `auto`: bfloat16 on a GPU that has it, else float32"
     )
 
     @property

@@ -9,11 +9,7 @@ from importlib import metadata
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from pydantic import BaseModel
 
-from app.api.settings import ApiSettings
-from app.worker.settings import WorkerSettings
-from indexer.settings import IndexerSettings
 from tests.paths import ROOT
 
 OURS = {"app", "indexer", "models"}
@@ -106,19 +102,3 @@ def imported_by(module: str) -> set[str]:
         elif isinstance(statement, ast.ImportFrom):
             names.add(str(statement.module).split(".")[0])
     return names
-
-
-@pytest.mark.parametrize(
-    ("prefix", "settings"),
-    [
-        ("CIR_API__", ApiSettings),
-        ("CIR_WORKER__", WorkerSettings),
-        ("CIR_INDEXER__", IndexerSettings),
-    ],
-)
-def test_every_setting_stands_in_the_readme(prefix: str, settings: type[BaseModel]) -> None:
-    readme = (ROOT / "app" / "README.md").read_text("utf-8")
-    for name in settings.model_fields:
-        assert f"`{prefix}{name.upper()}" in readme, (
-            f"{prefix}{name.upper()} is not in app/README.md"
-        )

@@ -25,19 +25,26 @@ from models.settings import (
 class WorkerSettings(SettingsGroup):
     """Where the reranker's workers are, and how long to do without one that failed."""
 
-    urls: tuple[str, ...] = Field((), description="workers (JSON list); none: no second stage")
+    urls: tuple[str, ...] = Field(
+        (),
+        description='workers, a JSON list like `["http://worker:8100"]`; without any, '
+        "`python -m app` starts one itself",
+    )
     expand_names: bool = Field(
-        False, description="each name in `urls` stands for all workers behind its addresses, which "
-        "may come and go; false: an address is one worker",
-    )  # fmt: skip
+        False,
+        description="each name in `URLS` stands for all workers behind its addresses, looked up "
+        "every 2 s, `http://` only; `false`: an address is one worker",
+    )
     connect_timeout_s: float = Field(0.5, gt=0, le=600, description="longest wait for a connection")
     retry_after_s: float = Field(
         0.5,
         gt=0,
         le=3600,
-        description="a worker that failed is left out this long, then twice as long, …",
+        description="how long a worker that failed is left out at first; doubles each time",
     )
-    max_retry_after_s: float = Field(10, gt=0, le=3600, description="… but never longer than this")
+    max_retry_after_s: float = Field(
+        10, gt=0, le=3600, description="how long a worker that failed is left out at most"
+    )
 
     @field_validator("urls")
     @classmethod
@@ -63,10 +70,16 @@ ScoringFormat = Literal["rerank", "score"]
 class ExternalRerankerSettings(SettingsGroup):
     """A reranker that speaks vLLM's `/v1/rerank` or `/v1/score`, instead of workers."""
 
-    url: str | None = Field(None, description="its address, like `http://vllm:8000`")
-    model: str = Field("", description="the name it serves the model under")
+    url: str | None = Field(
+        None,
+        description="address of a server with vLLM's `/v1/rerank` or `/v1/score`, like "
+        "`http://vllm:8000`: reranks instead of workers",
+    )
+    model: str = Field("", description="the name that server serves the model under")
     format: ScoringFormat = Field(
-        "rerank", description="`score` sends no pictures back, where the engine has it"
+        "rerank",
+        description="which of vLLM's two endpoints; answers of `score` hold no images, where the "
+        "engine has it",
     )
     api_key: SecretStr | None = Field(None, description="sent as a bearer token")
     chunk_size: int = Field(8, ge=1, le=256, description="candidates per request")
@@ -75,15 +88,17 @@ class ExternalRerankerSettings(SettingsGroup):
     )
     connect_timeout_s: float = Field(0.5, gt=0, le=600, description="longest wait for a connection")
     self_test_timeout_s: float = Field(
-        60, gt=0, le=3600, description="longest wait for its self-test"
+        60, gt=0, le=3600, description="longest wait for the self-test"
     )
     retry_after_s: float = Field(
         1,
         gt=0,
         le=3600,
-        description="one that failed is tested again after this, then twice as long, …",
+        description="how long until one that failed is tested again at first; doubles each time",
     )
-    max_retry_after_s: float = Field(60, gt=0, le=3600, description="… but never longer than this")
+    max_retry_after_s: float = Field(
+        60, gt=0, le=3600, description="how long until one that failed is tested again at most"
+    )
 
     @field_validator("url")
     @classmethod
@@ -115,7 +130,9 @@ class ApiSettings(PresetSettings):
     composition: CompositionWeights
     composition_mode: DefaultMode
     gallery: GallerySettings = GallerySettings()
-    image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
+    image_store: Path = Field(
+        Path("data/images"), description="folder of the prepared copies, read only"
+    )
     worker: WorkerSettings = WorkerSettings()
     external_reranker: ExternalRerankerSettings = ExternalRerankerSettings()
     reranker_composes: ComposesIntents
@@ -124,46 +141,60 @@ class ApiSettings(PresetSettings):
         ge=1,
         le=MAX_DEADLINE_MS,
         description="longest wait for the reranker to compose an intent, and never more than "
-        "half of "
-        "what is left",
+        "half of what is left of the search",
     )
     default_rerank_depth: RerankDepth
     max_rerank_depth: int = Field(
-        200, ge=0, le=MAX_CANDIDATES, description="most candidates re-ranked per search"
+        200, ge=0, le=MAX_CANDIDATES, description="most candidates reranked per search"
     )
     rerank_weight: RerankWeight
     response_margin_ms: int = Field(
         30,
         ge=0,
         le=60_000,
-        description="re-ranking stops this long before the deadline, to answer in time",
+        description="how long before the deadline reranking stops, to answer in time",
     )
     max_upload_bytes: int = Field(
-        10_000_000, ge=1, le=1_000_000_000, description="largest reference image"
+        10_000_000, ge=1, le=1_000_000_000, description="largest file of a reference image"
     )
     upload_timeout_s: float = Field(
-        30, gt=0, le=3600, description="longest upload, and a second more for each 50 kB that came"
+        30,
+        gt=0,
+        le=3600,
+        description="longest upload, and a second more for each 50 kB that came; then 408",
     )
     max_held_upload_bytes: int = Field(
         128_000_000,
         ge=1,
         le=100_000_000_000,
-        description="bodies of all requests together; beyond this: 503, Retry-After",
+        description="bodies of all requests together; beyond, those over 64 kB get 503 with "
+        "`Retry-After`",
     )
     max_pixels: int = Field(
-        50_000_000, ge=1, le=1_000_000_000, description="largest reference image, width × height"
+        50_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="largest reference image, width × height; none may be more than 100 times as "
+        "long as wide",
     )
     max_top_k: int = Field(100, ge=1, lt=MAX_QUERY_LIMIT, description="most results per search")
     max_retrieval_depth: int = Field(
         1000, ge=1, lt=MAX_QUERY_LIMIT, description="most candidates per search"
     )
     timeout_ms: int = Field(
-        2000, ge=1, le=MAX_DEADLINE_MS, description="deadline of a search that names none"
+        2000,
+        ge=1,
+        le=MAX_DEADLINE_MS,
+        description="deadline of a search that names none, from the end of its upload",
     )
     max_concurrent_searches: int = Field(
-        32, ge=1, le=10_000, description="beyond this: 429, Retry-After"
+        32,
+        ge=1,
+        le=10_000,
+        description="searches at a time; beyond, or where candidates would take more than half of "
+        "a search's time: 429 with `Retry-After`",
     )
-    log_level: LogLevel = Field("info", description="debug, info, warning or error")
+    log_level: LogLevel = Field("info", description="least level of the log, JSON lines on stderr")
 
     @model_validator(mode="after")
     def _has_one_reranker(self) -> "ApiSettings":

@@ -24,22 +24,26 @@ class WorkerSettings(PresetSettings):
 
     reranker: RerankerSettings | None
     self_test: bool = Field(
-        True, description="serve only with a reranker that passes its self-test; false: warn"
+        True,
+        description="serve only with a reranker that passes its self-test; `false`: warn and serve",
     )
-    image_store: Path = Field(Path("data/images"), description="prepared copies, read only")
-    chunk_size: int = Field(8, ge=1, le=256, description="most candidates judged together")
+    image_store: Path = Field(
+        Path("data/images"), description="folder of the prepared copies, read only"
+    )
+    chunk_size: int = Field(
+        8, ge=1, le=256, description="most candidates scored in one forward pass"
+    )
     max_queued_visual_tokens: int = Field(
         65_536,
         ge=1,
         le=1_000_000_000,
-        description="beyond this: 429, Retry-After; one larger query is taken alone",
+        description="visual tokens of the candidates that wait; beyond: 429 with `Retry-After`; "
+        "one larger query is taken alone",
     )
     prefix_cache_queries: int = Field(
-        16, ge=0, le=10_000, description="queries whose prefix is kept on the device"
+        16, ge=0, le=10_000, description="queries whose prefix (keys, values) the device keeps"
     )
-    prefix_ttl_s: float = Field(
-        30, gt=0, le=86_400, description="a prefix not used for this long is let go"
-    )
+    prefix_ttl_s: float = Field(30, gt=0, le=86_400, description="how long a prefix is kept unused")
     feature_cache_mb: int = Field(
         512,
         ge=0,
@@ -48,7 +52,7 @@ class WorkerSettings(PresetSettings):
     )
     decode_threads: int = Field(4, ge=1, le=64, description="threads that decode candidates")
     max_upload_bytes: int = Field(
-        10_000_000, ge=1, le=1_000_000_000, description="largest reference image"
+        10_000_000, ge=1, le=1_000_000_000, description="largest file of a reference image"
     )
     max_pixels: int = Field(
         50_000_000, ge=1, le=1_000_000_000, description="largest reference image, width × height"
@@ -57,12 +61,16 @@ class WorkerSettings(PresetSettings):
         10,
         ge=0,
         le=3600,
-        description="on SIGTERM, finish queued work for this long; hand back the rest",
+        description="on SIGTERM, queued work is finished for this long and the rest handed back",
     )
     parent_pid: int | None = Field(
-        None, ge=1, le=2**31 - 1, description="process id; the worker ends when it is gone"
+        None,
+        ge=1,
+        le=2**31 - 1,
+        description="process id; the worker ends when that "
+        "process is gone; `python -m app` sets it",
     )
-    log_level: LogLevel = Field("info", description="debug, info, warning or error")
+    log_level: LogLevel = Field("info", description="least level of the log, JSON lines on stderr")
 
     @classmethod
     def of_preset(cls, preset: Preset) -> dict[str, Any]:

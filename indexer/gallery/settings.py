@@ -13,19 +13,26 @@ class GallerySettings(SettingsGroup):
     """Where the gallery is: a Qdrant server if `url` is set, else an embedded folder."""
 
     path: Path = Field(
-        Path("data/qdrant"), description="folder of the embedded engine; one process at a time"
+        Path("data/qdrant"),
+        description="folder of the embedded gallery, for one process at a time; not used if `URL` "
+        "is set",
     )
-    url: str | None = Field(None, description="a Qdrant server, e.g. `http://qdrant:6333`")
+    url: str | None = Field(None, description="a Qdrant server, like `http://qdrant:6333`")
     grpc_port: int = Field(6334, ge=1, le=65535, description="the server's port for gRPC")
     api_key: SecretStr | None = Field(None, description="the server's key")
     timeout_s: int = Field(
-        10, ge=1, le=3600, description="longest wait for one answer of the server"
+        10,
+        ge=1,
+        le=3600,
+        description="longest wait for one answer of the server; a read is repeated within it, "
+        "after 1 s, 2 s more, …",
     )
     alias: str = Field(
         ALIAS,
         pattern=r"^[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*$",  # `__` ends it in the names of collections
         max_length=64,
-        description="what the gallery is called in Qdrant; two galleries on one server need two",
+        description="the gallery's name in Qdrant: letters, digits, `-`, single `_`, at most 64; "
+        "two galleries on one server need two",
     )
 
     @field_validator("url")
@@ -53,27 +60,27 @@ class GalleryWriterSettings(GallerySettings):
         None,
         ge=1,
         le=1024,
-        description="pieces of the gallery; default: the server's, one per node",
+        description="shards of the gallery; unset: the server's number, one per node",
     )
     replication_factor: int | None = Field(
         None,
         ge=1,
         le=64,
-        description="nodes that hold each piece; with 2, one may fail without notice; "
-        "default: the server's",
+        description="nodes that hold each shard; with 2, one may fail and searches go on; "
+        "unset: the server's number",
     )
     write_consistency_factor: int | None = Field(
         None,
         ge=1,
         le=64,
         description="replicas that must have stored a batch before the build goes on; "
-        "default: the server's",
+        "unset: the server's number",
     )
     swap_grace_s: float = Field(
         5,
         ge=0,
         le=3600,
-        description="how long the replaced gallery stays for searches that still read it; servers",
+        description="how long a server keeps the replaced generation for searches that read it",
     )
 
     @model_validator(mode="after")

@@ -30,17 +30,14 @@ RerankWeight = Annotated[
 ]
 ComposesIntents = Annotated[
     bool,
-    Field(description="whether the reranker is asked for intents; false: facets compose them"),
+    Field(description="whether the reranker is asked for intents; `false`: facets compose them"),
 ]
 DefaultMode = Annotated[
     CompositionMode,
-    Field(
-        description="how image and text are composed in a search that does not say: "
-        "`intersection`, `union`, `text` or `image`"
-    ),
+    Field(description="how image and text are composed in a search that does not say"),
 ]
 RerankPx = Annotated[
-    int, Field(ge=16, le=4096, description="longer side of the copies that are reranked, px")
+    int, Field(ge=16, le=4096, description="longer side of the copies that the reranker sees")
 ]
 
 

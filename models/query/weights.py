@@ -18,15 +18,15 @@ class PartialWeights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: Weight = Field(0.8, description="the target in words")
-    desired: Weight = Field(0.0, description="what the text asks for")
+    target: Weight = Field(0.8, description="weight of the target in words")
+    desired: Weight = Field(0.0, description="weight of what the text asks for")
     preserve: Weight = Field(
-        0.4, description="what stays: half in words, half the reference itself"
+        0.4, description="weight of what stays: half in words, half the reference itself"
     )
-    text: Weight = Field(0.35, description="the modification text as it stands")
-    forbidden: Weight = Field(0.0, description="what the text rules out (subtracted)")
+    text: Weight = Field(0.35, description="weight of the modification text as it stands")
+    forbidden: Weight = Field(0.0, description="weight of what the text rules out, subtracted")
     union_reference: float = Field(
-        0.5, ge=0, le=1, description="share of the reference in the union baseline"
+        0.5, ge=0, le=1, description="share of the reference in the mode `union`"
     )
 
 
