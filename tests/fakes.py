@@ -9,7 +9,6 @@ from app.api.search.ports import (
     GallerySnapshot,
     RerankerIntent,
     RerankQuery,
-    RerankScore,
     RerankScores,
 )
 from app.web.errors import CandidatesFailed, RerankerError
@@ -158,8 +157,7 @@ class FakeReranker:
         try:
             for rank, image in enumerate(candidates[: self.scored]):
                 await asyncio.sleep(self.score_s)
-                score = RerankScore(image.image_id, min(1.0, 0.2 * rank))
-                yield RerankScores([score], version)
+                yield RerankScores({image.image_id: min(1.0, 0.2 * rank)}, version)
             if self.rerank_error is not None:
                 raise self.rerank_error
         finally:

@@ -20,7 +20,8 @@ from app.api.http.explain import router as explain_router
 from app.api.http.gallery import router
 from app.api.http.search import router as search_router
 from app.api.search.explain import RelevanceExplainer
-from app.api.search.service import SearchLimits, SearchService
+from app.api.search.limits import SearchLimits
+from app.api.search.service import SearchService
 from app.api.search.turns import Turns
 from app.api.settings import ApiSettings, settings_from_environment
 from app.web import middleware, problems, startup

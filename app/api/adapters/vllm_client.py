@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 import httpx
 
 from app.api.adapters.vllm_protocol import ScoringClient
-from app.api.search.ports import RerankerIntent, RerankQuery, RerankScore, RerankScores
+from app.api.search.ports import RerankerIntent, RerankQuery, RerankScores
 from app.api.settings import ExternalRerankerSettings
 from app.web.errors import (
     CandidatesFailed,
@@ -138,14 +138,14 @@ class VllmReranker:
 
     async def _reranker(
         self, query: RerankQuery, request_text: str, chunk: Sequence[GalleryImage]
-    ) -> list[RerankScore]:
+    ) -> dict[str, float]:
         """The scores of one chunk; candidates without a copy are left out."""
         async with self._requests:
             if self._out is not None:
                 raise type(self._out)(str(self._out))
             copies = await asyncio.to_thread(self._copies, chunk, query.rerank_px)
             if not copies:
-                return []
+                return {}
             try:
                 scores = await self._client.scores(
                     query.reference_jpeg, request_text, list(copies.values())
@@ -157,7 +157,7 @@ class VllmReranker:
             except (RerankerFailed, asyncio.CancelledError):  # odd or slow: used on, but tested
                 self._to_test.set()
                 raise
-        return [RerankScore(name, score) for name, score in zip(copies, scores, strict=True)]
+        return dict(zip(copies, scores, strict=True))
 
     def _copies(self, chunk: Sequence[GalleryImage], side_px: int) -> dict[str, bytes]:
         """Image id → its stored copy, where there is one."""

@@ -15,7 +15,7 @@ import httpx
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from app.api.adapters.worker_pool import WorkerPool, WorkerState
-from app.api.search.ports import RerankerIntent, RerankQuery, RerankScore, RerankScores
+from app.api.search.ports import RerankerIntent, RerankQuery, RerankScores
 from app.web.errors import (
     CandidatesFailed,
     RerankerError,
@@ -169,7 +169,7 @@ class _ScoreSheet:
         self._reranker = chunk.reranker
         for score in chunk.scores:
             self._strike(score.image_id)
-        scores = [RerankScore(score.image_id, score.score) for score in chunk.scores]
+        scores = {score.image_id: score.score for score in chunk.scores}
         return RerankScores(scores, chunk.reranker)
 
     def close(self, end: RerankEnd) -> None:

@@ -68,7 +68,7 @@ async def gallery(
         facets=list(spec.facets),
         explains=explanations.supported,
         notice=notice,
-        default_composition=search.default_composition,
+        default_composition=search.limits.default_composition,
     )
 
 

@@ -12,42 +12,29 @@ from app.api.http.schemas import (
     ResultItem,
     SearchResponse,
 )
-from app.api.search.metrics import StageTimer
 from app.api.search.ranking import RankedCandidate
-from app.api.search.types import SearchOptions, SearchResult
+from app.api.search.types import SearchResult
 from app.web.logging import request_id_var
 from models.contracts.gallery import GalleryImage, address_of
-from models.contracts.intent import ComposedIntent
 
 
-def composition(options: SearchOptions, intent: ComposedIntent | None) -> Composition:
-    """How a query was composed."""
-    return Composition(mode=options.composition, intent=intent)
-
-
-def search_response(
-    request: Request,
-    options: SearchOptions,
-    outcome: SearchResult,
-    timer: StageTimer,
-    encoder: str,
-) -> SearchResponse:
-    """An outcome as it stands, cut to the results asked for."""
+def search_response(request: Request, result: SearchResult) -> SearchResponse:
+    """A result, cut to as many images as were asked for."""
     return SearchResponse(
         request_id=request_id_var.get() or "",
-        composition=composition(options, outcome.intent),
+        composition=Composition(mode=result.mode, intent=result.intent),
         results=[
             _result(request, ranked, rank)
-            for rank, ranked in enumerate(outcome.ranked[: outcome.top_k], start=1)
+            for rank, ranked in enumerate(result.ranked[: result.top_k], start=1)
         ],
         coverage=Coverage(
-            candidates=len(outcome.ranked),
-            reranked=outcome.reranked,
-            degraded=outcome.degraded,
-            reasons=outcome.reasons,
+            candidates=len(result.ranked),
+            reranked=result.reranked,
+            degraded=result.degraded,
+            reasons=result.reasons,
         ),
-        timings_ms=timer.finish(),
-        models=Models(encoder=encoder, reranker=outcome.reranker),
+        timings_ms=result.timings_ms,
+        models=Models(encoder=result.encoder, reranker=result.reranker),
     )
 
 

@@ -1,6 +1,6 @@
 """`POST /search` and `POST /search/stream`: one search, told at its end or as it goes.
 
-Both end with the client: who hangs up stops the work, down to the worker.
+Both end with the client: a closed connection stops the work, down to the worker.
 """
 
 import asyncio
@@ -12,49 +12,48 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from app.api.http.dependencies import EmbedderDep, ImageLimitsDep, SearchDep
+from app.api.http.dependencies import ImageLimitsDep, SearchDep
 from app.api.http.openapi import SEARCH_BODY, SEARCH_ERRORS, STREAM_EVENTS
 from app.api.http.requests import decode_query, parse_search
-from app.api.http.responses import composition, search_response
-from app.api.http.schemas import Progress, SearchResponse
+from app.api.http.responses import search_response
+from app.api.http.schemas import Composition, Progress, SearchResponse
 from app.api.search.metrics import StageTimer
-from app.api.search.ports import QueryEncoder
 from app.api.search.service import SearchService
 from app.api.search.types import (
     IntentResolved,
     RerankProgress,
     Retrieved,
+    SearchEvent,
     SearchQuery,
     SearchResult,
-    Stage,
 )
 from app.web.problems import problem_of
 from models.datasets.images import ImageLimits
 
 router = APIRouter(tags=["search"])
 
-_CLIENT_LEFT = 499
+_CLIENT_CLOSED_REQUEST = 499
 
 
 @router.post(
     "/search", response_model=SearchResponse, responses=SEARCH_ERRORS, openapi_extra=SEARCH_BODY
 )
 async def search(
-    request: Request, service: SearchDep, limits: ImageLimitsDep, embedder: EmbedderDep
+    request: Request, service: SearchDep, limits: ImageLimitsDep
 ) -> SearchResponse | Response:
     """Find the gallery images that look like the reference image with the text's change made."""
     async with _admitted(request, service, limits) as (query, timer):
         searching = asyncio.create_task(service.search(query, timer))
-        leaving = asyncio.create_task(_left(request))
+        disconnecting = asyncio.create_task(wait_for_disconnect(request))
         try:
-            await asyncio.wait({searching, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({searching, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
             if not searching.done():
-                return Response(status_code=_CLIENT_LEFT)  # nobody will read it
-            outcome = searching.result()
+                return Response(status_code=_CLIENT_CLOSED_REQUEST)  # cannot be delivered
+            result = searching.result()
         finally:
-            leaving.cancel()
+            disconnecting.cancel()
             searching.cancel()
-    return search_response(request, query.options, outcome, timer, embedder.fingerprint)
+    return search_response(request, result)
 
 
 @asynccontextmanager
@@ -63,8 +62,8 @@ async def _admitted(
 ) -> AsyncIterator[tuple[SearchQuery, StageTimer]]:
     """A query to be searched for while inside; its time runs from the end of its upload.
 
-    Refused before its body is read where there is no room now, and once more when it is here:
-    an upload that takes its time holds nobody else's place.
+    Refused before its body is read where there is no room now, and once more when it is here: a
+    slow upload takes no place.
     """
     timer = StageTimer()
     service.check_room()
@@ -73,18 +72,21 @@ async def _admitted(
     timer.restart()
     with service.admitted(received.fields.timeout_ms):
         with timer.stage("decode"):
-            query = service.completed(await decode_query(received, limits))
+            query = await decode_query(received, limits)
         yield query, timer
 
 
 @dataclass(frozen=True)
 class StartedSearch:
-    """A search whose first stage is done: from here on, errors are events."""
+    """A search whose first event is there: from here on, errors are events.
 
-    query: SearchQuery
-    timer: StageTimer
-    first: Stage
-    others: AsyncGenerator[Stage, None]
+    Attributes:
+        first: The first event.
+        others: Those that follow, as they come.
+    """
+
+    first: SearchEvent
+    others: AsyncGenerator[SearchEvent, None]
 
 
 async def start_search(
@@ -93,9 +95,9 @@ async def start_search(
     """Everything that can be refused is refused here, with a status; stops the work at the end."""
     async with (
         _admitted(request, service, limits) as (query, timer),
-        aclosing(service.stages(query, timer)) as stages,
+        aclosing(service.events(query, timer)) as events,
     ):
-        yield StartedSearch(query, timer, await anext(stages), stages)
+        yield StartedSearch(await anext(events), events)
 
 
 @router.post(
@@ -105,37 +107,30 @@ async def start_search(
     openapi_extra=SEARCH_BODY,
 )
 async def search_stream(
-    request: Request,
-    begun: Annotated[StartedSearch, Depends(start_search)],
-    embedder: EmbedderDep,
+    request: Request, started: Annotated[StartedSearch, Depends(start_search)]
 ) -> AsyncIterable[ServerSentEvent]:
     """The same search as server-sent events: `intent`, `coarse`, `progress` …, then `result`."""
-    yield _event(request, begun, begun.first, embedder)
+    yield _server_sent(request, started.first)
     try:
-        async for stage in begun.others:
-            yield _event(request, begun, stage, embedder)
+        async for event in started.others:
+            yield _server_sent(request, event)
     except Exception as error:
         yield ServerSentEvent(event="error", data=problem_of(error))
 
 
-def _event(
-    request: Request, begun: StartedSearch, stage: Stage, embedder: QueryEncoder
-) -> ServerSentEvent:
-    options = begun.query.options
-    match stage:
-        case IntentResolved(intent):
-            return ServerSentEvent(event="intent", data=composition(options, intent))
+def _server_sent(request: Request, event: SearchEvent) -> ServerSentEvent:
+    match event:
+        case IntentResolved(mode, intent):
+            return ServerSentEvent(event="intent", data=Composition(mode=mode, intent=intent))
         case RerankProgress(reranked, of):
             return ServerSentEvent(event="progress", data=Progress(reranked=reranked, of=of))
-        case Retrieved(outcome):
-            name = "coarse"
-        case SearchResult() as outcome:
-            name = "result"
-    answer = search_response(request, options, outcome, begun.timer, embedder.fingerprint)
-    return ServerSentEvent(event=name, data=answer)
+        case Retrieved(result):
+            return ServerSentEvent(event="coarse", data=search_response(request, result))
+        case SearchResult():
+            return ServerSentEvent(event="result", data=search_response(request, event))
 
 
-async def _left(request: Request) -> None:
-    """Until the client hangs up; the body has been read, so nothing else can come."""
+async def wait_for_disconnect(request: Request) -> None:
+    """Return when the client hangs up; its body has been read, so nothing else can come."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

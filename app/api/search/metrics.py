@@ -19,35 +19,31 @@ IN_FLIGHT = Gauge("cir_searches_in_flight", "Searches being answered now")
 
 
 class StageTimer:
-    """Times the stages of one search.
-
-    Attributes:
-        timings_ms: Stage → milliseconds, for the answer.
-    """
+    """Times the stages of one search."""
 
     def __init__(self) -> None:
-        self._began = time.perf_counter()
-        self.timings_ms: dict[str, float] = {}
+        self._started = time.perf_counter()
+        self._stages_ms: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what happens inside; a stage entered twice adds up."""
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
             yield
         finally:
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - started
             STAGE_SECONDS.labels(name).observe(seconds)
-            self.timings_ms[name] = round(self.timings_ms.get(name, 0.0) + seconds * 1000, 2)
+            self._stages_ms[name] = round(self._stages_ms.get(name, 0.0) + seconds * 1000, 2)
 
     def restart(self) -> None:
-        """Count from now: the request is here. What was timed before stays, beside the total."""
-        self._began = time.perf_counter()
+        """Count the total from now: the upload is here. Stages before it stay beside the total."""
+        self._started = time.perf_counter()
 
     def elapsed_s(self) -> float:
-        """Seconds since the search began."""
-        return time.perf_counter() - self._began
+        """How long the search has taken, in seconds."""
+        return time.perf_counter() - self._started
 
-    def finish(self) -> dict[str, float]:
-        """All stages so far and the total, in milliseconds; stages may overlap."""
-        return {**self.timings_ms, "total": round(self.elapsed_s() * 1000, 2)}
+    def timings(self) -> dict[str, float]:
+        """Stage → milliseconds so far, and the `total`; stages may overlap."""
+        return {**self._stages_ms, "total": round(self.elapsed_s() * 1000, 2)}

@@ -1,6 +1,6 @@
 """What the search needs of the world: domain types in, domain types out."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -145,18 +145,15 @@ class RerankerIntent:
 
 
 @dataclass(frozen=True)
-class RerankScore:
-    """How well one candidate fits, 0 to 1."""
-
-    image_id: str
-    score: float
-
-
-@dataclass(frozen=True)
 class RerankScores:
-    """Scores of some candidates, and the version of the reranker that gave them."""
+    """Scores of some candidates.
 
-    scores: Sequence[RerankScore]
+    Attributes:
+        by_image: Image id → how well it fits, 0 to 1.
+        reranker: The version of the reranker that gave them.
+    """
+
+    by_image: Mapping[str, float]
     reranker: str
 
 

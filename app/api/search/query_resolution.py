@@ -1,6 +1,6 @@
 """The first half of a search: reference and text → embedding and intent.
 
-Sources of an intent, in order: the client's own roles, the reranker's (`mllm`), the gallery's
+Sources of an intent, in order: the client's own intent, the reranker's (`mllm`), the gallery's
 attributes (`facets`), none. The reranker composes while the encoder works.
 """
 
@@ -8,10 +8,9 @@ import asyncio
 from dataclasses import dataclass
 
 from app.api.search.admission import CoarseWork
-from app.api.search.metrics import StageTimer
-from app.api.search.ports import GallerySnapshot, QueryEncoder, ReferenceImages, RerankQuery
-from app.api.search.reranking import Judging, RerankingStage
-from app.api.search.types import SearchQuery
+from app.api.search.ports import QueryEncoder, ReferenceImages, RerankQuery
+from app.api.search.reranking import RerankingStage
+from app.api.search.run import SearchRun
 from app.web.errors import CandidatesFailed
 from app.web.logging import request_id_var
 from models.contracts.intent import ComposedIntent
@@ -22,13 +21,13 @@ INTENT_FALLBACK = "intent_fallback"
 
 @dataclass(frozen=True)
 class ResolvedQuery:
-    """A query, ready to be embedded and judged.
+    """A query, ready to be embedded and re-ranked with.
 
     Attributes:
         reference: The reference's embedding.
         content_hash: Of the reference.
-        intent: The roles; None for the baselines.
-        judge_query: What the reranker is asked with; None where it is not to be asked.
+        intent: What the text wants of the reference; None for the baselines.
+        rerank_query: What the reranker is asked with; None where it is not to be asked.
     """
 
     reference: Embedding
@@ -38,110 +37,90 @@ class ResolvedQuery:
 
 
 class QueryResolver:
-    """Reads composed queries."""
+    """Resolves composed queries."""
 
     def __init__(
         self,
-        embedder: QueryEncoder,
-        copies: ReferenceImages | None,
-        second: RerankingStage | None,
+        encoder: QueryEncoder,
+        reference_images: ReferenceImages | None,
+        reranking: RerankingStage | None,
     ) -> None:
-        self._embedder = embedder
-        self._copies, self._second = copies, second
+        self._encoder = encoder
+        self._reference_images, self._reranking = reference_images, reranking
 
-    async def read(
-        self,
-        query: SearchQuery,
-        snapshot: GallerySnapshot,
-        rerank: bool,
-        work: CoarseWork,
-        rerank_scores: Judging,
-        timer: StageTimer,
-    ) -> ResolvedQuery:
-        """Read one query.
+    async def resolve(self, run: SearchRun, work: CoarseWork) -> ResolvedQuery:
+        """Resolve the query of one search.
 
         Args:
-            query: What the client asks.
-            snapshot: The gallery that it is asked of.
-            rerank: Whether candidates are to be judged later.
+            run: The search; its coverage gets the words for what the reranker did not do, and its
+                timer the stages `embed` and `intent`, which may overlap.
             work: Gives its turns at encoder and gallery.
-            rerank_scores: Gets the words for what the reranker did not do.
-            timer: Stages `embed` and `intent`, which may overlap.
 
         Raises:
             ImageNotFound: The reference is no gallery image.
             GalleryUnavailable: There is nothing to search.
         """
-        reference, rerank_px = query.reference, snapshot.generation.spec.rerank_px
+        query, timer = run.query, run.timer
+        reference = query.reference
         if isinstance(reference, str):
             with timer.stage("embed"):
                 async with work.turn():
-                    image, embedding = await snapshot.generation.get(reference)
+                    image, embedding = await run.snapshot.generation.get(reference)
             content_hash = image.content_hash
-            rerank_query, intent = await self._ask(
-                query, content_hash, rerank_px, rerank, work, rerank_scores, timer
-            )
+            rerank_query, intent = await self._compose(run, content_hash, work)
         else:
             content_hash = reference.content_hash
-            asking = asyncio.create_task(
-                self._ask(query, content_hash, rerank_px, rerank, work, rerank_scores, timer)
-            )
+            composing = asyncio.create_task(self._compose(run, content_hash, work))
             try:
                 with timer.stage("embed"):
                     async with work.turn():
-                        embedding = await self._embedder.encode_reference(reference.picture)
-                rerank_query, intent = await asking
+                        embedding = await self._encoder.encode_reference(reference.picture)
+                rerank_query, intent = await composing
             finally:
-                asking.cancel()  # nothing is left running when the encoder fails or the client goes
-        if intent is None and query.options.composition == "intersection":
+                composing.cancel()  # nothing is left running where the encoder fails
+        if intent is None and run.mode == "intersection":
             with timer.stage("intent"):
                 async with work.turn():
-                    intent = await self._embedder.compose(
-                        snapshot.composer,
+                    intent = await self._encoder.compose(
+                        run.snapshot.composer,
                         embedding,
                         query.modification_text,
                         query.options.intent,
                     )
         return ResolvedQuery(embedding, content_hash, intent, rerank_query)
 
-    async def _ask(
-        self,
-        query: SearchQuery,
-        content_hash: str,
-        rerank_px: int,
-        rerank: bool,
-        work: CoarseWork,
-        rerank_scores: Judging,
-        timer: StageTimer,
+    async def _compose(
+        self, run: SearchRun, content_hash: str, work: CoarseWork
     ) -> tuple[RerankQuery | None, ComposedIntent | None]:
-        """What to ask the reranker with, and its intent if it was to give one and did."""
-        options = query.options
-        if self._second is None or self._copies is None:
+        """What the reranker is asked with, and its intent if it was to give one and did."""
+        query, options = run.query, run.query.options
+        if self._reranking is None or self._reference_images is None:
             if options.intent_source == "mllm":
-                rerank_scores.note(INTENT_FALLBACK)
+                run.coverage.add_reason(INTENT_FALLBACK)
             return None, None
-        roles_wanted = options.composition == "intersection" and options.intent is None
+        needs_intent = run.mode == "intersection" and options.intent is None
         by_reranker = options.intent_source == "mllm" or (
-            options.intent_source is None and self._second.composes
+            options.intent_source is None and self._reranking.composes
         )
-        compose = roles_wanted and by_reranker
-        if not (compose or rerank):
+        compose = needs_intent and by_reranker
+        if not (compose or run.depths.rerank > 0):
             return None, None
+        rerank_px = run.snapshot.generation.spec.rerank_px
         try:
             if isinstance(query.reference, str):
-                jpeg = await self._copies.of_gallery(content_hash, rerank_px)
+                jpeg = await self._reference_images.of_gallery(content_hash, rerank_px)
             else:
-                jpeg = await self._copies.of_upload(query.reference.picture, rerank_px)
+                jpeg = await self._reference_images.of_upload(query.reference.picture, rerank_px)
         except CandidatesFailed as error:
-            rerank_scores.note(error.reason)
+            run.coverage.add_reason(error.reason)
             return None, None
         rerank_query = RerankQuery(
             request_id_var.get() or "search", jpeg, query.modification_text, rerank_px
         )
         if not compose:
             return rerank_query, None
-        with timer.stage("intent"):
-            intent = await self._second.compose(rerank_query, work.ask_until, rerank_scores)
+        with run.timer.stage("intent"):
+            intent = await self._reranking.compose(rerank_query, work.ask_until, run.coverage)
         if intent is None:
-            rerank_scores.note(INTENT_FALLBACK)
+            run.coverage.add_reason(INTENT_FALLBACK)
         return rerank_query, intent

@@ -1,4 +1,4 @@
-"""The second stage: asks the reranker within its share of the time, and keeps what it delivered.
+"""The reranking stage: asks the reranker within its share of the time, and keeps its scores.
 
 Nothing here fails a search. What was not done becomes words in `coverage.reasons`.
 """
@@ -7,9 +7,9 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 from app.api.search.ports import Reranker, RerankQuery
+from app.api.search.run import Coverage, SearchRun, seconds_until
 from app.web.errors import ComposeUnsupported, RerankerError, RerankTimeout
 from indexer.gallery.ports import Hit
 from models.contracts.intent import ComposedIntent
@@ -19,32 +19,11 @@ DEADLINE = RerankTimeout.reason
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class Judging:
-    """What the reranker has delivered for one search so far.
-
-    Attributes:
-        scores: Image id → rerank score.
-        reranker: Version of the reranker that gave the scores, or, while there are none, the
-            intent.
-        reasons: Words for what went wrong.
-    """
-
-    scores: dict[str, float] = field(default_factory=dict)
-    reranker: str | None = None
-    reasons: list[str] = field(default_factory=list)
-
-    def note(self, reason: str) -> None:
-        """Add a word, once."""
-        if reason not in self.reasons:
-            self.reasons.append(reason)
-
-
 class RerankingStage:
-    """A reranker, asked with an eye on the clock. Deadlines are times of the event loop, in
-    seconds.
+    """A reranker, asked within the time of a search.
 
-    No timeout is ever held across a `yield`: it would strike whoever happens to be awaited then.
+    Moments are on the event loop's clock, in seconds. No timeout is ever held across a `yield`: it
+    would strike whatever the reader awaits then.
     """
 
     def __init__(
@@ -57,28 +36,34 @@ class RerankingStage:
         """Set the bounds.
 
         Args:
-            reranker: Whom to ask.
+            reranker: Gives the scores, and intents.
             composes: Whether it is asked for the intents of searches that do not say.
-            compose_timeout_ms: Longest wait for an intent.
-            response_margin_ms: Judging stops this long before the deadline.
+            compose_timeout_ms: Longest wait for an intent, in milliseconds.
+            response_margin_ms: Scoring stops this long before the deadline, in milliseconds.
         """
         self._reranker, self.composes = reranker, composes
         self._compose_timeout_s = compose_timeout_ms / 1000
         self._response_margin_s = response_margin_ms / 1000
 
     async def compose(
-        self, query: RerankQuery, deadline: float, rerank_scores: Judging
+        self, query: RerankQuery, until: float, coverage: Coverage
     ) -> ComposedIntent | None:
-        """The reranker's intent, or None in time for the search to do without."""
-        left_s = deadline - asyncio.get_running_loop().time()
+        """The reranker's intent, or None in time for the search to do without.
+
+        Args:
+            query: The reference and the text.
+            until: When the search must go on, with an intent or without.
+            coverage: Gets the version that composed it, or a word for what went wrong.
+        """
+        left_s = seconds_until(until)
         if left_s <= 0:
-            rerank_scores.note(DEADLINE)
+            coverage.add_reason(DEADLINE)
             return None
         share_s = min(self._compose_timeout_s, left_s / 2)
         try:
             async with asyncio.timeout(share_s):
                 composed = await self._reranker.compose(query, share_s)
-            rerank_scores.reranker = composed.reranker
+            coverage.reranker = composed.reranker
             return composed.intent
         except (TimeoutError, RerankTimeout):
             # the share of this step is spent, not the search's time, so no word for that
@@ -87,28 +72,29 @@ class RerankingStage:
             _log.info("no intent by the reranker: %s", error)
         except RerankerError as error:
             _log.warning("no intent by the reranker: %s", error)
-            rerank_scores.note(error.reason)
+            coverage.add_reason(error.reason)
         return None
 
     async def rerank(
-        self,
-        query: RerankQuery,
-        target: str | None,
-        candidates: Sequence[Hit],
-        deadline: float,
-        rerank_scores: Judging,
+        self, run: SearchRun, query: RerankQuery, target: str | None, hits: Sequence[Hit]
     ) -> AsyncGenerator[int, None]:
-        """Judge candidates into `judging` until done or time is up.
+        """Score candidates into the run's coverage until all are scored or time is up.
+
+        Args:
+            run: The search; its deadline, less the margin, is when scoring stops.
+            query: The reference and the text.
+            target: The target in words; None: the reranker composes it.
+            hits: The candidates, best first.
 
         Yields:
-            How many are judged, whenever there are more.
+            How many have a score, whenever there are more.
         """
-        stop_at = deadline - self._response_margin_s
-        left_s = stop_at - asyncio.get_running_loop().time()
+        coverage, stop_at = run.coverage, run.deadline - self._response_margin_s
+        left_s = seconds_until(stop_at)
         if left_s <= 0:
-            rerank_scores.note(DEADLINE)
+            coverage.add_reason(DEADLINE)
             return
-        images = [candidate.image for candidate in candidates]
+        images = [hit.image for hit in hits]
         try:
             async with aclosing(self._reranker.rerank(query, target, images, left_s)) as chunks:
                 while True:
@@ -116,11 +102,10 @@ class RerankingStage:
                         chunk = await anext(chunks, None)
                     if chunk is None:
                         return
-                    rerank_scores.reranker = chunk.reranker
-                    rerank_scores.scores.update({one.image_id: one.score for one in chunk.scores})
-                    yield len(rerank_scores.scores)
+                    coverage.add_scores(chunk)
+                    yield len(coverage.scores)
         except TimeoutError:
-            rerank_scores.note(DEADLINE)
+            coverage.add_reason(DEADLINE)
         except RerankerError as error:
-            _log.warning("%d of %d judged: %s", len(rerank_scores.scores), len(images), error)
-            rerank_scores.note(error.reason)
+            _log.warning("%d of %d scored: %s", len(coverage.scores), len(images), error)
+            coverage.add_reason(error.reason)

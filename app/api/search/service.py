@@ -1,97 +1,40 @@
 """The use case: a composed query → ranked results, by its deadline, saying what was done.
 
-One search is one stream of stages (`IntentResolved`, `Retrieved`, `RerankProgress` …,
-`SearchResult`); who wants the answer alone reads to its end. Knows the ports; nothing of HTTP,
-torch or Qdrant.
+One search is one stream of events (`IntentResolved`, `Retrieved`, `RerankProgress` …,
+`SearchResult`); `search` reads it to its end and returns the last one. Knows the ports; nothing of
+HTTP, torch or the gallery's engine.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 from app.api.search.admission import Admission, CoarseWork
+from app.api.search.limits import SearchLimits
 from app.api.search.metrics import REASONS, SEARCHES, StageTimer
-from app.api.search.ports import Gallery, GallerySnapshot, QueryEncoder, ReferenceImages
+from app.api.search.ports import Gallery, QueryEncoder, ReferenceImages
 from app.api.search.query_resolution import INTENT_FALLBACK, QueryResolver, ResolvedQuery
 from app.api.search.ranking import fuse
-from app.api.search.reranking import Judging, RerankingStage
+from app.api.search.reranking import RerankingStage
+from app.api.search.run import SearchRun
 from app.api.search.types import (
     IntentResolved,
     RerankProgress,
     Retrieved,
+    SearchEvent,
     SearchOptions,
     SearchQuery,
     SearchResult,
-    Stage,
 )
 from app.web.errors import DeadlineExceeded
-from indexer.gallery.errors import InvalidRequest
 from indexer.gallery.ports import Hit
 from models.contracts.filter import filter_values
 from models.contracts.intent import ComposedIntent
-from models.query.weights import CompositionMode
 
 RERANK_DISABLED = "rerank_disabled"
 
-# of a search that does not say, where the operator allows as many
-_TOP_K, _RETRIEVAL_DEPTH = 10, 100
-_MUCH_NAMED = 64  # values of a filter and images of `among`, together
-
-
-@dataclass(frozen=True)
-class Depths:
-    """How far one search goes.
-
-    Attributes:
-        top_k: How many results.
-        retrieval: How many candidates the coarse stage gives.
-        rerank: How many of them are to be re-ranked, never more.
-    """
-
-    top_k: int
-    retrieval: int
-    rerank: int
-
-
-@dataclass(frozen=True)
-class SearchLimits:
-    """Bounds and defaults that the operator sets."""
-
-    max_top_k: int
-    max_retrieval_depth: int
-    timeout_ms: int
-    max_concurrent_searches: int
-    default_rerank_depth: int = 50
-    max_rerank_depth: int = 200
-    rerank_weight: float = 1.0
-    default_composition: CompositionMode = "intersection"
-
-    def depths(self, options: SearchOptions) -> Depths:
-        """How far a search goes: as it asks, and otherwise as is usual within these limits.
-
-        Raises:
-            InvalidRequest: It asks for more than is allowed, or to re-rank what is not retrieved.
-        """
-        most = self.max_retrieval_depth
-        _check_at_most("top_k", options.top_k, min(self.max_top_k, most))
-        _check_at_most("retrieval_depth", options.retrieval_depth, most)
-        _check_at_most("rerank_depth", options.rerank_depth, min(self.max_rerank_depth, most))
-        top_k, retrieval, rerank = options.top_k, options.retrieval_depth, options.rerank_depth
-        if top_k is None:
-            top_k = min(_TOP_K, self.max_top_k, most)
-        if rerank is None:
-            rerank = min(self.default_rerank_depth, self.max_rerank_depth, retrieval or most)
-        if retrieval is None:
-            retrieval = max(rerank, min(_RETRIEVAL_DEPTH, most))
-        retrieval = max(retrieval, top_k)
-        if rerank > retrieval:
-            raise InvalidRequest(
-                f"rerank_depth is {rerank}, more than the {retrieval} candidates that "
-                "retrieval_depth asks for"
-            )
-        return Depths(top_k, retrieval, rerank)
+_LONG_FILTER = 64  # values of a filter and images of `among`, together
 
 
 class SearchService:
@@ -99,59 +42,60 @@ class SearchService:
 
     def __init__(
         self,
-        embedder: QueryEncoder,
+        encoder: QueryEncoder,
         gallery: Gallery,
         limits: SearchLimits,
-        copies: ReferenceImages | None = None,
-        second: RerankingStage | None = None,
+        reference_images: ReferenceImages | None = None,
+        reranking: RerankingStage | None = None,
     ) -> None:
-        """Put together; without `copies` and `second` there is only the coarse stage."""
-        self._embedder, self._gallery, self._limits = embedder, gallery, limits
-        self._second = second
-        self._understanding = QueryResolver(embedder, copies, second)
-        self._admission = Admission(limits.max_concurrent_searches)
-
-    @property
-    def default_composition(self) -> CompositionMode:
-        """How a query is composed that does not say."""
-        return self._limits.default_composition
-
-    def completed(self, query: SearchQuery) -> SearchQuery:
-        """The query with what it leaves to the service: how it is composed.
-
-        Who sends an intent, or says who is to compose one, means an intersection.
-        """
-        options = query.options
-        if "composition" in options.model_fields_set or options.intent or options.intent_source:
-            return query
-        mode = self.default_composition
-        return replace(query, options=options.model_copy(update={"composition": mode}))
-
-    def check_room(self, timeout_ms: int | None = None) -> None:
-        """Refuse at the door rather than let everyone wait.
+        """Put together; without `reference_images` and `reranking`, candidates are retrieved only.
 
         Args:
-            timeout_ms: Of the search, where it is known.
+            encoder: Images and texts → embeddings.
+            gallery: What is searched.
+            limits: What the operator allows.
+            reference_images: References as the reranker gets them.
+            reranking: The second stage.
+        """
+        self.limits = limits
+        self._encoder, self._gallery, self._reranking = encoder, gallery, reranking
+        self._resolver = QueryResolver(encoder, reference_images, reranking)
+        self._admission = Admission(limits.max_concurrent_searches)
+
+    def check_room(self, timeout_ms: int | None = None) -> None:
+        """Check that a search would be admitted now.
+
+        Args:
+            timeout_ms: Of the search, where it is known, in milliseconds.
 
         Raises:
             Overloaded: There is no room now, or not in time.
         """
-        self._admission.check_room(self._timeout_ms(timeout_ms) / 1000)
+        self._admission.check_room(self.limits.timeout_s(timeout_ms))
 
     def admitted(self, timeout_ms: int | None = None) -> AbstractContextManager[None]:
         """A place for one search; whatever it costs belongs inside. Raises as `check_room`."""
-        return self._admission.admitted(self._timeout_ms(timeout_ms) / 1000)
+        return self._admission.admitted(self.limits.timeout_s(timeout_ms))
 
     async def search(self, query: SearchQuery, timer: StageTimer) -> SearchResult:
-        """Answer one `admitted` search; raises what `stages` raises."""
-        async with aclosing(self.stages(query, timer)) as stages:
-            async for stage in stages:
-                if isinstance(stage, SearchResult):
-                    return stage
-        raise AssertionError("a search ends with its outcome")
+        """Answer one `admitted` search; raises what `events` raises."""
+        async with aclosing(self.events(query, timer)) as events:
+            async for event in events:
+                if isinstance(event, SearchResult):
+                    return event
+        raise AssertionError("a search ends with its result")
 
-    async def stages(self, query: SearchQuery, timer: StageTimer) -> AsyncGenerator[Stage, None]:
-        """Answer one `admitted` search, telling each stage as it is done; closing stops the work.
+    async def events(
+        self, query: SearchQuery, timer: StageTimer
+    ) -> AsyncGenerator[SearchEvent, None]:
+        """Answer one `admitted` search, step by step; closing stops the work.
+
+        Args:
+            query: What the client asks.
+            timer: Runs since the query was here; the search's time counts from then.
+
+        Yields:
+            `IntentResolved`, `Retrieved`, any number of `RerankProgress`, and `SearchResult`.
 
         Raises:
             InvalidRequest: More results or candidates than allowed; a bad filter.
@@ -159,165 +103,123 @@ class SearchService:
             DeadlineExceeded: No candidates before the deadline.
             GalleryUnavailable: There is nothing to search.
         """
-        depths = self._limits.depths(query.options)
-        _check_intent(query.options)
-        snapshot = self._gallery.snapshot()  # before the reranker is asked for nothing
-        timeout_ms = self._timeout_ms(query.options.timeout_ms)
-        left_s = timeout_ms / 1000 - timer.elapsed_s()
-        deadline = asyncio.get_running_loop().time() + left_s
-        ending = "abandoned"  # by the client, unless it comes to an end of its own
+        run = self._run(query, timer)
+        outcome = "abandoned"  # by the client, unless it comes to an end of its own
         try:
-            async with aclosing(self._answer(query, snapshot, depths, deadline, timer)) as stages:
-                async for stage in stages:
-                    if isinstance(stage, SearchResult):
-                        ending = _count(stage)
-                    yield stage
+            async with aclosing(self._answer(run)) as events:
+                async for event in events:
+                    if isinstance(event, SearchResult):
+                        outcome = "degraded" if event.degraded else "answered"
+                        _count_reasons(event)
+                    yield event
         except TimeoutError:
-            ending = "deadline"
+            outcome = "deadline"
+            timeout_ms = round(self.limits.timeout_s(query.options.timeout_ms) * 1000)
             raise DeadlineExceeded(
                 f"no candidates within {timeout_ms} ms; allow more with timeout_ms"
             ) from None
         except Exception:
-            ending = "failed"
+            outcome = "failed"
             raise
         finally:
-            SEARCHES.labels(ending).inc()
+            SEARCHES.labels(outcome).inc()
 
-    async def _answer(
-        self,
-        query: SearchQuery,
-        snapshot: GallerySnapshot,
-        depths: Depths,
-        deadline: float,
-        timer: StageTimer,
-    ) -> AsyncGenerator[Stage, None]:
-        rerank_scores, depth = Judging(), depths.rerank if self._second is not None else 0
-        with self._admission.coarse(deadline, _names_much(query.options)) as work:
-            # timeouts end before each yield: held across one they would strike whoever reads
-            async with asyncio.timeout_at(deadline):
-                understood = await self._understanding.read(
-                    query, snapshot, depth > 0, work, rerank_scores, timer
-                )
-            yield IntentResolved(understood.intent)
-            async with asyncio.timeout_at(deadline):
-                candidates = await self._retrieve(
-                    query, snapshot, depths.retrieval, understood, work, timer
-                )
-        outcome = partial(self._outcome, query.options, depths, understood.intent, candidates)
-        yield Retrieved(outcome(rerank_scores))
-        to_reranker = candidates[:depth]
-        if self._second is not None and understood.rerank_query is not None and to_reranker:
-            with timer.stage("rerank"):
-                rerank = self._second.rerank(
-                    understood.rerank_query,
-                    _target(understood.intent),
-                    to_reranker,
-                    deadline,
-                    rerank_scores,
-                )
-                async with aclosing(rerank) as counts:
+    def _run(self, query: SearchQuery, timer: StageTimer) -> SearchRun:
+        """A search, checked as far as it can be without any work."""
+        options = query.options
+        depths = self.limits.depths(options)
+        if self._reranking is None:
+            depths = replace(depths, rerank=0)
+        left_s = self.limits.timeout_s(options.timeout_ms) - timer.elapsed_s()
+        return SearchRun(
+            query=query,
+            mode=self.limits.mode(options),
+            depths=depths,
+            snapshot=self._gallery.snapshot(),
+            deadline=asyncio.get_running_loop().time() + left_s,
+            timer=timer,
+        )
+
+    async def _answer(self, run: SearchRun) -> AsyncGenerator[SearchEvent, None]:
+        with self._admission.coarse(run.deadline, _has_long_filter(run.query.options)) as work:
+            # timeouts end before each yield: held across one they would strike the reader's code
+            async with asyncio.timeout_at(run.deadline):
+                resolved = await self._resolver.resolve(run, work)
+            yield IntentResolved(run.mode, resolved.intent)
+            async with asyncio.timeout_at(run.deadline):
+                hits = await self._retrieve(run, resolved, work)
+        yield Retrieved(self._result(run, resolved.intent, hits))
+        to_rerank = hits[: run.depths.rerank]
+        if self._reranking is not None and resolved.rerank_query is not None and to_rerank:
+            with run.timer.stage("rerank"):
+                target = _target(resolved.intent)
+                progress = self._reranking.rerank(run, resolved.rerank_query, target, to_rerank)
+                async with aclosing(progress) as counts:
                     async for reranked in counts:
-                        yield RerankProgress(reranked, len(to_reranker))
-        yield outcome(rerank_scores)
+                        yield RerankProgress(reranked, len(to_rerank))
+        yield self._result(run, resolved.intent, hits)
 
     async def _retrieve(
-        self,
-        query: SearchQuery,
-        snapshot: GallerySnapshot,
-        depth: int,
-        understood: ResolvedQuery,
-        work: CoarseWork,
-        timer: StageTimer,
+        self, run: SearchRun, resolved: ResolvedQuery, work: CoarseWork
     ) -> list[Hit]:
-        options = query.options
-        with timer.stage("embed"):
+        options = run.query.options
+        with run.timer.stage("embed"):
             async with work.turn():
-                query_embedding = await self._embedder.embed(
-                    snapshot.composer,
-                    options.composition,
-                    understood.reference,
-                    query.modification_text,
-                    understood.intent,
+                query_embedding = await self._encoder.embed(
+                    run.snapshot.composer,
+                    run.mode,
+                    resolved.reference,
+                    run.query.modification_text,
+                    resolved.intent,
                     options.weights,
                 )
-        with timer.stage("retrieve"):
+        with run.timer.stage("retrieve"):
             async with work.turn():
-                return await snapshot.generation.retrieve(
+                return await run.snapshot.generation.retrieve(
                     query_embedding,
-                    depth,
+                    run.depths.retrieval,
                     options.filter,
-                    understood.content_hash if options.exclude_reference else None,
+                    resolved.content_hash if options.exclude_reference else None,
                     options.among,
                 )
 
-    def _outcome(
-        self,
-        options: SearchOptions,
-        depths: Depths,
-        intent: ComposedIntent | None,
-        candidates: list[Hit],
-        rerank_scores: Judging,
+    def _result(
+        self, run: SearchRun, intent: ComposedIntent | None, hits: list[Hit]
     ) -> SearchResult:
         """The answer as things stand."""
-        reasons = [*rerank_scores.reasons]
+        options, coverage = run.query.options, run.coverage
+        reasons = [*coverage.reasons]
         if intent is not None and intent.source == "none" and INTENT_FALLBACK not in reasons:
             reasons.append(INTENT_FALLBACK)
         degraded = bool(reasons)
-        if self._second is None:
-            # nobody misses a reranker that was never set up, except who asks for it
+        if self._reranking is None:
+            # without a reranker an answer is whole, unless re-ranking was asked for
             reasons.insert(0, RERANK_DISABLED)
             degraded = degraded or bool(options.rerank_depth)
         return SearchResult(
+            mode=run.mode,
             intent=intent,
-            top_k=depths.top_k,
-            ranked=fuse(candidates, rerank_scores.scores, self._rerank_weight(options)),
-            reranked=len(rerank_scores.scores),
+            top_k=run.depths.top_k,
+            ranked=fuse(hits, coverage.scores, self.limits.weight(options)),
+            reranked=len(coverage.scores),
             reasons=reasons,
             degraded=degraded,
-            reranker=rerank_scores.reranker,
-        )
-
-    def _timeout_ms(self, asked: int | None) -> int:
-        return asked or self._limits.timeout_ms
-
-    def _rerank_weight(self, options: SearchOptions) -> float:
-        asked = options.rerank_weight
-        return self._limits.rerank_weight if asked is None else asked
-
-
-def _check_at_most(name: str, asked: int | None, most: int) -> None:
-    if asked is not None and asked > most:
-        raise InvalidRequest(f"{name} is {asked}, more than {most}")
-
-
-def _check_intent(options: SearchOptions) -> None:
-    if options.intent is not None and options.composition != "intersection":
-        raise InvalidRequest(
-            f"an intent goes with composition `intersection`, not `{options.composition}`"
-        )
-    if options.intent_source is not None and (
-        options.intent is not None or options.composition != "intersection"
-    ):
-        raise InvalidRequest(
-            "intent_source says who composes an intent; it goes with composition "
-            "`intersection`, and not with an intent of your own"
+            timings_ms=run.timer.timings(),
+            encoder=self._encoder.fingerprint,
+            reranker=coverage.reranker,
         )
 
 
-def _names_much(options: SearchOptions) -> bool:
+def _has_long_filter(options: SearchOptions) -> bool:
     """Whether filter and `among` are so long that checking them is work."""
-    return filter_values(options.filter or {}) + len(options.among or ()) > _MUCH_NAMED
+    return filter_values(options.filter or {}) + len(options.among or ()) > _LONG_FILTER
 
 
 def _target(intent: ComposedIntent | None) -> str | None:
-    """The wished-for picture, where somebody understood it; else the reranker composes it
-    itself.
-    """
+    """The target in words; None where there is none, and the reranker composes it by itself."""
     return None if intent is None or intent.source == "none" else intent.target
 
 
-def _count(outcome: SearchResult) -> str:
-    """Count why this answer is as it is; returns the label of how it ended."""
-    for reason in outcome.reasons:
+def _count_reasons(result: SearchResult) -> None:
+    for reason in result.reasons:
         REASONS.labels(reason).inc()
-    return "degraded" if outcome.degraded else "answered"

@@ -38,8 +38,8 @@ class SearchOptions(BaseModel):
         le=MAX_QUERY_LIMIT,
         description="how many results; default: 10, or as many as the service allows",
     )
-    composition: CompositionMode = Field(
-        "intersection",
+    composition: CompositionMode | None = Field(
+        None,
         description="how image and text become one query; the rest are baselines, "
         "or how a preset's encoder was trained. Default: as the service is set up, which is "
         "`intersection` unless its preset says otherwise",
@@ -101,8 +101,14 @@ class SearchQuery:
 
 @dataclass(frozen=True)
 class IntentResolved:
-    """How the query was understood; None for the baselines."""
+    """How the query is composed.
 
+    Attributes:
+        mode: Which way.
+        intent: What the text wants of the reference; None for the baselines.
+    """
+
+    mode: CompositionMode
     intent: ComposedIntent | None
 
 
@@ -111,37 +117,43 @@ class SearchResult:
     """What was found, and how.
 
     Attributes:
-        intent: The roles; None for the baselines.
+        mode: How the query was composed.
+        intent: What the text wants of the reference; None for the baselines.
         top_k: How many results were asked for.
         ranked: All candidates of the coarse stage, in their final order.
         reranked: How many of them the reranker scored.
-        reasons: Stable words, see `schemas.Coverage`.
+        reasons: Stable words, see `http.schemas.Coverage`.
         degraded: Whether the answer is less than what was asked for.
+        timings_ms: Stage → milliseconds, and their `total`; see `StageTimer`.
+        encoder: Fingerprint of the encoder.
         reranker: Version of the reranker if it had a part in this; else None.
     """
 
+    mode: CompositionMode
     intent: ComposedIntent | None
     top_k: int
     ranked: list[RankedCandidate]
     reranked: int
     reasons: list[str]
     degraded: bool
+    timings_ms: dict[str, float]
+    encoder: str
     reranker: str | None
 
 
 @dataclass(frozen=True)
 class Retrieved:
-    """The answer as it would be without the second stage."""
+    """The answer as it would be without re-ranking."""
 
-    outcome: SearchResult
+    result: SearchResult
 
 
 @dataclass(frozen=True)
 class RerankProgress:
-    """So many of the candidates to judge are judged."""
+    """So many of the candidates to re-rank have a score."""
 
     reranked: int
     of: int
 
 
-Stage = IntentResolved | Retrieved | RerankProgress | SearchResult
+SearchEvent = IntentResolved | Retrieved | RerankProgress | SearchResult

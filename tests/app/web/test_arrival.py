@@ -18,7 +18,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.http.search import router
-from app.api.search.service import SearchLimits, SearchService
+from app.api.search.limits import SearchLimits
+from app.api.search.service import SearchService
 from app.web import middleware, problems
 from app.web.request_body import BodyLimits
 from models.datasets.images import ImageLimits

@@ -74,7 +74,7 @@ async def rerank(
     found: dict[str, float] = {}
     try:
         async for scores in reranker.rerank(QUERY, "a blue sofa", images, 5.0):
-            found |= {score.image_id: score.score for score in scores.scores}
+            found |= scores.by_image
     except RerankerError as error:
         return found, error.reason
     return found, ""
@@ -177,8 +177,7 @@ def test_a_deadline_keeps_what_came_before_it_and_drops_the_rest(
             with suppress(TimeoutError):
                 while True:
                     async with asyncio.timeout(1.0):
-                        scores = (await anext(chunks)).scores
-                        found |= {score.image_id: score.score for score in scores}
+                        found |= (await anext(chunks)).by_image
         await asyncio.to_thread(engine.dropped.wait, 5)
         return found
 

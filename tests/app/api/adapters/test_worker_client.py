@@ -76,7 +76,7 @@ async def rerank(
     found: dict[str, float] = {}
     try:
         async for scores in reranker.rerank(query, "a blue sofa", IMAGES, 5.0):
-            found |= {score.image_id: score.score for score in scores.scores}
+            found |= scores.by_image
     except RerankerError as error:
         return found, error.reason
     return found, ""

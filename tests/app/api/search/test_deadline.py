@@ -11,9 +11,10 @@ import pytest
 
 from app.api.adapters.worker_client import WorkerReranker
 from app.api.adapters.worker_pool import WorkerPool
+from app.api.search.limits import SearchLimits
 from app.api.search.metrics import StageTimer
 from app.api.search.reranking import RerankingStage
-from app.api.search.service import SearchLimits, SearchService
+from app.api.search.service import SearchService
 from app.api.search.types import SearchOptions, SearchQuery, SearchResult
 from app.api.settings import WorkerSettings
 from tests.app.api.stub_worker import (

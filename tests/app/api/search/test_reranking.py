@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from app.api.search.limits import SearchLimits
 from app.api.search.metrics import StageTimer
 from app.api.search.reranking import RerankingStage
-from app.api.search.service import SearchLimits, SearchService
+from app.api.search.service import SearchService
 from app.api.search.types import (
     IntentResolved,
     RerankProgress,
     Retrieved,
+    SearchEvent,
     SearchOptions,
     SearchQuery,
     SearchResult,
-    Stage,
     Upload,
 )
 from app.web.errors import (
@@ -196,10 +197,9 @@ def test_a_slow_intent_is_not_waited_for() -> None:
 
 def test_an_intent_never_takes_more_than_half_of_what_is_left() -> None:
     asked = query(timeout_ms=2000)
-    timer = StageTimer()
-    outcome = asyncio.run(service(FakeReranker(compose_s=60)).search(asked, timer))
+    outcome = search(FakeReranker(compose_s=60), asked)
     assert outcome.reranked == 3
-    assert 800 < timer.timings_ms["intent"] < 1500
+    assert 800 < outcome.timings_ms["intent"] < 1500
 
 
 def test_a_reranker_that_is_not_to_compose_is_not_asked() -> None:
@@ -270,13 +270,13 @@ def test_a_reference_without_a_copy_is_not_judged() -> None:
     assert reranker.targets == []
 
 
-async def all_stages(reranker: FakeReranker) -> list[Stage]:
-    return [stage async for stage in service(reranker).stages(query(), StageTimer())]
+async def all_events(reranker: FakeReranker) -> list[SearchEvent]:
+    return [event async for event in service(reranker).events(query(), StageTimer())]
 
 
-def test_the_stages_come_in_order_and_the_coarse_one_is_the_answer_without_a_reranker() -> None:
-    stages = asyncio.run(all_stages(FakeReranker()))
-    kinds = [type(stage) for stage in stages]
+def test_the_events_come_in_order_and_the_coarse_one_is_the_answer_without_a_reranker() -> None:
+    events = asyncio.run(all_events(FakeReranker()))
+    kinds = [type(event) for event in events]
     assert kinds == [
         IntentResolved,
         Retrieved,
@@ -285,11 +285,11 @@ def test_the_stages_come_in_order_and_the_coarse_one_is_the_answer_without_a_rer
         RerankProgress,
         SearchResult,
     ]
-    coarse = stages[1]
+    coarse = events[1]
     assert isinstance(coarse, Retrieved)
-    assert found(coarse.outcome) == [1, 2, 3, 4, 5]
-    assert coarse.outcome.reranked == 0
-    assert stages[2:5] == [RerankProgress(1, 3), RerankProgress(2, 3), RerankProgress(3, 3)]
+    assert found(coarse.result) == [1, 2, 3, 4, 5]
+    assert coarse.result.reranked == 0
+    assert events[2:5] == [RerankProgress(1, 3), RerankProgress(2, 3), RerankProgress(3, 3)]
 
 
 def test_an_answer_names_the_reranker_that_had_a_part_in_it_not_the_last_one_asked() -> None:
@@ -308,15 +308,15 @@ def test_an_answer_names_the_reranker_that_had_a_part_in_it_not_the_last_one_ask
     assert asyncio.run(overlapping()) == ["fake-judge-1", "fake-judge-2"]
 
 
-def test_closing_the_stages_stops_the_reranker_and_makes_room() -> None:
+def test_closing_the_events_stops_the_reranker_and_makes_room() -> None:
     reranker = FakeReranker(score_s=0.01)
 
     async def leave_early() -> None:
         searching = service(reranker)
         for _ in range(3):  # more than are admitted at once
-            async with aclosing(searching.stages(query(), StageTimer())) as stages:
-                async for stage in stages:
-                    if isinstance(stage, RerankProgress):
+            async with aclosing(searching.events(query(), StageTimer())) as events:
+                async for event in events:
+                    if isinstance(event, RerankProgress):
                         break
             assert reranker.closed
 
@@ -324,7 +324,6 @@ def test_closing_the_stages_stops_the_reranker_and_makes_room() -> None:
 
 
 def test_the_second_stage_is_timed() -> None:
-    timer = StageTimer()
-    asyncio.run(service(FakeReranker(score_s=0.02)).search(query(), timer))
-    assert set(timer.timings_ms) == {"embed", "intent", "retrieve", "rerank"}
-    assert timer.timings_ms["rerank"] >= 55
+    timings = search(FakeReranker(score_s=0.02)).timings_ms
+    assert set(timings) == {"embed", "intent", "retrieve", "rerank", "total"}
+    assert timings["rerank"] >= 55

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from prometheus_client import REGISTRY
 
+from app.api.search.limits import SearchLimits
 from app.api.search.metrics import StageTimer
-from app.api.search.service import SearchLimits, SearchService
+from app.api.search.service import SearchService
 from app.api.search.types import SearchOptions, SearchQuery, SearchResult, Upload
 from app.web.errors import DeadlineExceeded, Overloaded
 from indexer.gallery.errors import ImageNotFound, InvalidRequest
@@ -184,9 +185,9 @@ def test_a_search_that_broke_is_counted_as_failed_and_not_as_its_clients_leaving
 
     async def leave() -> None:
         service = SearchService(FakeQueryEmbedder(), FakeGallery(IMAGES), LIMITS)
-        stages = service.stages(query(), StageTimer())
-        await anext(stages)
-        await stages.aclose()
+        events = service.events(query(), StageTimer())
+        await anext(events)
+        await events.aclose()
 
     asyncio.run(leave())
     assert counted("abandoned") == before["abandoned"] + 1
@@ -220,10 +221,7 @@ def test_who_could_not_be_through_in_time_is_refused_at_once() -> None:
 
 
 def test_stages_are_timed() -> None:
-    timer = StageTimer()
-    service = SearchService(FakeQueryEmbedder(), FakeGallery(IMAGES), LIMITS)
-    asyncio.run(service.search(query(), timer))
-    timings = timer.finish()
+    timings = search(query()).timings_ms
     assert set(timings) == {"embed", "intent", "retrieve", "total"}
     assert timings["total"] >= timings["retrieve"] >= 0
 
@@ -245,9 +243,8 @@ def test_a_preset_says_how_a_search_is_composed_that_does_not(
     embedder = FakeQueryEmbedder()
     limits = dataclasses.replace(LIMITS, default_composition="union")
     service = SearchService(embedder, FakeGallery(IMAGES), limits)
-    asked = service.completed(query(**options))
-    outcome = asyncio.run(service.search(asked, StageTimer()))
-    assert asked.options.composition == mode
+    outcome = asyncio.run(service.search(query(**options), StageTimer()))
+    assert outcome.mode == mode
     assert embedder.modes == [mode]
     assert not outcome.degraded
     assert (outcome.intent is None) == (mode != "intersection")
