@@ -42,7 +42,7 @@ from models.settings import RerankerSettings
 
 _log = logging.getLogger(__name__)
 
-_CODE_VERSION = 1
+_CODE_VERSION = 2  # part of `version`: scores of one version agree
 _DESCRIPTIONS = {"adapter_config.json", CARD}
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 

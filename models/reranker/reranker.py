@@ -4,7 +4,7 @@ The prompt before the candidate is the same for every candidate of a query, so i
 are computed once (`PrefixState`), and a candidate costs its own visual tokens and one short
 question. Pictures pass the vision tower once; their features can be kept (`VisualFeatures`).
 
-What is asked is the template's; how the model is run is its family's.
+What is asked is the prompt's; how the model is run is its architecture's.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,12 +34,12 @@ class ComposeUnsupported(ValueError):
 
 @dataclass(frozen=True)
 class PrefixState:
-    """The prompt up to a point, read.
+    """The prompt up to a point, as the language model has read it.
 
     Attributes:
         layers: Keys and values of every layer, each (1, heads, length, head size).
         next_position: The position of the token that comes next.
-        target: The wished-for picture in words, for the question; None where it is not known.
+        target: What the target image shows, for the question; None where it is not known.
     """
 
     layers: tuple[tuple[Tensor, Tensor], ...]
@@ -55,6 +55,8 @@ class PrefixState:
 class Reranker:
     """Composes intents and scores candidates. Blocking; one call at a time, `prepare` excepted.
 
+    Logits that become scores are formed in float32, whatever the precision of the model.
+
     Attributes:
         version: Names base, adapter and template; changes when scores may change.
         device_reason: Where it runs, in which precision, and why.
@@ -64,7 +66,7 @@ class Reranker:
         """Load the reranker, or take one that is loaded.
 
         Raises:
-            RerankerLoadError: It cannot be loaded.
+            ModelUnavailable: It cannot be loaded.
         """
         self._settings = settings
         self._loaded = loaded or load_reranker(settings)
@@ -77,7 +79,7 @@ class Reranker:
             for word in (self._prompt.yes, self._prompt.no, self._architecture.chat.end_of_turn)
         )
         # σ(z_yes − z_no) needs two rows of the vocabulary head, and of those only the difference
-        self._yes_minus_no = self._head[self._yes] - self._head[self._no]  # (D,)
+        self._yes_minus_no = self._head[self._yes].float() - self._head[self._no].float()  # (D,)
 
     @property
     def composes(self) -> bool:
@@ -85,12 +87,12 @@ class Reranker:
         return self._prompt.compose_instruction is not None
 
     def prepare(self, picture: Image.Image) -> PreparedImage:
-        """Scale a picture to at most the visual tokens set; any thread."""
+        """Scale an image to at most the visual tokens set; any thread."""
         return self._architecture.prepare(picture, self._settings.visual_tokens)
 
     @torch.inference_mode()
     def features(self, images: Sequence[PreparedImage]) -> list[VisualFeatures]:
-        """Run the vision tower over pictures at once."""
+        """Run the vision tower over a batch of images."""
         return self._architecture.features(images)
 
     def prefill(self, reference: PreparedImage, modification_text: str) -> PrefixState:
@@ -100,7 +102,7 @@ class Reranker:
         return self._forward(None, ids, features)[0]
 
     def with_target(self, prefix: PrefixState, target: str) -> PrefixState:
-        """The same prefix, for a question that names the wished-for picture."""
+        """The same prefix, for a question that names what the target image shows."""
         return replace(prefix, target=target if self._settings.shows_target else None)
 
     @torch.inference_mode()
@@ -112,7 +114,9 @@ class Reranker:
             IntentParseError: The answer names no target.
         """
         if self._prompt.compose_instruction is None:
-            raise ComposeUnsupported(f"judge {self.version} composes no intents; it only scores")
+            raise ComposeUnsupported(
+                f"the reranker {self.version} composes no intents; it only scores"
+            )
         answer = self._generate(
             prefix, self._ids(self._prompt.compose_instruction), _MAX_ANSWER_TOKENS
         )
@@ -120,27 +124,27 @@ class Reranker:
 
     @torch.inference_mode()
     def score(self, prefix: PrefixState, candidates: Sequence[VisualFeatures]) -> list[float]:
-        """How surely each candidate fits: σ(z_yes − z_no) at the last position, 0 to 1.
+        """The relevance of each candidate: σ(z_yes − z_no) at the last position, 0 to 1.
 
         Candidates with grids of the same shape go through the model together, unpadded.
         """
         scores = [0.0] * len(candidates)
         for rows, hidden in self._score_groups(prefix, candidates):
-            logits = (hidden @ self._yes_minus_no).float()
+            logits = hidden.float() @ self._yes_minus_no  # (B,)
             for row, score in zip(rows, logits.sigmoid().tolist(), strict=True):
                 scores[row] = score
         return scores
 
     @torch.inference_mode()
     def answer_mass(self, prefix: PrefixState, candidates: Sequence[VisualFeatures]) -> list[float]:
-        """How much of the probability of all next tokens yes and no have together, 0 to 1."""
-        shares = [0.0] * len(candidates)
+        """The probability that the next token is yes or no, for each candidate, 0 to 1."""
+        masses = [0.0] * len(candidates)
         for rows, hidden in self._score_groups(prefix, candidates):
-            chances = (hidden @ self._head.T).float().softmax(-1)  # (rows, V)
-            both = chances[:, self._yes] + chances[:, self._no]
-            for row, share in zip(rows, both.tolist(), strict=True):
-                shares[row] = share
-        return shares
+            probabilities = (hidden @ self._head.T).float().softmax(-1)  # (B, V)
+            both = probabilities[:, self._yes] + probabilities[:, self._no]
+            for row, mass in zip(rows, both.tolist(), strict=True):
+                masses[row] = mass
+        return masses
 
     @torch.inference_mode()
     def score_unsplit(
@@ -150,9 +154,10 @@ class Reranker:
         target: str | None,
         candidate: PreparedImage,
     ) -> float:
-        """One pair by the model's own forward pass over the whole prompt: no cache, no shortcut.
+        """One score by the model's own forward pass over the whole prompt, without a cache, 0 to 1.
 
-        What `score` is checked against, and how published re-rankers work.
+        What `score` is checked against, and how published rerankers work. In bfloat16 the two may
+        differ in the third decimal: here the logits are the model's.
         """
         shown = target if self._settings.shows_target else None
         prefix, asked = self._prompt.prefix(modification_text), self._prompt.candidate(shown)
@@ -176,23 +181,23 @@ class Reranker:
         self.score(self.with_target(prefix, "a picture"), self.features([picture] * chunk_size))
 
     def self_test(self) -> None:
-        """Judge pairs whose answers nobody can mistake, and check that judging works at all.
+        """Score probes whose answers are obvious, and check that the scores tell them apart.
 
         Raises:
-            SelfTestFailed: It does not; the sentence says how that shows.
+            SelfTestFailed: They do not; the sentence says how that shows.
         """
-        scores, shares = [], []
+        scores, masses = [], []
         for probe in PROBES:
             prefix = self.prefill(self.prepare(probe.reference.draw()), probe.modification_text)
             prefix = self.with_target(prefix, probe.target)
             seen = self.features([self.prepare(shape.draw()) for shape in probe.candidates])
             scores.append(self.score(prefix, seen))
-            shares += self.answer_mass(prefix, seen)
+            masses += self.answer_mass(prefix, seen)
         check_scores(scores)
-        check_answer_mass(shares, self._prompt.template.yes, self._prompt.template.no)
+        check_answer_mass(masses, self._prompt.template.yes, self._prompt.template.no)
 
     def _generate(self, prefix: PrefixState, ids: Tensor, most: int) -> list[int]:
-        """At most so many tokens of the answer to a piece, the likeliest each time."""
+        """At most `most` tokens of the answer to a piece, the likeliest each time."""
         here, hidden = self._forward(prefix, ids, [])
         answer: list[int] = []
         while len(answer) < most:
@@ -206,7 +211,7 @@ class Reranker:
     def _score_groups(
         self, prefix: PrefixState, candidates: Sequence[VisualFeatures]
     ) -> Iterator[tuple[list[int], Tensor]]:
-        """Numbers of candidates judged together, and the hidden states (B, D) of their answers."""
+        """Candidates that go through the model together: their numbers, hidden states (B, D)."""
         by_shape = sorted(range(len(candidates)), key=lambda i: candidates[i].grid.tolist())
         for _, group in groupby(by_shape, key=lambda i: candidates[i].grid.tolist()):
             rows = list(group)
@@ -229,7 +234,7 @@ class Reranker:
             The prefix of the first row, and the last hidden state of each row (B, D).
         """
         rows = len(ids)
-        # all rows are alike, so one row's positions are everyone's
+        # the rows differ in pictures of one shape only, so positions are the same in all
         own = pictures[: max(1, len(pictures) // rows)]
         positions, next_position = self._architecture.positions(
             ids[:1],

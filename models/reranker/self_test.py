@@ -1,23 +1,11 @@
-"""What every working judge shows on pairs nobody can mistake: checks on its answers alone.
+"""What every working reranker shows on obvious pairs: checks on its answers alone.
 
-A reranker can load without an error and still not rerank: pictures that never reach the language
-model, a head that was not in the file, a prompt it was not trained on. Re-rankers behind generic
-servers are known to say 0.5 to everything then. What gives them away was measured with the shipped
-reranker, whole and broken, on `probes`:
-
-| judge                                 | logits of one probe differ by | yes and no together have |
-|---------------------------------------|-------------------------------|--------------------------|
-| whole, float32 or bfloat16            | 2.3 to 11.0                   | 1.00                     |
-| its base without the adapter          | 1.1 to 6.4                    | 1.00                     |
-| blind: visual tokens are all the same | 0                             | 1.00                     |
-| head zero                             | 0                             | 0.003                    |
-| head random                           | 0.2 to 0.3                    | 0.003                    |
-| all weights random                    | 0.1 to 6.4                    | 0.003 or less            |
-| asked for other words, or by another  | 0.1 to 0.5                    | 0.00001 or less          |
-| model's template                      |                               |                          |
-
-So neither check replaces the other. They do not see a reranker that is merely bad, or one that lost
-an adapter trained on a base that reranks already; for adapters, `loading` compares every tensor.
+A reranker can load without an error and still not rerank: images that never reach the language
+model, a head that was not in the file, a prompt it was not trained on. Scores that do not differ,
+or two answers that have hardly any probability together, give that away; neither check replaces
+the other (tests/models/reranker/test_self_test.py breaks a reranker in each way; models/README.md
+has the figures behind the thresholds). They do not see a reranker that is merely bad, or one that
+lost an adapter trained on a base that reranks already: `loading` compares every tensor.
 """
 
 import math
@@ -30,7 +18,7 @@ from PIL import Image, ImageDraw
 MIN_LOGIT_SPREAD = 0.1  # of any one probe: far above noise, far below the least of a reranker
 MIN_ANSWER_MASS = 0.1  # on average: random weights give two words of V their 2 / V
 
-_LEAST_CHANCE = 1e-7  # float32 scores of a sure judge are 0 and 1 exactly
+_LEAST_PROBABILITY = 1e-7  # float32 scores may be 0 and 1 exactly
 
 
 class SelfTestFailed(RuntimeError):
@@ -63,31 +51,31 @@ def check_scores(scores: Sequence[Sequence[float]]) -> None:
         )
 
 
-def check_answer_mass(shares: Sequence[float], yes: str, no: str) -> None:
-    """Check that yes and no are what the reranker is about to say.
+def check_answer_mass(masses: Sequence[float], yes: str, no: str) -> None:
+    """Check that yes and no are the reranker's likely next tokens.
 
     Args:
-        shares: For each pair, the probability that the next token is one of the two, 0 to 1.
-        yes: The word for it.
-        no: The word for it.
+        masses: For each pair, the probability that the next token is one of the two, 0 to 1.
+        yes: The word for a candidate that fits.
+        no: The word for one that does not.
 
     Raises:
-        SelfTestFailed: On average it would rather say something else.
+        SelfTestFailed: On average other tokens are likelier.
     """
-    share = sum(shares) / len(shares)
-    if not share >= MIN_ANSWER_MASS:  # NaN too
+    mass = sum(masses) / len(masses)
+    if not mass >= MIN_ANSWER_MASS:  # NaN too
         raise SelfTestFailed(
-            f"asked for {yes} or {no}, the reranker wants to say something else: {yes} and {no} "
-            f"have "
-            f"{share:.1g} of the probability together, and should have {MIN_ANSWER_MASS} at "
+            f"asked for {yes} or {no}, the reranker would say something else: {yes} and {no} have "
+            f"{mass:.1g} of the probability together, and should have {MIN_ANSWER_MASS} at "
             "least; its template is not the one it was trained with, or weights are missing"
         )
 
 
 def _spread(scores: Sequence[float]) -> float:
-    """How far apart the largest and the smallest logit are."""
-    chances = [min(max(score, _LEAST_CHANCE), 1 - _LEAST_CHANCE) for score in scores]
-    logits = [math.log(chance / (1 - chance)) for chance in chances]
+    """The difference of the largest and the smallest logit."""
+    least = _LEAST_PROBABILITY
+    probabilities = [min(max(score, least), 1 - least) for score in scores]
+    logits = [math.log(p / (1 - p)) for p in probabilities]
     return max(logits) - min(logits)
 
 
@@ -96,14 +84,14 @@ _SIDE_PX = 256
 
 @dataclass(frozen=True)
 class Shape:
-    """A picture of one shape on one ground."""
+    """An image of one shape on a plain ground."""
 
     kind: Literal["circle", "square", "triangle"]
     colour: str
     ground: str = "white"
 
     def draw(self) -> Image.Image:
-        """The picture, RGB."""
+        """The image: RGB, 256 px square."""
         picture = Image.new("RGB", (_SIDE_PX, _SIDE_PX), self.ground)
         pen, low, high = ImageDraw.Draw(picture), _SIDE_PX // 5, _SIDE_PX * 4 // 5
         if self.kind == "circle":

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from models.reranker import loading
 from models.reranker.architectures.base import PreparedImage
 from models.reranker.intent_format import IntentParseError
 from models.reranker.reranker import ComposeUnsupported, Reranker
+from models.settings import RerankerSettings
 from tests.models.rerankers import reranker_of, shrunken
 
 TOLERANCE = 1e-4
@@ -187,3 +189,22 @@ def test_adapter_round_trip_and_mismatch(tmp_path: Path) -> None:
     del other.model.language_model.layers[-1]
     with pytest.raises(loading.RerankerLoadError, match="not for this base"):
         loading.merge_adapter(other, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_logits_are_formed_in_float32(dtype: Literal["float32", "bfloat16"]) -> None:
+    """In bfloat16, logits of 8 bits would tie candidates whose hidden states differ."""
+    settings = RerankerSettings(dtype=dtype, device="cpu")
+    reranker = Reranker(settings)
+    prefix = reranker.prefill(reranker.prepare(PICTURES[0]), "in red")
+    features = reranker.features([reranker.prepare(image) for image in PICTURES])
+    scores = reranker.score(prefix, features)
+    with torch.inference_mode():
+        head = reranker._head[[reranker._yes, reranker._no]]
+        for rows, hidden in reranker._score_groups(prefix, features):
+            assert hidden.dtype is head.dtype is getattr(torch, dtype)
+            exact = (hidden.double() @ (head[0].double() - head[1].double())).sigmoid()
+            assert [scores[row] for row in rows] == pytest.approx(exact.tolist(), abs=1e-6)
+            if dtype == "float32":  # to the last bit
+                plain = (hidden @ (head[0] - head[1])).sigmoid()
+                assert [scores[row] for row in rows] == plain.tolist()
