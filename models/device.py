@@ -1,4 +1,4 @@
-"""Chooses where models run, with the reason in words for the start-up log."""
+"""Chooses the device that models run on, with the reason for the start-up log."""
 
 import torch
 

@@ -1,11 +1,12 @@
-"""Errors of a command that whoever ran it can mend: the message is a sentence that says how.
+"""Errors of use, not of the program: the message is a sentence that says how to mend it.
 
-Everything else that a command raises is a defect of ours, and keeps its stack trace.
+A command or a start prints the sentence alone. Every other exception is a defect and keeps its
+stack trace.
 """
 
 
 class InputError(ValueError):
-    """What was given (arguments, settings, files) is wrong; nothing was done."""
+    """What was given (arguments, settings, files) is wrong; nothing was changed."""
 
 
 class JobError(RuntimeError):

@@ -2,7 +2,7 @@
 
 Offline mode (`HF_HUB_OFFLINE`), mirrors (`HF_ENDPOINT`), tokens (`HF_TOKEN`) and the place of the
 cache (`HF_HOME`) are settings of that client, which also resumes a download that was cut off. Here
-its many errors become one, whose sentence names the way out.
+its many errors become one, whose sentence says what to do.
 """
 
 import errno
@@ -27,7 +27,7 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class ModelUnavailable(JobError):
-    """A model cannot be had; the sentence says what is missing and the way out."""
+    """A model cannot be had; the sentence says what is missing and what to do."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Download:
 
     Attributes:
         repository: Its name on the hub, `org/model`.
-        missing_bytes: 0 if everything is here.
+        missing_bytes: Size of the files that are not here; 0 if all are.
     """
 
     repository: str
@@ -65,12 +65,15 @@ def local_folder(source: str, what: str, patterns: Sequence[str]) -> Path:
 
 
 def cache_dir() -> Path:
-    """Where downloads are kept."""
+    """The folder where the hub's client keeps downloads."""
     return Path(constants.HF_HUB_CACHE)
 
 
 def pending_download(source: str, what: str, patterns: Sequence[str]) -> Download | None:
-    """What `local_folder` would download; downloads nothing. None: it is a folder.
+    """What `local_folder` would download; downloads nothing.
+
+    Returns:
+        None if the model is a folder.
 
     Raises:
         ModelUnavailable: It is neither a folder nor a hub name, or it is not here and the hub does
@@ -92,7 +95,7 @@ def pending_download(source: str, what: str, patterns: Sequence[str]) -> Downloa
 
 
 def explain_error(error: BaseException, repository: str) -> str:
-    """Why a download failed and the way out, in words.
+    """Why a download failed and what to do, as the rest of a sentence.
 
     Args:
         error: What was raised; libraries wrap the hub's errors, so its causes are looked at too.
@@ -150,7 +153,7 @@ def _unreachable(causes: Sequence[BaseException]) -> bool:
 
 
 def _first_line(causes: Sequence[BaseException], kind: type[BaseException]) -> str:
-    """The innermost error of a kind, which is the nearest to what happened."""
+    """The innermost error of a kind, which is nearest to the cause, in at most two lines."""
     innermost = [cause for cause in causes if isinstance(cause, kind)][-1]
     lines = [line.strip() for line in str(innermost).splitlines() if line.strip()]
     return " ".join(lines[:2]) or type(innermost).__name__

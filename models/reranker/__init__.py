@@ -1,1 +1,1 @@
-"""The reranker: a multimodal LLM that composes intents and says how well candidates fit."""
+"""The reranker: a multimodal LLM that composes intents and scores candidates."""

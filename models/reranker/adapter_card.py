@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.errors import InputError
 from models.reranker.prompts import (
     CIR,
     INSTRUCT,
@@ -17,11 +18,11 @@ from models.reranker.prompts import (
 )
 
 CARD = "reranker.json"
-_OLD_CARD = "judge.json"  # adapters trained before carry it under this name
+_OLD_CARD = "judge.json"  # the name before 0.1.0
 
 
-class AdapterMismatch(ValueError):
-    """An adapter is asked to be what it was not trained to be; the sentence says in what."""
+class AdapterMismatch(InputError):
+    """An adapter is used as it was not trained to be; the sentence says in what."""
 
 
 class AdapterCard(BaseModel):
@@ -30,9 +31,9 @@ class AdapterCard(BaseModel):
     Attributes:
         template: Name of the prompt template.
         template_version: Its version.
-        base: Hub name, or name of the folder, of the base.
-        base_hash: `content_hash` of the base; None where it is not known.
-        visual_tokens: Most visual tokens per picture.
+        base: Hub name, or name of the folder, of the base model.
+        base_hash: `content_hash` of the base model; None where it is not known.
+        visual_tokens: Most visual tokens per image.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -93,7 +94,7 @@ def choose_template(
     Args:
         wanted: Name of a template, or `auto`: what the card says, else what suits the base.
         card: Of the adapter, if there is one.
-        base: `demo`, a hub name or a folder; published re-rankers are known by their names.
+        base: `demo`, a hub name or a folder; published rerankers are known by their names.
         model_type: Of the base's config.
 
     Raises:

@@ -1,7 +1,6 @@
-"""What a prompt takes from users and what comes back: harmless words in, an intent's lines out.
+"""Text in and out of a reranker: a user's words without special tokens, an intent as four lines.
 
-How a reranker is asked is in `templates`; the form of a composed intent is the same for all
-rerankers:
+The words around them are in `prompts`. The form of a composed intent is the same for all rerankers:
 
     target: a blue striped sofa
     keep: striped; sofa
@@ -14,18 +13,18 @@ import re
 from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent
 
 _LINES = ("target", "keep", "want", "avoid")
-_DECORATION = " \t*_-`#•.0123456789"  # instruct models like to number and to embolden lines
+_DECORATION = " \t*_-`#•.0123456789"  # instruct models number lines and put them in bold
 _NOTHING = {"none", "nothing", "n/a", "-"}
 # `<|im_end|>`, `<image>`, `</think>`: what one tokenizer or another takes for one special token
 _SPECIAL = re.compile(r"<(?=[|/]?[A-Za-z][\w|-]*>)")
 
 
 class IntentParseError(ValueError):
-    """The reranker's answer has not the four lines it was asked for."""
+    """The reranker's answer does not have the lines it was asked for."""
 
 
 def escape_special_tokens(text: str) -> str:
-    """The text in one line, with special tokens spelled so that no tokenizer takes them for one."""
+    """The text in one line, with a blank in what a tokenizer would take for a special token."""
     return _SPECIAL.sub("< ", " ".join(text.split()))
 
 
@@ -64,5 +63,5 @@ def parse_intent(answer: str) -> ComposedIntent:
 
 def _phrases(value: str) -> tuple[str, ...]:
     phrases = (phrase.strip()[:MAX_PHRASE_CHARS] for phrase in value.split(";"))
-    said = (phrase for phrase in phrases if phrase and phrase.lower() not in _NOTHING)
-    return tuple(dict.fromkeys(said))[:MAX_PHRASES]
+    named = (phrase for phrase in phrases if phrase and phrase.lower() not in _NOTHING)
+    return tuple(dict.fromkeys(named))[:MAX_PHRASES]

@@ -1,4 +1,4 @@
-"""Base, processor and adapter from folders or the hub, made ready to run, and how to ask them.
+"""Base model, processor and adapter from folders or the hub, made ready for inference.
 
 The adapter is merged in float32 and only then cast: merging in bfloat16 shifts scores. An adapter
 that does not fit its base is an error here; peft alone would warn and score with random weights.
@@ -56,12 +56,12 @@ class RerankerParts:
     """A merged model, ready for inference.
 
     Attributes:
-        model: A transformers model of one of the `families`, in eval mode.
+        model: A transformers model of one of the architectures, in eval mode.
         processor: Its tokenizer and image processor.
         device: Where the model is.
         device_reason: Where, in which precision, and why.
         version: Names base, adapter and template; changes when scores may change.
-        template: What it is asked.
+        template: The prompt template it is asked with.
     """
 
     model: Any
@@ -77,8 +77,8 @@ def load_reranker(settings: RerankerSettings) -> RerankerParts:
 
     Raises:
         ModelUnavailable: Files are missing, or (`RerankerLoadError`) do not fit: the model is of no
-            supported family, the adapter belongs to another base, or it was trained with another
-            template than the one set.
+            supported architecture, the adapter belongs to another base, or it was trained with
+            another template than the one set.
     """
     device, reason = resolve_device(settings.device)
     dtype = _dtype(settings, device)
@@ -109,7 +109,7 @@ def load_reranker(settings: RerankerSettings) -> RerankerParts:
 def find_template(
     settings: RerankerSettings, base: Path, adapter: Path | None, base_hash: str
 ) -> PromptTemplate:
-    """What a reranker is asked; checks, before anything large is read, that all fits together.
+    """The prompt template; checks, before anything large is read, that all parts fit together.
 
     Args:
         settings: Of the reranker.
@@ -155,7 +155,7 @@ def _load_base(base: Path) -> tuple[Any, Processor]:
 def load_processor(base: Path) -> Processor:
     """Tokenizer and image processor of a base's folder.
 
-    One by one: a processor as a whole may want packages for videos, which nobody shows here.
+    One by one: a processor as a whole may need packages for videos, which are not used here.
 
     Raises:
         OSError, ValueError, KeyError: Files are missing or wrong, in transformers' words.

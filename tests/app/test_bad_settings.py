@@ -112,15 +112,15 @@ def test_no_address_is_said_with_its_password(
 ) -> None:
     """By an API that finds neither its gallery nor its reranker, the one who starts it, the
     doctor."""
-    nobody = {
+    silent = {
         "CIR_API__GALLERY__URL": address(),
         "CIR_API__GALLERY__API_KEY": SECRET,
         "CIR_API__EXTERNAL_RERANKER__URL": address(),
-        "CIR_API__EXTERNAL_RERANKER__MODEL": "org/judge",
+        "CIR_API__EXTERNAL_RERANKER__MODEL": "org/reranker",
         "CIR_API__EXTERNAL_RERANKER__API_KEY": SECRET,
     }
     workers = {"CIR_API__WORKER__URLS": json.dumps([address(), address()])}
-    for environ in (nobody, workers):
+    for environ in (silent, workers):
         with monkeypatch.context() as patch:
             patch.setenv("CIR_API__GALLERY__PATH", str(tmp_path))
             for variable, value in environ.items():

@@ -36,19 +36,19 @@ FOLDERS = {
 }
 
 
-def reranker_of(family: str, template: str = "cir") -> Reranker:
+def reranker_of(architecture: str, template: str = "cir") -> Reranker:
     """The shipped reranker (`demo`), at more visual tokens than usual, or a shrunken one."""
-    if family == "demo":
+    if architecture == "demo":
         settings = load_preset("demo").reranker.model_copy(update={"visual_tokens": 64})
         return Reranker(settings, replace(load_reranker(settings), template=TEMPLATES[template]))
-    return shrunken(family, template=template)
+    return shrunken(architecture, template=template)
 
 
-def shrunken(family: str, visual_tokens: int = 64, template: str = "cir") -> Reranker:
-    """A reranker of `family` with few and narrow layers and random weights, in float32."""
-    folder = folder_of(family)
+def shrunken(architecture: str, visual_tokens: int = 64, template: str = "cir") -> Reranker:
+    """A reranker of `architecture` with few and narrow layers and random weights, in float32."""
+    folder = folder_of(architecture)
     config = AutoConfig.from_pretrained(folder)
-    if family == "SmolVLM2":
+    if architecture == "SmolVLM2":
         parts = {"text_config": config.text_config, "scale_factor": config.scale_factor}
         config = SmolVLMConfig(image_token_id=config.image_token_id, **parts)
         config.vision_config.image_size, config.vision_config.patch_size = 512, 16
@@ -59,17 +59,17 @@ def shrunken(family: str, visual_tokens: int = 64, template: str = "cir") -> Rer
         processor=processor_of(folder),
         device=torch.device("cpu"),
         device_reason="a test",
-        version=family,
+        version=architecture,
         template=TEMPLATES[template],
     )
-    return Reranker(RerankerSettings(base=family, visual_tokens=visual_tokens), loaded)
+    return Reranker(RerankerSettings(base=architecture, visual_tokens=visual_tokens), loaded)
 
 
-def folder_of(family: str) -> Path:
-    """Processor and config files of a family; skips the test where they are not at hand."""
-    if not FOLDERS[family].is_dir():
-        pytest.skip(f"the processor files of {family} are not part of this repository")
-    return FOLDERS[family]
+def folder_of(architecture: str) -> Path:
+    """Processor and config files of an architecture; skips the test where they are not at hand."""
+    if not FOLDERS[architecture].is_dir():
+        pytest.skip(f"the processor files of {architecture} are not part of this repository")
+    return FOLDERS[architecture]
 
 
 @lru_cache

@@ -84,9 +84,9 @@ def test_errors_of_the_hub_name_the_way_out(expression: str, tmp_path: Path) -> 
         assert "model.safetensors" in torn
         offline = said("org/model", HF_HUB_OFFLINE="1")
         assert f"HF_HUB_OFFLINE is set and it is not in the cache {tmp_path / 'hub'}" in offline
-    nobody = f"http://127.0.0.1:{free_port()}"
-    away = run(expression, "org/model", tmp_path, HF_ENDPOINT=nobody)
-    assert f"{nobody} gives no usable answer" in away
+    silent = f"http://127.0.0.1:{free_port()}"
+    away = run(expression, "org/model", tmp_path, HF_ENDPOINT=silent)
+    assert f"{silent} gives no usable answer" in away
     assert "set HF_ENDPOINT to a mirror, or give the path of a folder" in away
 
 
@@ -102,6 +102,6 @@ def test_an_encoders_pretrained_tag_comes_from_the_mirror_and_says_so(tmp_path: 
     with hub_mirror({}) as address:
         said = run_code(code, tmp_path, HF_ENDPOINT=address)
     assert said.startswith(f"{wanted}{address} has no model of that name")
-    nobody = f"http://127.0.0.1:{free_port()}"
-    said = run_code(code, tmp_path, HF_ENDPOINT=nobody)
-    assert said.startswith(f"{wanted}{nobody} gives no usable answer")
+    silent = f"http://127.0.0.1:{free_port()}"
+    said = run_code(code, tmp_path, HF_ENDPOINT=silent)
+    assert said.startswith(f"{wanted}{silent} gives no usable answer")

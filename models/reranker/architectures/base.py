@@ -1,9 +1,8 @@
-"""The seam between the reranker and an architecture: pictures to features, tokens to hidden states.
+"""What the reranker needs of a model's architecture: images to features, tokens to hidden states.
 
-A `ModelArchitecture` knows how a transformers model of its kind prepares pictures within a budget
-of visual tokens, where its vision tower, language model and vocabulary head are, and which
-positions tokens have. It knows nothing of prompts, and serves a reranker at work as well as one in
-training.
+A `ModelArchitecture` knows how a transformers model of its kind prepares images within a budget of
+visual tokens, where its vision tower, language model and vocabulary head are, and which positions
+tokens have. It knows nothing of prompts; inference and training use the same one.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +20,7 @@ from models.reranker.prompts import ChatFormat
 
 @dataclass(frozen=True)
 class Processor:
-    """What turns words and pictures into numbers."""
+    """A tokenizer, and an image processor: images to float32 pixels."""
 
     tokenizer: Any
     image_processor: Any
@@ -29,12 +28,12 @@ class Processor:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A picture as the vision tower wants it.
+    """An image as the vision tower takes it; in main memory.
 
     Attributes:
-        pixels: float32, in the family's own shape.
+        pixels: float32, in the architecture's own shape.
         grid: int64 (1, 3): frames, rows and columns of patches.
-        visual_tokens: How many tokens the language model will see.
+        visual_tokens: How many tokens of the prompt it takes.
     """
 
     pixels: Tensor
@@ -44,7 +43,7 @@ class PreparedImage:
 
 @dataclass(frozen=True)
 class VisualFeatures:
-    """What the vision tower makes of one picture.
+    """The vision tower's output for one image; on the device.
 
     Attributes:
         tokens: (visual tokens, D).
@@ -58,12 +57,12 @@ class VisualFeatures:
 
     @property
     def visual_tokens(self) -> int:
-        """How many tokens the language model will see."""
+        """How many tokens of the prompt it takes."""
         return len(self.tokens)
 
     @property
     def nbytes(self) -> int:
-        """Memory on the device."""
+        """Memory on the device, in bytes."""
         return sum(t.nbytes for t in (self.tokens, *self.deepstack))
 
 
@@ -76,7 +75,7 @@ class EncoderOutput:
 
     @classmethod
     def of(cls, pictures: Sequence[VisualFeatures]) -> "EncoderOutput":
-        """Pictures in the order of their places."""
+        """Of images in the order of their places in the prompt."""
         levels = range(len(pictures[0].deepstack))
         return cls(
             tuple(picture.tokens for picture in pictures),
@@ -88,7 +87,7 @@ class ModelArchitecture(ABC):
     """A model of one architecture with its processor.
 
     Attributes:
-        model_types: The `model_type`s of configs that this family serves.
+        model_types: The `model_type`s of configs that it serves.
         chat: How its models write a conversation.
         model: The whole model.
         tower: Vision and language, without the vocabulary head.
@@ -99,7 +98,7 @@ class ModelArchitecture(ABC):
     chat: ClassVar[ChatFormat]
 
     def __init__(self, model: Any, processor: Any) -> None:
-        """Take a model and whatever has its `tokenizer` and `image_processor`."""
+        """Take a model, and its tokenizer and image processor as attributes of one object."""
         self.model, self.tower = model, model.model
         self.tokenizer, self._image_processor = processor.tokenizer, processor.image_processor
         self.image_token = int(model.config.image_token_id)
@@ -112,11 +111,11 @@ class ModelArchitecture(ABC):
 
     @abstractmethod
     def prepare(self, picture: Image.Image, visual_tokens: int) -> PreparedImage:
-        """Scale a picture to at most so many visual tokens; any thread."""
+        """Scale an image to at most `visual_tokens`; any thread."""
 
     @abstractmethod
     def features(self, images: Sequence[PreparedImage]) -> list[VisualFeatures]:
-        """Run the vision tower over pictures at once."""
+        """Run the vision tower over a batch of images."""
 
     @abstractmethod
     def positions(self, ids: Tensor, grids: Tensor | None, start: int) -> tuple[Tensor, int]:
@@ -124,7 +123,7 @@ class ModelArchitecture(ABC):
 
         Args:
             ids: int64 (1, L).
-            grids: int64 (pictures, 3), of the pictures among them; None if there are none.
+            grids: int64 (images, 3), of the images among them; None if there are none.
             start: The position of the first token.
 
         Returns:
@@ -133,17 +132,17 @@ class ModelArchitecture(ABC):
 
     @abstractmethod
     def unsplit_inputs(self, ids: Tensor, images: Sequence[PreparedImage]) -> dict[str, Any]:
-        """What the model's own forward pass needs beside `input_ids` (1, L) that hold pictures."""
+        """What the model's own forward pass needs beside `input_ids` (1, L) that hold images."""
 
-    def optimize_for_inference(self) -> None:  # noqa: B027 (most have nothing to gain)
+    def optimize_for_inference(self) -> None:  # noqa: B027 (not abstract: most change nothing)
         """Replace modules by faster ones that compute the same."""
 
     def tokenize(self, text: str, visual_tokens: Sequence[int] = ()) -> list[int]:
-        """Token ids of a piece, with each picture's one image token multiplied.
+        """Token ids of a piece, with one image token for each visual token.
 
         Args:
-            text: The piece.
-            visual_tokens: Of the pictures in it, in order.
+            text: The piece; each image in it is one image token.
+            visual_tokens: Of the images in it, in order.
         """
         counts, ids = iter(visual_tokens), []
         for token in self.tokenizer(text, add_special_tokens=False)["input_ids"]:
@@ -163,7 +162,7 @@ class ModelArchitecture(ABC):
             ids: int64 (B, L), unpadded.
             positions: As from `positions`; the same for every row, or one for each.
             pictures: In the order of their places, over all rows.
-            cache: Keys and values of what was read before; it is extended.
+            cache: Keys and values of the tokens before; it is extended.
 
         Returns:
             The last hidden states (B, L, D), and the cache.

@@ -1,7 +1,7 @@
-"""The Idefics3 family: Idefics3, SmolVLM and SmolVLM2.
+"""Idefics3, SmolVLM and SmolVLM2.
 
-These models see a large picture as many tiles and one global tile, the whole picture squared. The
-judge shows them the global tile alone: every picture then costs the same few tokens.
+These models see a large image as many tiles and one global tile, the whole image squared. The
+reranker shows them the global tile alone: every image then costs the same few tokens.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The Qwen-VL family: Qwen3-VL (its rerankers too) and Qwen2.5-VL.
+"""Qwen3-VL (its rerankers too) and Qwen2.5-VL.
 
 Positions are given explicitly: behind a cached prefix, transformers does not compute the
 multimodal rotary positions of a picture, and scores would be silently wrong.

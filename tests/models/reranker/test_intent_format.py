@@ -1,4 +1,4 @@
-"""Reading what judges write."""
+"""Reading what rerankers write."""
 
 import random
 

@@ -42,6 +42,15 @@ def test_a_card_changes_no_score_and_so_no_version(adapter: Path) -> None:
     assert load_reranker(RerankerSettings(adapter=str(adapter))).version == shipped.version
 
 
+def test_a_card_under_its_old_name_is_read(adapter: Path) -> None:
+    settings = put_card(adapter, template="own")
+    (adapter / "reranker.json").rename(adapter / "judge.json")
+    with pytest.raises(RerankerLoadError, match="trained with template 'cir-1'"):
+        load_reranker(settings)
+    put_card(adapter)  # under its new name, which wins
+    assert load_reranker(settings).template.name == "cir"
+
+
 @pytest.mark.parametrize(
     ("card", "template", "says"),
     [
@@ -87,7 +96,7 @@ def test_without_a_card_the_base_decides(
     assert choose_template(wanted, None, base, model_type).name == template
 
 
-def test_a_model_of_no_family_is_refused(tmp_path: Path) -> None:
+def test_a_model_of_no_architecture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llava"}', "utf-8")
     with pytest.raises(RerankerLoadError, match="'llava' cannot rerank; supported are qwen3_vl,"):
         load_reranker(RerankerSettings(base=str(tmp_path)))

@@ -107,9 +107,9 @@ def test_pictures_never_cost_more_visual_tokens_than_set(reranker: Reranker) -> 
 
 
 def test_a_smaller_budget_shows_smaller_pictures(reranker: Reranker) -> None:
-    family = reranker._architecture
-    prepared = family.prepare(picture(512, 512, 5), 16)
-    (seen,) = family.features([prepared])
+    architecture = reranker._architecture
+    prepared = architecture.prepare(picture(512, 512, 5), 16)
+    (seen,) = architecture.features([prepared])
     assert prepared.visual_tokens == seen.visual_tokens == 16
 
 
