@@ -1,14 +1,15 @@
 """`python -m models.training …`: train models for a catalogue of one's own, or those we ship.
 
 Of one's own: `synthesize` queries, train a `reranker` adapter on them, fine-tune an `encoder`.
-Shipped: `demo-encoder` and `demo-judge` are made from nothing.
+Shipped: `demo-encoder` and `demo-reranker` are made from nothing.
 """
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+import typer
 from pydantic import ValidationError
 
 from models.errors import InputError
@@ -17,43 +18,48 @@ from models.settings import sentences
 from models.training.demo_reranker import pipeline
 from models.training.encoder import demo as demo_encoder
 from models.training.encoder import finetune as encoder
+from models.training.options import (
+    DemoEncoderOptions,
+    DemoRerankerOptions,
+    EncoderOptions,
+    Options,
+    RerankerOptions,
+    SynthesizeOptions,
+    repeat_list_flags,
+)
 from models.training.reranker import finetune as reranker
 from models.training.reranker import synthesize
 from models.training.reranker.lora import UnfitBase
 
 _OK, _USAGE, _INTERRUPTED = 0, 2, 130
 _INPUT_ERRORS = (InputError, RerankerLoadError, UnfitBase, FileNotFoundError)
+_PROGRAM = ("python", "-m", "models.training")
+_COMMANDS: dict[str, tuple[type[Options], str]] = {
+    "synthesize": (SynthesizeOptions, "queries and candidates from a manifest"),
+    "reranker": (RerankerOptions, "a LoRA adapter for a catalogue"),
+    "encoder": (EncoderOptions, "an encoder, fine-tuned on captions"),
+    "demo-encoder": (DemoEncoderOptions, "the demo encoder, from nothing"),
+    "demo-reranker": (
+        DemoRerankerOptions, "the demo reranker, from nothing: vision tower, base, adapter",
+    ),
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("synthesize", help="queries and candidates from a manifest")
-    synthesize.add_arguments(command)
-    command.set_defaults(run=synthesize.run)
-    command = commands.add_parser("reranker", help="a LoRA adapter for a catalogue")
-    reranker.add_arguments(command)
-    command.set_defaults(run=reranker.run)
-    command = commands.add_parser("encoder", help="an encoder, fine-tuned on captions")
-    encoder.add_arguments(command)
-    command.set_defaults(run=encoder.run)
-    command = commands.add_parser("demo-encoder", help="the demo encoder, from nothing")
-    demo_encoder.add_arguments(command)
-    command.set_defaults(run=demo_encoder.train)
-    command = commands.add_parser(
-        "demo-judge", help="the demo reranker, from nothing: vision tower, base, adapter"
-    )
-    pipeline.add_arguments(command)
-    command.set_defaults(run=pipeline.train)
     given = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(given)
-    options.invocation = shlex.join(["python", "-m", "models.training", *given])
     try:
-        options.run(options)
+        options = _parse(given)
+        if options is None:
+            return _OK
+        _train(options, shlex.join([*_PROGRAM, *given]))
     except ValidationError as error:
         for sentence in sentences(error, _flag):
             print(f"error: {sentence}", file=sys.stderr)
+        return _USAGE
+    except typer.TyperException as error:
+        said = error.format_message().replace("Value error, ", "")
+        print(f"error: {said} (`--help` lists what there is)", file=sys.stderr)
         return _USAGE
     except _INPUT_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
@@ -62,6 +68,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         return _INTERRUPTED
     return _OK
+
+
+def _parse(arguments: Sequence[str]) -> Options | None:
+    """The options of a command; None: help was asked for, and printed.
+
+    Raises:
+        TyperException: There is no such command or flag, or a value will not do.
+    """
+    app = typer.Typer(
+        help=__doc__, add_completion=False, rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )  # fmt: skip
+    for name, (options, summary) in _COMMANDS.items():
+        app.command(name, help=summary)(options)
+    parsed: Any = typer.main.get_command(app).main(
+        repeat_list_flags(arguments), prog_name=" ".join(_PROGRAM), standalone_mode=False
+    )
+    return parsed if isinstance(parsed, Options) else None
+
+
+def _train(options: Options, command_line: str) -> None:
+    match options:
+        case SynthesizeOptions():
+            synthesize.run(options)
+        case RerankerOptions():
+            reranker.run(options, command_line)
+        case EncoderOptions():
+            encoder.run(options, command_line)
+        case DemoEncoderOptions():
+            demo_encoder.train(options)
+        case DemoRerankerOptions():
+            pipeline.train(options)
 
 
 def _flag(at: Sequence[int | str]) -> str:

@@ -11,7 +11,6 @@ Every stage continues from its state in `<out>/work`, and is skipped once its re
 result that was made with other options or of other data is refused, a state not used.
 """
 
-import argparse
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -38,6 +37,7 @@ from models.training.demo_reranker.data import TEMPLATE, DemoData, Query, mine, 
 from models.training.demo_reranker.language import SeenPictures, examiner, see, train_language
 from models.training.demo_reranker.vision import load_grounded, load_pictures, train_vision
 from models.training.kept import check_result, made_of, state_path
+from models.training.options import DemoRerankerOptions
 
 IMAGE_PX, PATCH, MERGE, VOCABULARY = 128, 16, 2, 1024
 VISION: dict[str, Any] = {
@@ -67,36 +67,7 @@ _ADAPTER_OPTIONS = (
 _MINED_DEPTH = 30  # whatever is wrong among so many first ranks is a hard negative
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `python -m models.training demo-judge` understands."""
-    parser.add_argument(
-        "--catalogue", type=Path, required=True,
-        help="folder of `python -m indexer demo --split train --families --questions 16`",
-    )  # fmt: skip
-    parser.add_argument(
-        "--validation", type=Path, required=True, help="the same of the validation split"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="`base/` and `adapter/` go here")
-    parser.add_argument(
-        "--pictures", type=int, default=24000, help="the language side learns from the first N"
-    )
-    parser.add_argument("--vision-steps", type=int, default=1000)
-    parser.add_argument("--base-steps", type=int, default=4000)
-    parser.add_argument("--adapter-steps", type=int, default=650)
-    parser.add_argument("--batch-size", type=int, default=96, help="pictures of a vision step")
-    parser.add_argument("--rows", type=int, default=32, help="rows of a base step")
-    parser.add_argument("--queries", type=int, default=16, help="queries of an adapter step")
-    parser.add_argument("--candidates", type=int, default=8, help="candidates per query")
-    parser.add_argument(
-        "--coarse", default="demo", help="preset whose coarse stage finds hard negatives"
-    )
-    parser.add_argument("--mined", type=int, default=6000, help="queries it is asked")
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--lora-rank", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-
-
-def train(options: argparse.Namespace) -> None:
+def train(options: DemoRerankerOptions) -> None:
     """Run the stages whose results are not there yet.
 
     Raises:
@@ -117,11 +88,13 @@ def train(options: argparse.Namespace) -> None:
         (work / "adapter.json").write_text(json.dumps(adapter), encoding="utf-8")
 
 
-def _chosen(options: argparse.Namespace, names: Sequence[str]) -> dict[str, object]:
+def _chosen(options: DemoRerankerOptions, names: Sequence[str]) -> dict[str, object]:
     return {name: getattr(options, name) for name in names}
 
 
-def _train_base(options: argparse.Namespace, work: Path, ingredients: Mapping[str, object]) -> None:
+def _train_base(
+    options: DemoRerankerOptions, work: Path, ingredients: Mapping[str, object]
+) -> None:
     examples = read_examples(options.catalogue, options.pictures)
     evaluation = read_examples(options.validation)
     processor = base_model.create_processor(examples.texts(), VOCABULARY, IMAGE_PX, PATCH, MERGE)
@@ -150,7 +123,7 @@ def _train_base(options: argparse.Namespace, work: Path, ingredients: Mapping[st
 
 
 def _train_adapter(
-    options: argparse.Namespace, work: Path, ingredients: Mapping[str, object]
+    options: DemoRerankerOptions, work: Path, ingredients: Mapping[str, object]
 ) -> None:
     torch.manual_seed(options.seed)
     base = Qwen3VLForConditionalGeneration.from_pretrained(
@@ -193,7 +166,7 @@ def _train_adapter(
 
 
 def _tower(
-    options: argparse.Namespace, config: Qwen3VLVisionConfig, work: Path, made: str
+    options: DemoRerankerOptions, config: Qwen3VLVisionConfig, work: Path, made: str
 ) -> Qwen3VLVisionModel:
     done = state_path(work, "tower", made, ".safetensors")
     if not done.exists():
@@ -215,7 +188,7 @@ def _tower(
 
 
 def _see_all(
-    options: argparse.Namespace, tower: Any, examples: DemoData, evaluation: DemoData, work: Path
+    options: DemoRerankerOptions, tower: Any, examples: DemoData, evaluation: DemoData, work: Path
 ) -> tuple[SeenPictures, SeenPictures]:
     """Visual tokens of both catalogues, computed once by each tower and kept in `work`."""
     catalogues = [
@@ -245,7 +218,7 @@ def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
     return RowWriter(TEMPLATE, tokenize, config.image_token_id, IMAGE_PX // PATCH // MERGE)
 
 
-def _mined(options: argparse.Namespace, examples: DemoData, work: Path) -> dict[Query, list[int]]:
+def _mined(options: DemoRerankerOptions, examples: DemoData, work: Path) -> dict[Query, list[int]]:
     """Hard negatives per query, searched for once and kept in `work`."""
     images = sorted((options.catalogue / "images").iterdir())[: len(examples.captions)]
     preset = load_preset(options.coarse)

@@ -5,7 +5,6 @@ cross-entropy over the (B, B) cosine similarities times a learned temperature. E
 two of its captions per step, because the text tower costs little and the picture much.
 """
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -24,41 +23,12 @@ from models.training.encoder.contrastive import (
 from models.training.encoder.pairs import batches, jitter, load_pairs
 from models.training.kept import made_of, state_path
 from models.training.loop import Loop
+from models.training.options import DemoEncoderOptions
 
 _VALIDATE_EVERY = 100
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `python -m models.training demo-encoder` understands."""
-    parser.add_argument("--manifest", type=Path, required=True, help="training pairs (JSONL)")
-    parser.add_argument("--validation", type=Path, required=True, help="validation pairs (JSONL)")
-    parser.add_argument(
-        "--out", type=Path, required=True,
-        help="folder with open_clip_config.json; the weights are written there",
-    )  # fmt: skip
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument(
-        "--group-by",
-        nargs="*",
-        default=[],
-        metavar="FACET",
-        help="facets whose values the groups of a batch share, in two batches of three",
-    )
-    parser.add_argument(
-        "--group-from", type=float, default=0.25, help="share of the steps before the first group"
-    )  # fmt: skip
-    parser.add_argument(
-        "--init",
-        type=Path,
-        help="weights (safetensors) to start from, wherever names and shapes fit",
-    )
-    parser.add_argument("--limit", type=int, help="use only the first N training pairs")
-    parser.add_argument("--seed", type=int, default=0)
-
-
-def train(options: argparse.Namespace) -> None:
+def train(options: DemoEncoderOptions) -> None:
     """Train, validating on the way, and write half-precision weights.
 
     An interrupted run continues from its last checkpoint, `<out>/checkpoint-….partial`; with other

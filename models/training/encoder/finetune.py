@@ -4,11 +4,9 @@ A few hundred steps teach an encoder a catalogue's words; more make it forget ot
 before and after are on pictures it was not trained on. Statistics of batch norm stay as they are.
 """
 
-import argparse
 import json
 import random
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +25,7 @@ from models.training.encoder.contrastive import (
 from models.training.encoder.pairs import Pairs, Tokenize, jitter, load_pairs
 from models.training.kept import made_of, state_path
 from models.training.loop import Loop
+from models.training.options import EncoderOptions
 from models.training.plots import plot_loss
 
 _WARMUP_SHARE, _RESAMPLES = 0.1, 2000
@@ -58,28 +57,7 @@ The base's licence (see its own card) holds for what is made of it.
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `python -m models.training encoder` understands."""
-    parser.add_argument("--manifest", type=Path, required=True, help="JSONL or CSV with captions")
-    parser.add_argument("--out", type=Path, required=True, help="the encoder's folder")
-    parser.add_argument(
-        "--base", default="demo",
-        help="`demo`, an open_clip name, `hf-hub:org/name` or `local-dir:/path` "
-        "(default %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--pretrained", help="open_clip's tag or a weights file, for its names")
-    parser.add_argument(
-        "--validation", type=Path, help="another manifest to measure with (default: a share)"
-    )
-    parser.add_argument("--validation-share", type=float, default=0.1, help="default %(default)s")
-    parser.add_argument("--steps", type=int, default=300, help="default %(default)s")
-    parser.add_argument("--batch-size", type=int, default=64, help="default %(default)s")
-    parser.add_argument("--learning-rate", type=float, default=2e-5, help="default %(default)s")
-    parser.add_argument("--validate-every", type=int, default=50, help="and save the state")
-    parser.add_argument("--seed", type=int, default=0)
-
-
-def run(options: argparse.Namespace) -> None:
+def run(options: EncoderOptions, command_line: str) -> None:
     """Fine-tune, measure before and after, and write weights, card and figures.
 
     An interrupted run continues from its state in `<out>/work`; with other settings, data or base
@@ -121,28 +99,23 @@ def run(options: argparse.Namespace) -> None:
         final_rate=0.0,
     )
     save_weights(model, options.out)
-    _report(options, loop, before, measure(), len(pairs))
+    _report(options, command_line, loop, before, measure(), len(pairs))
 
 
-def _read_pairs(
-    options: argparse.Namespace, tokenize: Tokenize, size_px: int
-) -> tuple[Pairs, Pairs]:
+def _read_pairs(options: EncoderOptions, tokenize: Tokenize, size_px: int) -> tuple[Pairs, Pairs]:
     """The pairs to train on and those to measure with; no picture is in both."""
-    one_manifest = options.validation is None
-    held_out = partial(_is_held_out, share=options.validation_share if one_manifest else 0)
-    pairs = load_pairs(
+    if options.validation is not None:
+        validation = load_pairs(options.validation, tokenize, size_px)
+        return load_pairs(options.manifest, tokenize, size_px), validation
+    held_out = partial(_is_held_out, share=options.validation_share)
+    trained = load_pairs(
         options.manifest, tokenize, size_px, chosen=lambda image_id: not held_out(image_id)
     )
-    validation = (
-        load_pairs(options.manifest, tokenize, size_px, chosen=held_out)
-        if one_manifest
-        else load_pairs(options.validation, tokenize, size_px)
-    )
-    return pairs, validation
+    return trained, load_pairs(options.manifest, tokenize, size_px, chosen=held_out)
 
 
 def _made_of(
-    options: argparse.Namespace, model: torch.nn.Module, pairs: Pairs, validation: Pairs
+    options: EncoderOptions, model: torch.nn.Module, pairs: Pairs, validation: Pairs
 ) -> str:
     """Names what the trained weights, and what is measured on the way, follow from."""
     settings = (options.steps, options.batch_size, options.learning_rate, options.seed)
@@ -163,7 +136,12 @@ def _freeze_statistics(model: torch.nn.Module) -> None:
 
 
 def _report(
-    options: argparse.Namespace, loop: Loop, before: np.ndarray, after: np.ndarray, trained: int
+    options: EncoderOptions,
+    command_line: str,
+    loop: Loop,
+    before: np.ndarray,
+    after: np.ndarray,
+    trained: int,
 ) -> None:
     folder = options.out / "report"
     folder.mkdir(exist_ok=True)
@@ -183,7 +161,7 @@ def _report(
         f"{said['gain']} |"
     )
     name = options.base + (f" ({options.pretrained})" if options.pretrained else "")
-    card = _CARD.format(base=name, trained=trained, table=table, command=options.invocation)
+    card = _CARD.format(base=name, trained=trained, table=table, command=command_line)
     (options.out / "README.md").write_text(card, encoding="utf-8")
     print(f"{table}\nwrote {options.out}")
 

@@ -47,11 +47,11 @@ class SynthesisConfig:
         seed: Same catalogue, amounts and limits give the same lessons.
     """
 
-    training: int = 2000
-    validation: int = 300
-    validation_share: float = 0.15
-    caption_share: float = 0.2
-    seed: int = 0
+    training: int
+    validation: int
+    validation_share: float
+    caption_share: float
+    seed: int
 
 
 def make_examples(

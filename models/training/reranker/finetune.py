@@ -8,7 +8,6 @@
 `CIR_WORKER__RERANKER__ADAPTER=<out>` serves it. `<out>/work` can be deleted afterwards.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from models.reranker.loading import HUB_FILES, content_hash
 from models.settings import RerankerSettings
 from models.training.kept import made_of, state_path
 from models.training.loop import Loop
+from models.training.options import RerankerOptions
 from models.training.reranker.catalogue import Catalogue
 from models.training.reranker.evaluation import LoadedReranker, compare, score_held_out, serve
 from models.training.reranker.examples import RerankExample, summary
@@ -35,48 +35,10 @@ from models.training.reranker.model_card import Provenance, table, write_report,
 from models.training.reranker.sequences import TEMPLATE
 from models.training.reranker.synthesize import (
     QUERIES,
-    add_catalogue_arguments,
     read_catalogues,
     synthesized,
 )
 from models.training.reranker.trainer import AdapterTrainer, TuningSettings, row_writer
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `python -m models.training reranker` understands."""
-    parser.add_argument("--out", type=Path, required=True, help="the adapter's folder")
-    parser.add_argument(
-        "--base", default="demo", help="`demo`, a hub name or a folder (default %(default)s)"
-    )
-    parser.add_argument(
-        "--adapter", metavar="ADAPTER",
-        help="an adapter to train on: hub name, folder, or `none` for new weights "
-        "(default: the base's own, which the demo has)",
-    )  # fmt: skip
-    parser.add_argument("--visual-tokens", type=int, default=16, help="default %(default)s")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--steps", type=int, default=400, help="default %(default)s")
-    parser.add_argument(
-        "--batch-size", type=int, default=8, help="queries of a batch (default %(default)s)"
-    )
-    parser.add_argument(
-        "--accumulate", type=int, default=1, help="batches of a step (default %(default)s)"
-    )
-    parser.add_argument("--learning-rate", type=float, default=2e-4, help="default %(default)s")
-    parser.add_argument(
-        "--lora-rank", type=int, default=16, help="of new weights; α is twice that (%(default)s)"
-    )
-    parser.add_argument("--lora-dropout", type=float, default=0.05, help="default %(default)s")
-    parser.add_argument(
-        "--intent-weight", type=float, default=0.3,
-        help="of saying the intent, beside judging; 0 leaves it out (default %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--gradient-checkpointing", action=argparse.BooleanOptionalAction,
-        help="trade time for memory (default: on a GPU)",
-    )  # fmt: skip
-    parser.add_argument("--validate-every", type=int, default=50, help="and save the state")
-    add_catalogue_arguments(parser)
 
 
 @dataclass(frozen=True)
@@ -107,7 +69,7 @@ class _Material:
         return score_held_out(served, self.of("validation"), rows, self.seen)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: RerankerOptions, command_line: str) -> None:
     """Go through the stages; those whose results are in `<out>/work` are not repeated.
 
     A state of training is used by the run that made it: other settings, queries or another reranker
@@ -139,12 +101,12 @@ def run(options: argparse.Namespace) -> None:
     loop = _train(options, material, state_path(work, "adapter", made))
     seconds = time.monotonic() - started
     _write_reranker_json(options, base)
-    _measure(options, material, before, loop, seconds)
+    _measure(options, material, before, loop, seconds, command_line)
 
 
 def _measure(
-    options: argparse.Namespace, material: _Material, before: dict[str, list[list[float]]],
-    loop: Loop, seconds: float,
+    options: RerankerOptions, material: _Material, before: dict[str, list[list[float]]],
+    loop: Loop, seconds: float, command_line: str,
 ) -> None:  # fmt: skip
     """Examine the adapter as a worker will load it, and write all that lies beside it."""
     served = serve(material.start.model_copy(update={"adapter": str(options.out)}))
@@ -161,13 +123,13 @@ def _measure(
         settings={**asdict(_tuning_settings(options)), "visual_tokens": options.visual_tokens},
         seconds=seconds,
         device=served.reranker.device_reason,
-        command=options.invocation,
+        command=command_line,
     )
     write_report(options.out, comparisons, loop, provenance)
     print("\n".join([*table(comparisons), f"wrote {options.out}"]))
 
 
-def _reranker_settings(options: argparse.Namespace) -> RerankerSettings:
+def _reranker_settings(options: RerankerOptions) -> RerankerSettings:
     settings = RerankerSettings(
         base=options.base, adapter=options.adapter, template=TEMPLATE.template.name,
         visual_tokens=options.visual_tokens, device=options.device,
@@ -177,7 +139,7 @@ def _reranker_settings(options: argparse.Namespace) -> RerankerSettings:
     return settings
 
 
-def _tuning_settings(options: argparse.Namespace) -> TuningSettings:
+def _tuning_settings(options: RerankerOptions) -> TuningSettings:
     checkpointing = options.gradient_checkpointing
     if checkpointing is None:
         checkpointing = resolve_device(options.device)[0].type == "cuda"
@@ -189,7 +151,7 @@ def _tuning_settings(options: argparse.Namespace) -> TuningSettings:
     )  # fmt: skip
 
 
-def _train(options: argparse.Namespace, material: _Material, checkpoint: Path) -> Loop:
+def _train(options: RerankerOptions, material: _Material, checkpoint: Path) -> Loop:
     device, _ = resolve_device(options.device)
     in_half = device.type == "cuda" and torch.cuda.is_bf16_supported()
     dtype = torch.bfloat16 if in_half else torch.float32
@@ -242,7 +204,7 @@ def _what_counts(settings: TuningSettings) -> dict[str, float]:
     return {name: value for name, value in asdict(settings).items() if name not in others}
 
 
-def _write_reranker_json(options: argparse.Namespace, base: Path) -> None:
+def _write_reranker_json(options: RerankerOptions, base: Path) -> None:
     """What a reranker made of this adapter must be: its template, base and visual tokens."""
     card = AdapterCard(
         template=TEMPLATE.template.name,

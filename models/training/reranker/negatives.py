@@ -56,9 +56,9 @@ class CandidateConfig:
         duplicate_similarity: Cosine from which such a picture counts as one of the right ones.
     """
 
-    candidates: int = 8
-    coarse_depth: int = 30
-    duplicate_similarity: float = 0.97
+    candidates: int
+    coarse_depth: int
+    duplicate_similarity: float
 
 
 class InMemoryRetriever:

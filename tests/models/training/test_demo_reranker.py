@@ -1,7 +1,7 @@
 """What a reranker is taught is what it is later asked: the same tokens, positions and masks."""
 
-import argparse
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from models.training.demo_reranker.data import TEMPLATE, DemoData, Negatives, mi
 from models.training.demo_reranker.language import answer_loss, see
 from models.training.demo_reranker.vision import grid, load_pictures, to_patches
 from models.training.kept import OtherRun
+from models.training.options import DemoRerankerOptions
 from models.training.packing import IGNORED, collate
 
 SMALL_VISION = {**pipeline.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
@@ -152,13 +153,10 @@ def test_all_stages_run_resume_and_make_a_reranker_that_loads(
     """Two steps each: no quality, but every file, in the layout that serving loads."""
     monkeypatch.setattr(pipeline, "VISION", SMALL_VISION)
     monkeypatch.setattr(pipeline, "TEXT", SMALL_TEXT)
-    parser = argparse.ArgumentParser()
-    pipeline.add_arguments(parser)
-    options = parser.parse_args(
-        ["--catalogue", str(catalogue), "--validation", str(catalogue), "--out", str(tmp_path)]
-        + ["--vision-steps", "2", "--base-steps", "2", "--adapter-steps", "2", "--batch-size", "4"]
-        + ["--rows", "2", "--queries", "2", "--candidates", "3", "--mined", "8"]
-    )
+    options = DemoRerankerOptions(
+        catalogue=catalogue, validation=catalogue, out=tmp_path, vision_steps=2, base_steps=2,
+        adapter_steps=2, batch_size=4, rows=2, queries=2, candidates=3, mined=8,
+    )  # fmt: skip
     pipeline.train(options)
     adapted = Reranker(
         RerankerSettings(base=str(tmp_path / "base"), adapter=str(tmp_path / "adapter"))
@@ -178,10 +176,10 @@ def test_all_stages_run_resume_and_make_a_reranker_that_loads(
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
 
     pipeline.train(options)
-    options.lora_rank = 4
+    options = replace(options, lora_rank=4)
     with pytest.raises(OtherRun, match=r"adapter is there already, made with lora_rank 32, not 4"):
         pipeline.train(options)
-    options.vision_steps = 3
+    options = replace(options, vision_steps=3)
     with pytest.raises(OtherRun, match=r"base is there already, made with vision_steps 2, not 3"):
         pipeline.train(options)
     other = read_examples(catalogue, 100)

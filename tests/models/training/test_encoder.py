@@ -1,6 +1,5 @@
 """Training: it runs, learns something, goes on after an interruption, and the result loads."""
 
-import argparse
 import io
 import json
 from contextlib import redirect_stdout
@@ -14,16 +13,15 @@ from indexer.demo.catalogue import write_catalogue
 from models.encoder.encoder import ImageTextEncoder
 from models.settings import EncoderSettings
 from models.training.__main__ import main
-from models.training.encoder import demo as training
 from models.training.encoder.pairs import batches, load_pairs
 from tests.models.encoder.test_encoder import TINY, tiny_model
 
 
-def options(manifest: Path, out: Path, *more: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    training.add_arguments(parser)
-    needed = ["--manifest", str(manifest), "--validation", str(manifest), "--out", str(out)]
-    return parser.parse_args([*needed, "--batch-size", "16", "--limit", "48", *more])
+def demo_training(manifest: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "demo-encoder", "--manifest", str(manifest), "--validation", str(manifest),
+        "--out", str(out), "--batch-size", "16", "--limit", "48", *more,
+    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def untrained(tmp_path: Path) -> Path:
 
 
 def test_training_writes_weights_that_load(catalogue: Path, untrained: Path) -> None:
-    training.train(options(catalogue, untrained, "--steps", "2"))
+    assert main(demo_training(catalogue, untrained, "--steps", "2")) == 0
     encoder = ImageTextEncoder(EncoderSettings(model=f"local-dir:{untrained}"))
     assert encoder.embedding_dim == 16
 
@@ -42,7 +40,7 @@ def test_a_state_is_good_for_the_run_that_made_it_and_no_other(
     catalogue: Path, untrained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def trained(*more: str) -> tuple[bytes, str]:
-        training.train(options(catalogue, untrained, "--steps", "2", *more))
+        assert main(demo_training(catalogue, untrained, "--steps", "2", *more)) == 0
         return (untrained / "open_clip_model.safetensors").read_bytes(), capsys.readouterr().out
 
     weights, said = trained()

@@ -33,6 +33,7 @@ from models.training.reranker.examples import (
 from models.training.reranker.negatives import CandidateConfig, InMemoryRetriever, choose
 from models.training.reranker.queries import Query, compose_queries, part_of
 
+CANDIDATES = CandidateConfig(candidates=8, coarse_depth=30, duplicate_similarity=0.97)
 WORDS = {
     "category": ("sofa", "lamp", "mug"),
     "colour": ("red", "blue", "green"),
@@ -113,9 +114,7 @@ def test_a_negative_never_satisfies_its_query(
     catalogue = catalogue_of(pictures)
     labels = [values_of(row.attributes, FACETS) for row in catalogue.rows]
     for query in queries_of(catalogue, seed=seed):
-        for candidate in choose(
-            query, catalogue.labels, None, CandidateConfig(), random.Random(seed)
-        ):
+        for candidate in choose(query, catalogue.labels, None, CANDIDATES, random.Random(seed)):
             known = dict(labels[candidate.picture])
             if candidate.fits:
                 assert candidate.picture in query.answers
@@ -161,7 +160,7 @@ def test_hard_negatives_are_the_reference_and_pictures_with_one_facet_wrong() ->
     catalogue = full_catalogue()
     reasons, rng = [], random.Random(1)
     for query in queries_of(catalogue):
-        chosen = choose(query, catalogue.labels, None, CandidateConfig(candidates=8), rng)
+        chosen = choose(query, catalogue.labels, None, CANDIDATES, rng)
         assert len({candidate.picture for candidate in chosen}) == len(chosen) == 8
         reasons += [candidate.why for candidate in chosen]
         if query.edit != "caption":
@@ -199,7 +198,7 @@ def test_what_nearly_is_a_right_picture_is_not_mined(encoder: ImageTextEncoder) 
     coarse, queries = near_twins(encoder, catalogue)
 
     def mined(similarity: float) -> int:
-        limits = CandidateConfig(duplicate_similarity=similarity)
+        limits = dataclasses.replace(CANDIDATES, duplicate_similarity=similarity)
         return sum(
             candidate.why.startswith("coarse")
             for query in queries
@@ -214,8 +213,10 @@ def lessons_of(catalogue: Catalogue, seed: int = 0) -> list[RerankExample]:
     return make_examples(
         {"training": catalogue, "validation": catalogue},
         {"training": None, "validation": None},
-        SynthesisConfig(training=80, validation=30, validation_share=0.3, seed=seed),
-        CandidateConfig(),
+        SynthesisConfig(
+            training=80, validation=30, validation_share=0.3, caption_share=0.2, seed=seed
+        ),
+        CANDIDATES,
     )
 
 
