@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 import numpy as np
 
 from app.api.search.ports import (
+    EncodedQuery,
     GallerySnapshot,
     RerankerIntent,
     RerankQuery,
@@ -20,7 +21,6 @@ from models.encoder.types import Embedding
 from models.query.composition import Composer
 from models.query.weights import CompositionWeights
 
-NO_TEXTS = np.zeros((0, 4), np.float32)
 SPEC = GallerySpec(
     encoder_fingerprint="fake-1",
     embedding_dim=4,
@@ -52,7 +52,7 @@ class FakeGallery:
         self.limit = 0
 
     def snapshot(self) -> GallerySnapshot:
-        return GallerySnapshot(self, Composer(SPEC, lambda texts: NO_TEXTS, CompositionWeights()))
+        return GallerySnapshot(self, Composer(SPEC, CompositionWeights()))
 
     async def check_ready(self) -> None:
         """Always."""
@@ -87,20 +87,24 @@ class FakeQueryEmbedder:
         self.source, self.delay_s = source, delay_s
         self.modes: list[str] = []
 
-    async def encode_reference(self, image: object) -> Embedding:
+    async def encode_reference(self, image: object, texts: Sequence[str] = ()) -> Embedding:
         return np.full(4, 0.5, np.float32)
 
-    async def compose(
-        self, composer: Composer, reference: Embedding, text: str, roles: Intent | None
-    ) -> ComposedIntent:
-        if roles is not None:
-            return ComposedIntent(**roles.model_dump(), source="client")
-        return ComposedIntent(target=text, source=self.source)
-
-    async def embed(self, composer, mode, reference, text, intent, weights=None):  # type: ignore[no-untyped-def]
+    async def compose(self, composer, mode, reference, text, intent=None, weights=None):  # type: ignore[no-untyped-def]
         self.modes.append(mode)
         await asyncio.sleep(self.delay_s)
-        return reference
+        return EncodedQuery(
+            self._intent(text, intent) if mode == "intersection" else None,
+            np.full(4, 0.5, np.float32),
+            0.0,
+        )
+
+    def _intent(self, text: str, intent: Intent | None) -> ComposedIntent:
+        if isinstance(intent, ComposedIntent):
+            return intent
+        if intent is not None:
+            return ComposedIntent(**intent.model_dump(), source="client")
+        return ComposedIntent(target=text, source=self.source)
 
 
 class FakeReferenceCopies:

@@ -1,6 +1,6 @@
 """Reads what a reference image shows, in the gallery's own words: zero-shot, without an LLM.
 
-A *subject* is one thing with its describing facets: sofa, red, striped. Subjects are found by
+A *depicted item* is one thing with its describing facets: sofa, red, striped. Items are found by
 comparing the image with phrases such as "a red striped sofa"; where the gallery shows several
 things in one image, also with pairs of them.
 """
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contracts.gallery import Facet
-from models.encoder.types import Embedding, Embeddings, EncodeTexts
+from models.encoder.types import Embedding, Embeddings
+from models.query.text_requests import TextRequests
 
 _MAX_PHRASES = 1000  # of the schema's combinations; beyond, each facet is cut to its best values
 _PAIR_SHORTLIST = 40  # single phrases that pairs are made of
@@ -23,77 +24,114 @@ _PAIRS_COMPARED = 24  # pairs whose own text is embedded
 
 @dataclass(frozen=True)
 class DepictedItem:
-    """One thing and its describing facet values, in the schema's order."""
+    """One thing and its describing facet values.
 
-    noun: str
-    adjectives: tuple[tuple[str, str], ...]  # (facet, value)
+    Attributes:
+        category: What it is, a value of the gallery's noun facet.
+        attributes: (facet, value), in the schema's order.
+    """
+
+    category: str
+    attributes: tuple[tuple[str, str], ...]
 
     @property
     def phrase(self) -> str:
         """Like "a red striped sofa"."""
-        words = " ".join([*(value for _, value in self.adjectives), self.noun])
+        words = " ".join([*(value for _, value in self.attributes), self.category])
         return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What an image may show: one item, or one of some pairs. The pairs' texts decide.
+
+    Attributes:
+        single: The likeliest item.
+        single_score: Cosine of the image and the item's phrase.
+        pairs: The likeliest pairs, best first by an estimate; none where the gallery's images show
+            one thing each.
+        two_known: Whether two things are known to be there, so that it is a pair.
+    """
+
+    single: DepictedItem
+    single_score: float
+    pairs: Sequence[tuple[DepictedItem, DepictedItem]] = ()
+    two_known: bool = False
+
+    @property
+    def alternatives(self) -> list[tuple[DepictedItem, ...]]:
+        """The single item, then the pairs."""
+        return [(self.single,), *self.pairs]
+
+    @property
+    def texts(self) -> list[str]:
+        """The pairs in words: what `choose` wants the embeddings of."""
+        return [f"{left.phrase} and {right.phrase}" for left, right in self.pairs]
+
+    def choose(self, reference: Embedding, pair_embeddings: Embeddings) -> int:
+        """Index of the likeliest alternative.
+
+        Args:
+            reference: The image's embedding, (D,).
+            pair_embeddings: Of `texts`, (pairs, D).
+        """
+        if not self.pairs:
+            return 0
+        scores = pair_embeddings @ reference  # (pairs,)
+        best = int(np.argmax(scores))
+        return best + 1 if self.two_known or scores[best] > self.single_score else 0
 
 
 class AttributeReader:
     """Knows a gallery's vocabulary; reads images with it."""
 
-    def __init__(self, facets: Sequence[Facet], noun_facet: str, encode_texts: EncodeTexts) -> None:
+    def __init__(self, facets: Sequence[Facet], noun_facet: str) -> None:
         """Prepare for a schema.
 
         Args:
             facets: The gallery's schema.
             noun_facet: The keyword facet that names the thing.
-            encode_texts: Texts → (B, D) unit rows; expected to remember what it has embedded.
         """
         words = [facet for facet in facets if facet.kind == "keyword" and facet.values]
         self._noun = next(facet for facet in words if facet.name == noun_facet)
-        self._adjectives = [f for f in words if f is not self._noun and not f.context]
-        self._encode_texts = encode_texts
+        self._describing = [f for f in words if f is not self._noun and not f.context]
+        self._all: tuple[list[DepictedItem], Embeddings] | None = None  # of a small vocabulary
 
-    def read(self, reference: Embedding, nouns: Iterable[str] = ()) -> list[DepictedItem]:
-        """What an image shows.
+    def read(self, reference: Embedding, categories: Iterable[str] = ()) -> TextRequests[Readings]:
+        """What an image may show; asks for no text but the vocabulary's, and that once, unless the
+        vocabulary is so large that its phrases depend on the image.
 
         Args:
             reference: The image's embedding, (D,).
-            nouns: Things that are known to be there; one of the subjects will be each of them,
+            categories: Things that are known to be there; one of the items will be each of them,
                 as far as there is room for two.
-
-        Returns:
-            One subject, or two where the gallery has such images.
         """
-        known = tuple(dict.fromkeys(nouns))[:2]
-        subjects, embeddings = self._phrases(reference, known)  # n subjects, (n, D)
+        known = tuple(dict.fromkeys(categories))[:2]
+        items, embeddings = yield from self._phrases(reference, known)  # n items, (n, D)
         scores = embeddings @ reference  # (n,)
         order = np.argsort(-scores)
-        singles = [i for i in order if not known or subjects[i].noun in known]
-        best = [subjects[singles[0]]]
-        if not self._noun.multi_valued:
-            return best
-        pairs = self._pairs(subjects, embeddings, scores, order, known)
-        if not pairs:
-            return best
-        texts = [f"{left.phrase} and {right.phrase}" for left, right in pairs]
-        pair_scores = self._encode_texts(texts) @ reference  # (pairs,)
-        winner = int(np.argmax(pair_scores))
-        if len(known) == 2 or pair_scores[winner] > scores[singles[0]]:
-            return list(pairs[winner])
-        return best
+        single = next(i for i in order if not known or items[i].category in known)
+        pairs = (
+            _likeliest_pairs(items, embeddings, scores, order, known)
+            if self._noun.multi_valued
+            else []
+        )
+        return Readings(items[single], float(scores[single]), pairs, len(known) == 2)
 
     def vocabulary(self) -> list[str]:
         """The texts that every image is compared with; pairs of them depend on the image."""
         columns = self._columns()
         if _combinations(columns) > _MAX_PHRASES:
             return [value for column in columns for value in column]
-        return [subject.phrase for subject in self._subjects(columns)]
+        return [item.phrase for item in self._items(columns)]
 
     def _columns(self) -> list[list[str]]:
-        """The values of every facet of a phrase, the noun last."""
-        return [list(facet.values) for facet in [*self._adjectives, self._noun]]
+        """The values of every facet of a phrase, the noun's last."""
+        return [list(facet.values) for facet in [*self._describing, self._noun]]
 
-    def _subjects(self, columns: Sequence[Sequence[str]]) -> list[DepictedItem]:
+    def _items(self, columns: Sequence[Sequence[str]]) -> list[DepictedItem]:
         """All combinations of the columns' values."""
-        names = [facet.name for facet in self._adjectives]
+        names = [facet.name for facet in self._describing]
         return [
             DepictedItem(values[-1], tuple(zip(names, values[:-1], strict=True)))
             for values in product(*columns)
@@ -101,42 +139,49 @@ class AttributeReader:
 
     def _phrases(
         self, reference: Embedding, known: tuple[str, ...]
-    ) -> tuple[list[DepictedItem], Embeddings]:
-        """All subjects worth comparing with the image, and their phrases' embeddings."""
+    ) -> TextRequests[tuple[list[DepictedItem], Embeddings]]:
+        """All items worth comparing with the image, and their phrases' embeddings."""
+        if self._all is not None:
+            return self._all
         columns = self._columns()
+        whole = _combinations(columns) <= _MAX_PHRASES
         while _combinations(columns) > _MAX_PHRASES:
             widest = max(columns, key=len)
-            likely = np.argsort(-(self._encode_texts(widest) @ reference))
+            likely = np.argsort(-((yield widest) @ reference))
             columns[columns.index(widest)] = [widest[i] for i in likely[: max(1, len(widest) // 2)]]
-        columns[-1] = list(dict.fromkeys([*known, *columns[-1]]))  # what is there is never cut
-        subjects = self._subjects(columns)
-        return subjects, self._encode_texts([subject.phrase for subject in subjects])
+        if not whole:
+            columns[-1] = list(dict.fromkeys([*known, *columns[-1]]))  # what is there is never cut
+        items = self._items(columns)
+        embeddings = yield [item.phrase for item in items]
+        if whole:
+            self._all = items, embeddings
+        return items, embeddings
 
-    @staticmethod
-    def _pairs(
-        subjects: list[DepictedItem],
-        embeddings: Embeddings,
-        scores: Embedding,
-        order: NDArray[np.intp],
-        known: tuple[str, ...],
-    ) -> list[tuple[DepictedItem, DepictedItem]]:
-        """The likeliest pairs of things: a pair's text is close to the mean of its two."""
-        shortlist = list(order[:_PAIR_SHORTLIST])
-        for noun in known:  # what is known to be there may be small in the picture
-            shortlist += [i for i in order if subjects[i].noun == noun][:_PAIR_SHORTLIST]
-        picked = np.array(list(dict.fromkeys(shortlist)))
-        similar = embeddings[picked] @ embeddings[picked].T  # (m, m)
-        together = (scores[picked][:, None] + scores[picked]) / np.sqrt(2 + 2 * similar)
-        pairs = [
-            (float(together[a, b]), subjects[i], subjects[j])
-            for a, i in enumerate(picked)
-            for b, j in enumerate(picked)
-            if a < b
-            and subjects[i].noun != subjects[j].noun
-            and set(known) <= {subjects[i].noun, subjects[j].noun}
-        ]
-        pairs.sort(key=lambda pair: -pair[0])
-        return [(left, right) for _, left, right in pairs[:_PAIRS_COMPARED]]
+
+def _likeliest_pairs(
+    items: list[DepictedItem],
+    embeddings: Embeddings,
+    scores: Embedding,
+    order: NDArray[np.intp],
+    known: tuple[str, ...],
+) -> list[tuple[DepictedItem, DepictedItem]]:
+    """Pairs of different things, likeliest first: a pair's text is close to the mean of its two."""
+    shortlist = list(order[:_PAIR_SHORTLIST])
+    for category in known:  # what is known to be there may be small in the picture
+        shortlist += [i for i in order if items[i].category == category][:_PAIR_SHORTLIST]
+    picked = np.array(list(dict.fromkeys(shortlist)))
+    similar = embeddings[picked] @ embeddings[picked].T  # (m, m)
+    together = (scores[picked][:, None] + scores[picked]) / np.sqrt(2 + 2 * similar)
+    pairs = [
+        (float(together[a, b]), items[i], items[j])
+        for a, i in enumerate(picked)
+        for b, j in enumerate(picked)
+        if a < b
+        and items[i].category != items[j].category
+        and set(known) <= {items[i].category, items[j].category}
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    return [(left, right) for _, left, right in pairs[:_PAIRS_COMPARED]]
 
 
 def _combinations(columns: Sequence[Sequence[str]]) -> int:

@@ -5,6 +5,7 @@ baselines it is measured against. Every function returns float32 (D,) of unit le
 database needs one ordinary search.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Intent
-from models.encoder.types import Embedding, Embeddings, EncodeTexts
-from models.query.intent_builder import IntentBuilder
+from models.encoder.types import Embedding, Embeddings
+from models.query.intent_builder import IntentBuilder, IntentCandidates
+from models.query.text_requests import TextRequests
 from models.query.weights import CompositionMode, CompositionWeights
 
 
@@ -64,46 +66,84 @@ def _unit(vector: NDArray[np.floating]) -> Embedding:
     return (vector / length if length > 0 else vector).astype(np.float32)
 
 
-class Composer:
-    """Composes queries for one gallery."""
+@dataclass(frozen=True)
+class ComposedQuery:
+    """A composed query, ready to be searched with.
 
-    def __init__(
-        self, spec: GallerySpec, encode_texts: EncodeTexts, weights: CompositionWeights
-    ) -> None:
+    Attributes:
+        intent: None for the baselines.
+        embedding: float32 (D,), unit length.
+    """
+
+    intent: ComposedIntent | None
+    embedding: Embedding
+
+
+class Composer:
+    """Composes queries for one gallery; its methods ask for texts, see `text_requests`."""
+
+    def __init__(self, spec: GallerySpec, weights: CompositionWeights) -> None:
         """Prepare for a gallery.
 
         Args:
             spec: The gallery's schema.
-            encode_texts: Texts → float32 (B, D) unit rows; expected to remember what it has
-                embedded, see `RememberedTexts`.
             weights: How much each role counts.
         """
-        self._encode_texts, self._weights = encode_texts, weights
-        self._facets = (
-            IntentBuilder(spec.facets, spec.noun_facet, encode_texts)
-            if spec.noun_facet is not None
-            else None
+        self._weights = weights
+        self._builder = (
+            IntentBuilder(spec.facets, spec.noun_facet) if spec.noun_facet is not None else None
         )
 
     def vocabulary(self) -> list[str]:
         """The texts that queries of this gallery are compared with, whatever is asked."""
-        return self._facets.vocabulary() if self._facets is not None else []
+        return self._builder.vocabulary() if self._builder is not None else []
 
-    def intent(
-        self, reference: Embedding, text: str, roles: Intent | None = None
-    ) -> ComposedIntent:
-        """The intent: the client's roles, else facets, else none.
+    def compose(
+        self,
+        mode: CompositionMode,
+        reference: Embedding,
+        text: str,
+        intent: Intent | None = None,
+        weights: CompositionWeights | None = None,
+    ) -> TextRequests[ComposedQuery]:
+        """Intent and query embedding, with one request for all texts that either may need: those
+        of every intent that the query may turn out to have.
+
+        Only a vocabulary that is not embedded yet, or so large that its phrases depend on the
+        image, is asked for before.
 
         Args:
+            mode: `intersection`, or a baseline, which has no intent.
             reference: The reference image's embedding, (D,).
             text: The modification text.
-            roles: Intent that the client sent.
+            intent: Of the client, or composed elsewhere; else the gallery's facets compose it.
+            weights: Instead of the usual ones.
         """
-        if roles is not None:
-            return ComposedIntent(**roles.model_dump(), source="client")
-        if self._facets is not None:
-            return self._facets.compose(reference, text)
-        return ComposedIntent(target=text[:MAX_PHRASE_CHARS], source="none")
+        weights = weights or self._weights
+        if mode != "intersection":
+            return ComposedQuery(
+                None, (yield from self.embed(mode, reference, text, None, weights))
+            )
+        candidates = yield from self._candidates(reference, text, intent)
+        decisive = candidates.texts
+        needed = [
+            phrase
+            for candidate in candidates.intents
+            for phrase in _phrases(mode, text, candidate, weights)
+        ]
+        texts = list(dict.fromkeys([*decisive, *needed]))
+        rows = yield texts
+        table = dict(zip(texts, rows, strict=True))
+        chosen = candidates.choose(reference, _rows(table, decisive, len(reference)))
+        return ComposedQuery(chosen, _embedding(mode, reference, text, chosen, weights, table))
+
+    def intent(
+        self, reference: Embedding, text: str, intent: Intent | None = None
+    ) -> TextRequests[ComposedIntent]:
+        """The intent alone; see `compose`."""
+        candidates = yield from self._candidates(reference, text, intent)
+        rows = yield candidates.texts
+        return candidates.choose(reference, rows)
 
     def embed(
         self,
@@ -112,27 +152,85 @@ class Composer:
         text: str,
         intent: ComposedIntent | None = None,
         weights: CompositionWeights | None = None,
-    ) -> Embedding:
-        """The query embedding, float32 (D,), unit length; by other weights than usual, if given.
+    ) -> TextRequests[Embedding]:
+        """The query embedding alone, float32 (D,), unit length.
 
         Raises:
             ValueError: Mode `intersection` without an intent.
         """
         weights = weights or self._weights
-        if mode == "image":
-            return reference
-        text_embedding: Embedding = self._encode_texts([text])[0]
-        if mode == "text":
-            return text_embedding
-        # without an intent's words there is nothing to intersect with: the plain sum, and said so
-        if mode == "union" or (intent is not None and intent.source == "none"):
-            return unite(reference, text_embedding, weights)
-        if intent is None:
-            raise ValueError("an intersection needs an intent")
-        roles = RoleEmbeddings(
-            target=self._encode_texts([intent.target])[0],
-            preserve=self._encode_texts(intent.preserve),
-            desired=self._encode_texts(intent.desired),
-            forbidden=self._encode_texts(intent.forbidden),
-        )
-        return intersect(roles, reference, text_embedding, weights)
+        texts = list(dict.fromkeys(_phrases(mode, text, intent, weights)))
+        rows = (yield texts) if texts else ()
+        table = dict(zip(texts, rows, strict=True))
+        return _embedding(mode, reference, text, intent, weights, table)
+
+    def _candidates(
+        self, reference: Embedding, text: str, intent: Intent | None
+    ) -> TextRequests[IntentCandidates]:
+        """The intents to choose from: the one that is given, else by facets, else none."""
+        if isinstance(intent, ComposedIntent):
+            return IntentCandidates([intent])
+        if intent is not None:
+            return IntentCandidates([ComposedIntent(**intent.model_dump(), source="client")])
+        if self._builder is not None:
+            return (yield from self._builder.candidates(reference, text))
+        return IntentCandidates([ComposedIntent(target=text[:MAX_PHRASE_CHARS], source="none")])
+
+
+def _is_plain_sum(mode: CompositionMode, intent: ComposedIntent | None) -> bool:
+    """An intent by nobody has no words of its own to intersect with: it is embedded as a union."""
+    return mode == "union" or (intent is not None and intent.source == "none")
+
+
+def _phrases(
+    mode: CompositionMode, text: str, intent: ComposedIntent | None, weights: CompositionWeights
+) -> list[str]:
+    """The texts that a query embedding is made of: those whose weight is not zero.
+
+    Raises:
+        ValueError: Mode `intersection` without an intent.
+    """
+    if mode == "image":
+        return []
+    if mode == "text" or _is_plain_sum(mode, intent):
+        return [text]
+    if intent is None:
+        raise ValueError("an intersection needs an intent")
+    return [
+        *([text] if weights.text else ()),
+        *([intent.target] if weights.target else ()),
+        *(intent.preserve if weights.preserve else ()),
+        *(intent.desired if weights.desired else ()),
+        *(intent.forbidden if weights.forbidden else ()),
+    ]
+
+
+def _embedding(
+    mode: CompositionMode,
+    reference: Embedding,
+    text: str,
+    intent: ComposedIntent | None,
+    weights: CompositionWeights,
+    table: Mapping[str, Embedding],
+) -> Embedding:
+    """The query embedding, with at least `_phrases` in the table."""
+    if mode == "image":
+        return reference
+    if mode == "text":
+        return table[text]
+    if intent is None or _is_plain_sum(mode, intent):
+        return unite(reference, table[text], weights)
+    nothing = np.zeros_like(reference)  # what weighs nothing may be missing
+    roles = RoleEmbeddings(
+        target=table.get(intent.target, nothing),
+        preserve=_rows(table, intent.preserve, len(reference)),
+        desired=_rows(table, intent.desired, len(reference)),
+        forbidden=_rows(table, intent.forbidden, len(reference)),
+    )
+    return intersect(roles, reference, table.get(text, nothing), weights)
+
+
+def _rows(table: Mapping[str, Embedding], texts: Sequence[str], dim: int) -> Embeddings:
+    """Those of the texts that are in the table, (B, `dim`)."""
+    rows = [table[text] for text in texts if text in table]
+    return np.stack(rows) if rows else np.zeros((0, dim), np.float32)

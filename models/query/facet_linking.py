@@ -14,52 +14,52 @@ import snowballstemmer
 
 from models.contracts.gallery import Facet
 
-Use = Literal["wanted", "unwanted", "added"]
+Use = Literal["include", "exclude", "add"]
 
 _STEMMER = snowballstemmer.stemmer("english")  # works on a word inside itself: one thread at a time
 _STEMMING = threading.Lock()
 _TOKEN = re.compile(r"[a-z0-9]+")
 
-# A cue holds until the next cue or the end of the clause. "instead of red": red is unwanted.
+# A cue holds until the next cue or the end of the clause. "instead of red": red is excluded.
 _CUES: tuple[tuple[tuple[str, ...], Use], ...] = (
-    (("instead", "of"), "unwanted"),
-    (("rather", "than"), "unwanted"),
-    (("get", "rid", "of"), "unwanted"),
-    (("take", "away"), "unwanted"),
-    (("take", "out"), "unwanted"),
-    (("leave", "out"), "unwanted"),
-    (("no", "longer"), "unwanted"),
-    (("but", "not"), "unwanted"),
-    (("without",), "unwanted"),
-    (("remove",), "unwanted"),
-    (("drop",), "unwanted"),
-    (("lose",), "unwanted"),
-    (("no",), "unwanted"),
-    (("not",), "unwanted"),
-    (("replace",), "unwanted"),
-    (("swap",), "unwanted"),
-    (("exchange",), "unwanted"),
-    (("take",), "unwanted"),
-    (("next", "to"), "added"),
-    (("add",), "added"),
-    (("also", "show"), "added"),
-    (("together", "with"), "added"),
-    (("beside",), "added"),
-    (("plus",), "added"),
-    (("there", "should", "be"), "added"),
-    (("put", "a"), "added"),
-    (("put", "an"), "added"),
-    (("with", "a"), "added"),
-    (("with", "an"), "added"),
+    (("instead", "of"), "exclude"),
+    (("rather", "than"), "exclude"),
+    (("get", "rid", "of"), "exclude"),
+    (("take", "away"), "exclude"),
+    (("take", "out"), "exclude"),
+    (("leave", "out"), "exclude"),
+    (("no", "longer"), "exclude"),
+    (("but", "not"), "exclude"),
+    (("without",), "exclude"),
+    (("remove",), "exclude"),
+    (("drop",), "exclude"),
+    (("lose",), "exclude"),
+    (("no",), "exclude"),
+    (("not",), "exclude"),
+    (("replace",), "exclude"),
+    (("swap",), "exclude"),
+    (("exchange",), "exclude"),
+    (("take",), "exclude"),
+    (("next", "to"), "add"),
+    (("add",), "add"),
+    (("also", "show"), "add"),
+    (("together", "with"), "add"),
+    (("beside",), "add"),
+    (("plus",), "add"),
+    (("there", "should", "be"), "add"),
+    (("put", "a"), "add"),
+    (("put", "an"), "add"),
+    (("with", "a"), "add"),
+    (("with", "an"), "add"),
     # these end whatever came before: "replace the sofa with a chair", "swap red for blue"
-    (("with",), "wanted"),
-    (("for",), "wanted"),
-    (("by",), "wanted"),
-    (("but",), "wanted"),
-    (("to",), "wanted"),
-    (("into",), "wanted"),
-    (("instead",), "wanted"),
-    (("should", "be"), "wanted"),
+    (("with",), "include"),
+    (("for",), "include"),
+    (("by",), "include"),
+    (("but",), "include"),
+    (("to",), "include"),
+    (("into",), "include"),
+    (("instead",), "include"),
+    (("should", "be"), "include"),
 )
 _PREPOSITIONS = {"in", "on", "at", "under", "by", "inside", "near", "against", "over"}
 _DEFINITE = {"the", "this", "that", "its", "their", "these", "those"}
@@ -116,7 +116,7 @@ def link_facets(text: str, facets: Sequence[Facet]) -> list[Mention]:
 def _uses(words: list[str]) -> list[Use]:
     """What the text does at every word: the last cue before it decides."""
     uses: list[Use] = []
-    current: Use = "wanted"
+    current: Use = "include"
     replacing = False
     skip = 0
     for index in range(len(words)):
@@ -125,8 +125,8 @@ def _uses(words: list[str]) -> list[Use]:
         else:
             cue = next((c for c in _CUES if tuple(words[index : index + len(c[0])]) == c[0]), None)
             if cue is not None:
-                # "replace the sofa with a chair": the chair is wanted, not added to the sofa
-                current = "wanted" if replacing and cue[1] == "added" else cue[1]
+                # "replace the sofa with a chair": the chair is included, not added to the sofa
+                current = "include" if replacing and cue[1] == "add" else cue[1]
                 replacing = cue[0] in _REPLACING
                 skip = len(cue[0]) - 1
         uses.append(current)
@@ -178,9 +178,9 @@ def _span(mention: Mention, start: int) -> range:
     return range(start, mention.position + len(_stems(mention.value)))
 
 
-def has_word(text: str, *wanted: str) -> bool:
+def has_word(text: str, *words: str) -> bool:
     """Whether any of the words stands in the text."""
-    return not set(_TOKEN.findall(text.lower())).isdisjoint(wanted)
+    return not set(_TOKEN.findall(text.lower())).isdisjoint(words)
 
 
 @lru_cache(maxsize=4096)

@@ -10,66 +10,97 @@ from dataclasses import dataclass, field, replace
 
 from models.contracts.gallery import Facet
 from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent
-from models.encoder.types import Embedding, EncodeTexts
-from models.query.attribute_reader import AttributeReader, DepictedItem
+from models.encoder.types import Embedding, Embeddings
+from models.query.attribute_reader import AttributeReader, DepictedItem, Readings
 from models.query.facet_linking import Mention, has_word, kept_alone, link_facets, place_phrase
+from models.query.text_requests import TextRequests
+
+
+@dataclass(frozen=True)
+class IntentCandidates:
+    """The intents that a composed query may have, one per reading of its reference.
+
+    Attributes:
+        intents: In the order of the readings' alternatives.
+        readings: None where the intent does not depend on a reading: there is one.
+    """
+
+    intents: Sequence[ComposedIntent]
+    readings: Readings | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts that decide."""
+        return self.readings.texts if self.readings is not None else []
+
+    def choose(self, reference: Embedding, embeddings: Embeddings) -> ComposedIntent:
+        """The intent of the likeliest reading.
+
+        Args:
+            reference: The reference image's embedding, (D,).
+            embeddings: Of `texts`, (B, D).
+        """
+        if self.readings is None:
+            return self.intents[0]
+        return self.intents[self.readings.choose(reference, embeddings)]
 
 
 class IntentBuilder:
     """Composes intents for one gallery."""
 
-    def __init__(self, facets: Sequence[Facet], noun_facet: str, encode_texts: EncodeTexts) -> None:
+    def __init__(self, facets: Sequence[Facet], noun_facet: str) -> None:
         """Prepare for a schema; see `AttributeReader`."""
         self._facets = [facet for facet in facets if facet.kind == "keyword"]
         self._noun = noun_facet
         self._context = {facet.name for facet in facets if facet.context}
-        self._reader = AttributeReader(facets, noun_facet, encode_texts)
+        self._reader = AttributeReader(facets, noun_facet)
 
     def vocabulary(self) -> list[str]:
         """The texts that images are compared with, whatever is asked."""
         return self._reader.vocabulary()
 
-    def compose(self, reference: Embedding, text: str) -> ComposedIntent:
-        """Intent of a composed query.
+    def candidates(self, reference: Embedding, text: str) -> TextRequests[IntentCandidates]:
+        """Intents of a composed query, all with source `facets`.
 
         Args:
             reference: The reference image's embedding, (D,).
             text: The modification text, in any words; one without any word of the gallery is
                 desired as it stands.
-
-        Returns:
-            An intent with source `facets`.
         """
         mentions = link_facets(text, self._facets)
-        nouns = [m for m in mentions if m.facet == self._noun]
+        named = [m for m in mentions if m.facet == self._noun]
         places = [m for m in mentions if m.facet in self._context]
-        there = [m.value for m in nouns if m.definite or m.use == "unwanted"]
-        subjects = self._reader.read(reference, there)
-        edit = _IntentEdit(subjects, self._noun)
-        if not mentions:  # none of the gallery's words: the text is what is wanted, as it stands
-            edit.desired.append(text)
-        for mention in places:
-            edit.place(place_phrase(text, mention), mention)
-        edit.apply([m for m in mentions if m.facet not in self._context])
-        edit.keep_only(kept_alone(text, [m for m in nouns if m.definite], places))
-        return edit.intent(text)
+        alone = kept_alone(text, [m for m in named if m.definite], places)
+        there = [m.value for m in named if m.definite or m.use == "exclude"]
+        readings = yield from self._reader.read(reference, there)
+        intents = []
+        for items in readings.alternatives:
+            edit = _IntentEdit(list(items), self._noun)
+            if not mentions:  # none of the gallery's words: the text is desired as it stands
+                edit.desired.append(text)
+            for mention in places:
+                edit.place(place_phrase(text, mention), mention)
+            edit.apply([m for m in mentions if m.facet not in self._context])
+            edit.keep_only(alone)
+            intents.append(edit.intent(text))
+        return IntentCandidates(intents, readings)
 
 
 @dataclass
 class _IntentEdit:
-    """Subjects being edited, and the roles collected on the way."""
+    """Depicted items being edited, and the roles collected on the way."""
 
-    subjects: list[DepictedItem]
+    items: list[DepictedItem]
     noun_facet: str
     places: list[str] = field(default_factory=list)
     desired: list[str] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
     added: list[DepictedItem] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)  # values that are new, so not preserved
-    focus: int = 0  # the subject that the text is about
+    focus: int = 0  # the item that the text is about
 
     def place(self, phrase: str, mention: Mention) -> None:
-        if mention.use == "unwanted":
+        if mention.use == "exclude":
             self.forbidden.append(phrase)
         else:
             self.places.append(phrase)
@@ -78,31 +109,31 @@ class _IntentEdit:
     def apply(self, mentions: Sequence[Mention]) -> None:
         """Work through the mentions of things and their describing facets, in order."""
         self.focus = self._named(mentions)
-        adjectives: list[Mention] = []  # of an added thing whose noun is still to come
-        new_nouns = [m for m in mentions if self._is_new_noun(m) and m.use == "wanted"]
+        attributes: list[Mention] = []  # of an added thing whose category is still to come
+        new_categories = [m for m in mentions if self._is_new_category(m) and m.use == "include"]
         for mention in mentions:
             if mention.facet != self.noun_facet:
-                if mention.use == "added":
-                    adjectives.append(mention)
-                elif mention.use == "unwanted":
+                if mention.use == "add":
+                    attributes.append(mention)
+                elif mention.use == "exclude":
                     self.forbidden.append(mention.value)
                 else:
                     self._set(mention)
-            elif mention.use == "added" and self._is_new_noun(mention):
-                self._add(mention.value, adjectives)
-                adjectives = []
-            elif mention.use == "unwanted" and not new_nouns:
+            elif mention.use == "add" and self._is_new_category(mention):
+                self._add(mention.value, attributes)
+                attributes = []
+            elif mention.use == "exclude" and not new_categories:
                 self._remove(mention.value)
-            elif mention in new_nouns:
+            elif mention in new_categories:
                 self._rename(mention.value)
-        for mention in adjectives:  # "with a striped pattern on the table" adds no thing
+        for mention in attributes:  # "with a striped pattern on the table" adds no thing
             self._set(mention)
 
-    def keep_only(self, nouns: set[str]) -> None:
+    def keep_only(self, categories: set[str]) -> None:
         """Remove all others, if any of these is there."""
-        if any(subject.noun in nouns for subject in self.subjects):
-            for subject in [s for s in self.subjects if s.noun not in nouns]:
-                self._remove(subject.noun)
+        if any(item.category in categories for item in self.items):
+            for item in [i for i in self.items if i.category not in categories]:
+                self._remove(item.category)
 
     def intent(self, text: str) -> ComposedIntent:
         target = " ".join([self._things(text), *self.places]).strip() or text
@@ -115,8 +146,8 @@ class _IntentEdit:
         )
 
     def _things(self, text: str) -> str:
-        """All subjects in words, in the order the text asks for, if it asks."""
-        things = [subject.phrase for subject in self.subjects + self.added]
+        """All items in words, in the order the text asks for, if it asks."""
+        things = [item.phrase for item in self.items + self.added]
         if len(things) != 2 or not has_word(text, "left", "right"):
             return " and ".join(things)
         moved = 1 if self.added else self.focus  # the thing that goes to the side named
@@ -127,57 +158,57 @@ class _IntentEdit:
     def _preserved(self) -> list[str]:
         """Single words of a thing that changes, whole phrases of things that do not."""
         kept = []
-        for subject in self.subjects:
-            words = [*(value for _, value in subject.adjectives), subject.noun]
+        for item in self.items:
+            words = [*(value for _, value in item.attributes), item.category]
             if self.changed.isdisjoint(words):
-                kept.append(subject.phrase)
+                kept.append(item.phrase)
             else:
                 kept += [word for word in words if word not in self.changed]
         return list(dict.fromkeys(kept))
 
     def _named(self, mentions: Sequence[Mention]) -> int:
-        """Which subject the text is about: the one it names, else the first."""
-        named = [m.value for m in mentions if m.facet == self.noun_facet and m.use != "added"]
-        for index, subject in enumerate(self.subjects):
-            if subject.noun in named:
+        """Which item the text is about: the one it names, else the first."""
+        named = [m.value for m in mentions if m.facet == self.noun_facet and m.use != "add"]
+        for index, item in enumerate(self.items):
+            if item.category in named:
                 return index
         return 0
 
-    def _is_new_noun(self, mention: Mention) -> bool:
+    def _is_new_category(self, mention: Mention) -> bool:
         return mention.facet == self.noun_facet and all(
-            subject.noun != mention.value for subject in self.subjects
+            item.category != mention.value for item in self.items
         )
 
     def _set(self, mention: Mention) -> None:
-        subject = self.subjects[self.focus]
-        old = dict(subject.adjectives).get(mention.facet)
+        item = self.items[self.focus]
+        old = dict(item.attributes).get(mention.facet)
         if old != mention.value:
             if old is not None:
                 self.forbidden.append(old)
             self.changed.add(mention.value)
         self.desired.append(mention.value)
-        adjectives = tuple(
+        attributes = tuple(
             (facet, mention.value if facet == mention.facet else value)
-            for facet, value in subject.adjectives
+            for facet, value in item.attributes
         )
-        self.subjects[self.focus] = replace(subject, adjectives=adjectives)
+        self.items[self.focus] = replace(item, attributes=attributes)
 
-    def _rename(self, noun: str) -> None:
-        self.forbidden.append(self.subjects[self.focus].noun)
-        self.desired.append(noun)
-        self.changed.add(noun)
-        self.subjects[self.focus] = replace(self.subjects[self.focus], noun=noun)
+    def _rename(self, category: str) -> None:
+        self.forbidden.append(self.items[self.focus].category)
+        self.desired.append(category)
+        self.changed.add(category)
+        self.items[self.focus] = replace(self.items[self.focus], category=category)
 
-    def _add(self, noun: str, adjectives: Sequence[Mention]) -> None:
-        thing = DepictedItem(noun, tuple((m.facet, m.value) for m in adjectives))
+    def _add(self, category: str, attributes: Sequence[Mention]) -> None:
+        thing = DepictedItem(category, tuple((m.facet, m.value) for m in attributes))
         self.added.append(thing)
         self.desired.append(thing.phrase)
 
-    def _remove(self, noun: str) -> None:
-        for subject in [s for s in self.subjects if s.noun == noun]:
-            self.forbidden.append(subject.phrase)
-            if len(self.subjects) > 1:
-                self.subjects.remove(subject)
+    def _remove(self, category: str) -> None:
+        for item in [i for i in self.items if i.category == category]:
+            self.forbidden.append(item.phrase)
+            if len(self.items) > 1:
+                self.items.remove(item)
                 self.focus = 0
 
 

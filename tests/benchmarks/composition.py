@@ -27,6 +27,7 @@ from models.encoder.text_cache import RememberedTexts
 from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
 from models.query.composition import Composer
+from models.query.text_requests import answer
 from models.query.weights import CompositionMode, CompositionWeights
 
 MODES: tuple[CompositionMode, ...] = ("image", "text", "union", "intersection")
@@ -59,10 +60,10 @@ class Bench:
         row_of = {row.image_id: number for number, row in enumerate(rows)}
         self.references = [row_of[query["reference_image_id"]] for query in queries]
         self.answers = [[row_of[i] for i in query["target_image_ids"]] for query in queries]
-        composer = Composer(self.spec, self.encode_texts, CompositionWeights())
+        composer = Composer(self.spec, CompositionWeights())
         self.texts = [query["modification_text"] for query in queries]
         self.facet_intents = [
-            composer.intent(self.gallery[reference], text)
+            answer(composer.intent(self.gallery[reference], text), self.encode_texts)
             for reference, text in zip(tqdm(self.references, "intents"), self.texts, strict=True)
         ]
         self.true_intents = [
@@ -92,10 +93,12 @@ class Bench:
         intents: Sequence[ComposedIntent],
     ) -> np.ndarray:
         """(queries, 3): mAP@10, recall@1, recall@50; the reference itself is left out."""
-        composer = Composer(self.spec, self.encode_texts, weights)
+        composer = Composer(self.spec, weights)
         vectors = np.stack(
             [
-                composer.embed(mode, self.gallery[reference], text, intent)
+                answer(
+                    composer.embed(mode, self.gallery[reference], text, intent), self.encode_texts
+                )
                 for reference, text, intent in zip(
                     self.references, self.texts, intents, strict=True
                 )

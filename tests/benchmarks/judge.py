@@ -28,6 +28,7 @@ from models.encoder.text_cache import RememberedTexts
 from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
 from models.query.composition import Composer
+from models.query.text_requests import answer
 from models.reranker.intent_format import IntentParseError
 from models.reranker.reranker import Reranker, VisualFeatures
 from models.settings import RerankerSettings
@@ -171,7 +172,7 @@ def similarities(
 ) -> dict[str, np.ndarray]:
     """(queries, N) per composition; the reference itself is left out."""
     texts = RememberedTexts(bench.encoder.encode_texts, bench.encoder.embedding_dim)
-    composer = Composer(bench.spec, texts.encode, bench.weights)
+    composer = Composer(bench.spec, bench.weights)
     by_reranker = [composed[n] or bench.facet_intents[n] for n in range(len(bench.queries))]
     ways = {
         "text": ("text", bench.facet_intents), "image": ("image", bench.facet_intents),
@@ -184,7 +185,10 @@ def similarities(
     for name, (mode, intents) in ways.items():
         vectors = np.stack(
             [
-                composer.embed(mode, bench.gallery[reference], text, intent)  # type: ignore[arg-type]
+                answer(
+                    composer.embed(mode, bench.gallery[reference], text, intent),  # type: ignore[arg-type]
+                    texts.encode,
+                )
                 for reference, text, intent in zip(
                     bench.references, bench.texts, intents, strict=True
                 )

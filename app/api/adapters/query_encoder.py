@@ -1,22 +1,21 @@
-"""The `QueryEncoder` and `PatchEmbedder` ports on open_clip: one thread that owns the model, so
-the event loop never runs torch.
-"""
+"""The `QueryEncoder` and `PatchEmbedder` ports on open_clip, one hop to its thread each."""
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Sequence
 from typing import TypeVar
 
 from PIL import Image
 
+from app.api.adapters.encoder_queue import EncoderQueue
+from app.api.search.ports import EncodedQuery
 from app.web.errors import OtherEncoder
 from indexer.gallery.errors import InvalidRequest
 from models.contracts.gallery import GallerySpec
-from models.contracts.intent import ComposedIntent, Intent
+from models.contracts.intent import Intent
 from models.encoder.encoder import ImageTextEncoder
-from models.encoder.text_cache import RememberedTexts
 from models.encoder.types import Embedding, Embeddings, Patches
-from models.query.composition import Composer
+from models.query.composition import ComposedQuery, Composer
+from models.query.text_requests import TextRequests
 from models.query.weights import CompositionMode, CompositionWeights, PartialWeights
 
 T = TypeVar("T")
@@ -29,12 +28,11 @@ class ClipQueryEncoder:
 
     def __init__(self, encoder: ImageTextEncoder, weights: CompositionWeights) -> None:
         self._encoder, self._weights = encoder, weights
-        self._texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim)
-        self._thread = ThreadPoolExecutor(1, "encoder")
+        self._queue = EncoderQueue(encoder)
 
     def close(self) -> None:
         """Finish what is running."""
-        self._thread.shutdown()
+        self._queue.close()
 
     @property
     def fingerprint(self) -> str:
@@ -50,39 +48,46 @@ class ClipQueryEncoder:
             OtherEncoder: The gallery was embedded by another encoder.
         """
         self.check_encoder(spec)
-        composer = Composer(spec, self._texts.encode, self._weights)
-        new = self._texts.unknown(composer.vocabulary())
+        composer = Composer(spec, self._weights)
+        new = self._queue.texts.unknown(composer.vocabulary())
         for start in range(0, len(new), _TEXTS_AT_ONCE):
-            await self.encode_texts(new[start : start + _TEXTS_AT_ONCE])
-        grey = await self.encode_reference(Image.new("RGB", (224, 224), "grey"))
-        await self.compose(composer, grey, "the same", None)  # what is left to be warmed up
+            await self._encode_texts(new[start : start + _TEXTS_AT_ONCE], alone=True)
+        grey = Image.new("RGB", (224, 224), "grey")
+        await self.compose(composer, "intersection", grey, "the same")  # what is left to warm up
         return composer
 
-    async def encode_reference(self, image: Image.Image) -> Embedding:
+    async def encode_reference(self, image: Image.Image, texts: Sequence[str] = ()) -> Embedding:
         """A reference image's embedding; see the port."""
-        return await self._run(lambda: self._encoder.encode_images([image])[0])
+
+        def start(reference: Embedding | None) -> TextRequests[Embedding]:
+            assert reference is not None
+            yield texts
+            return reference
+
+        return await self._queue.run(start, image)
 
     async def compose(
-        self, composer: Composer, reference: Embedding, text: str, roles: Intent | None
-    ) -> ComposedIntent:
-        """The intent; see the port."""
-        return await self._run(lambda: composer.intent(reference, text, roles))
-
-    async def embed(
         self,
         composer: Composer,
         mode: CompositionMode,
-        reference: Embedding,
+        reference: Image.Image | Embedding,
         text: str,
-        intent: ComposedIntent | None,
+        intent: Intent | None = None,
         weights: PartialWeights | None = None,
-    ) -> Embedding:
-        """The query embedding; see the port."""
+    ) -> EncodedQuery:
+        """Intent and query embedding; see the port."""
         try:
             whole = self._weights.changed_by(weights)
         except ValueError as error:
             raise InvalidRequest(f"weights: {error}") from None
-        return await self._run(lambda: composer.embed(mode, reference, text, intent, whole))
+        picture = reference if isinstance(reference, Image.Image) else None
+
+        def start(encoded: Embedding | None) -> TextRequests[EncodedQuery]:
+            known = encoded if isinstance(reference, Image.Image) else reference
+            assert known is not None
+            return _timed(composer.compose(mode, known, text, intent, whole))
+
+        return await self._queue.run(start, picture)
 
     @property
     def explains(self) -> bool:
@@ -96,11 +101,22 @@ class ClipQueryEncoder:
 
     async def encode_patches(self, image: Image.Image) -> Patches:
         """An image's patches; see the port."""
-        return await self._run(lambda: self._encoder.encode_patches(image))
+
+        def start(_: Embedding | None) -> TextRequests[Patches]:
+            yield from ()
+            return self._encoder.encode_patches(image)
+
+        return await self._queue.run(start, alone=True)
 
     async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Texts' embeddings; see the port."""
-        return await self._run(lambda: self._texts.encode(texts))
+        return await self._encode_texts(texts)
+
+    async def _encode_texts(self, texts: Sequence[str], alone: bool = False) -> Embeddings:
+        def start(_: Embedding | None) -> TextRequests[Embeddings]:
+            return (yield texts)
+
+        return await self._queue.run(start, alone=alone)
 
     def check_encoder(self, spec: GallerySpec) -> None:
         """Check that a gallery was embedded by this encoder.
@@ -114,5 +130,17 @@ class ClipQueryEncoder:
                 f"runs {self.fingerprint}; build it again, or set the preset it was built with"
             )
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+def _timed(composing: TextRequests[ComposedQuery]) -> TextRequests[EncodedQuery]:
+    """The same computation, with the seconds that it took itself."""
+    took_s, rows = 0.0, None
+    while True:
+        began = time.perf_counter()
+        try:
+            texts = next(composing) if rows is None else composing.send(rows)
+        except StopIteration as end:
+            took_s += time.perf_counter() - began
+            query: ComposedQuery = end.value
+            return EncodedQuery(query.intent, query.embedding, took_s)
+        took_s += time.perf_counter() - began
+        rows = yield texts

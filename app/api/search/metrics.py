@@ -32,9 +32,12 @@ class StageTimer:
         try:
             yield
         finally:
-            seconds = time.perf_counter() - started
-            STAGE_SECONDS.labels(name).observe(seconds)
-            self._stages_ms[name] = round(self._stages_ms.get(name, 0.0) + seconds * 1000, 2)
+            self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add to a stage what was timed elsewhere."""
+        STAGE_SECONDS.labels(name).observe(seconds)
+        self._stages_ms[name] = round(self._stages_ms.get(name, 0.0) + seconds * 1000, 2)
 
     def restart(self) -> None:
         """Count the total from now: the upload is here. Stages before it stay beside the total."""

@@ -74,6 +74,21 @@ class Gallery(Protocol):
         """Raise `GalleryUnavailable` unless searches are answered; asks Qdrant."""
 
 
+@dataclass(frozen=True)
+class EncodedQuery:
+    """A composed query, ready to be searched with.
+
+    Attributes:
+        intent: None for the baselines.
+        embedding: float32 (D,), unit length.
+        composing_s: What of the time went into composing, beside the encoder's passes.
+    """
+
+    intent: ComposedIntent | None
+    embedding: Embedding
+    composing_s: float
+
+
 class QueryEncoder(Protocol):
     """Images, texts and roles → embeddings."""
 
@@ -81,24 +96,24 @@ class QueryEncoder(Protocol):
     def fingerprint(self) -> str:
         """The encoder's fingerprint."""
 
-    async def encode_reference(self, image: Image.Image) -> Embedding:
-        """A reference image's embedding."""
+    async def encode_reference(self, image: Image.Image, texts: Sequence[str] = ()) -> Embedding:
+        """A reference image's embedding; `texts` are embedded beside it, for `compose` to use."""
 
     async def compose(
-        self, composer: Composer, reference: Embedding, text: str, roles: Intent | None
-    ) -> ComposedIntent:
-        """The intent of a composed query, in a gallery's words."""
-
-    async def embed(
         self,
         composer: Composer,
         mode: CompositionMode,
-        reference: Embedding,
+        reference: Image.Image | Embedding,
         text: str,
-        intent: ComposedIntent | None,
+        intent: Intent | None = None,
         weights: PartialWeights | None = None,
-    ) -> Embedding:
-        """The query embedding; `weights` that are set replace the preset's."""
+    ) -> EncodedQuery:
+        """Intent and query embedding: of a reference image or its embedding, (D,), and a text.
+
+        An intersection has the intent that is given, else one in the gallery's words. `weights`
+        that are set replace the preset's; raises `InvalidRequest` if they leave nothing to search
+        by.
+        """
 
 
 class PatchEmbedder(Protocol):

@@ -1,14 +1,18 @@
-"""The first half of a search: reference and text → embedding and intent.
+"""The first half of a search: reference and text → intent and query embedding.
 
 Sources of an intent, in order: the client's own intent, the reranker's (`mllm`), the gallery's
-attributes (`facets`), none. The reranker composes while the encoder works.
+attributes (`facets`), none. Where the reranker composes, it does so while the encoder embeds the
+reference; everywhere else one call to the encoder gives intent and embedding.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 
+from PIL import Image
+
 from app.api.search.admission import CoarseWork
-from app.api.search.ports import QueryEncoder, ReferenceImages, RerankQuery
+from app.api.search.ports import EncodedQuery, QueryEncoder, ReferenceImages, RerankQuery
 from app.api.search.reranking import RerankingStage
 from app.api.search.run import SearchRun
 from app.web.errors import CandidatesFailed
@@ -21,16 +25,16 @@ INTENT_FALLBACK = "intent_fallback"
 
 @dataclass(frozen=True)
 class ResolvedQuery:
-    """A query, ready to be embedded and re-ranked with.
+    """A query, ready to be searched and re-ranked with.
 
     Attributes:
-        reference: The reference's embedding.
+        embedding: The query embedding, float32 (D,), unit length.
         content_hash: Of the reference.
         intent: What the text wants of the reference; None for the baselines.
         rerank_query: What the reranker is asked with; None where it is not to be asked.
     """
 
-    reference: Embedding
+    embedding: Embedding
     content_hash: str
     intent: ComposedIntent | None
     rerank_query: RerankQuery | None
@@ -58,38 +62,75 @@ class QueryResolver:
 
         Raises:
             ImageNotFound: The reference is no gallery image.
+            InvalidRequest: The query's weights leave nothing to search by.
             GalleryUnavailable: There is nothing to search.
         """
-        query, timer = run.query, run.timer
-        reference = query.reference
-        if isinstance(reference, str):
-            with timer.stage("embed"):
-                async with work.turn():
-                    image, embedding = await run.snapshot.generation.get(reference)
-            content_hash = image.content_hash
-            rerank_query, intent = await self._compose(run, content_hash, work)
-        else:
-            content_hash = reference.content_hash
-            composing = asyncio.create_task(self._compose(run, content_hash, work))
-            try:
-                with timer.stage("embed"):
-                    async with work.turn():
-                        embedding = await self._encoder.encode_reference(reference.picture)
-                rerank_query, intent = await composing
-            finally:
-                composing.cancel()  # nothing is left running where the encoder fails
-        if intent is None and run.mode == "intersection":
-            with timer.stage("intent"):
-                async with work.turn():
-                    intent = await self._encoder.compose(
-                        run.snapshot.composer,
-                        embedding,
-                        query.modification_text,
-                        query.options.intent,
-                    )
-        return ResolvedQuery(embedding, content_hash, intent, rerank_query)
+        reference, content_hash = await self._reference(run, work)
+        asking = asyncio.create_task(self._ask_reranker(run, content_hash, work))
+        intent = None
+        try:
+            if self._reranker_composes(run):
+                if isinstance(reference, Image.Image):
+                    with run.timer.stage("embed"):
+                        async with work.turn():
+                            reference = await self._encoder.encode_reference(
+                                reference, [run.query.modification_text]
+                            )
+                _, intent = await asking
+            encoded = await self._encode(run, reference, intent, work)
+            rerank_query, _ = await asking
+        finally:
+            asking.cancel()  # nothing is left running where the encoder fails
+        return ResolvedQuery(encoded.embedding, content_hash, encoded.intent, rerank_query)
 
-    async def _compose(
+    async def _reference(
+        self, run: SearchRun, work: CoarseWork
+    ) -> tuple[Image.Image | Embedding, str]:
+        """The picture of an upload or the embedding of a gallery image, and its content hash."""
+        reference = run.query.reference
+        if not isinstance(reference, str):
+            return reference.picture, reference.content_hash
+        with run.timer.stage("embed"):
+            async with work.turn():
+                image, embedding = await run.snapshot.generation.get(reference)
+        return embedding, image.content_hash
+
+    async def _encode(
+        self,
+        run: SearchRun,
+        reference: Image.Image | Embedding,
+        intent: ComposedIntent | None,
+        work: CoarseWork,
+    ) -> EncodedQuery:
+        """Intent and query embedding; by the reranker's intent, if there is one."""
+        options = run.query.options
+        started = time.perf_counter()
+        async with work.turn():
+            encoded = await self._encoder.compose(
+                run.snapshot.composer,
+                run.mode,
+                reference,
+                run.query.modification_text,
+                intent or options.intent,
+                options.weights,
+            )
+        took_s = time.perf_counter() - started
+        if encoded.intent is not None:
+            run.timer.add("intent", encoded.composing_s)
+            took_s -= encoded.composing_s
+        run.timer.add("embed", took_s)
+        return encoded
+
+    def _reranker_composes(self, run: SearchRun) -> bool:
+        """Whether the reranker is to give the intent."""
+        if self._reranking is None or self._reference_images is None:
+            return False
+        if run.mode != "intersection" or run.query.options.intent is not None:
+            return False
+        source = run.query.options.intent_source
+        return source == "mllm" or (source is None and self._reranking.composes)
+
+    async def _ask_reranker(
         self, run: SearchRun, content_hash: str, work: CoarseWork
     ) -> tuple[RerankQuery | None, ComposedIntent | None]:
         """What the reranker is asked with, and its intent if it was to give one and did."""
@@ -98,11 +139,7 @@ class QueryResolver:
             if options.intent_source == "mllm":
                 run.coverage.add_reason(INTENT_FALLBACK)
             return None, None
-        needs_intent = run.mode == "intersection" and options.intent is None
-        by_reranker = options.intent_source == "mllm" or (
-            options.intent_source is None and self._reranking.composes
-        )
-        compose = needs_intent and by_reranker
+        compose = self._reranker_composes(run)
         if not (compose or run.depths.rerank > 0):
             return None, None
         rerank_px = run.snapshot.generation.spec.rerank_px

@@ -163,20 +163,10 @@ class SearchService:
         self, run: SearchRun, resolved: ResolvedQuery, work: CoarseWork
     ) -> list[Hit]:
         options = run.query.options
-        with run.timer.stage("embed"):
-            async with work.turn():
-                query_embedding = await self._encoder.embed(
-                    run.snapshot.composer,
-                    run.mode,
-                    resolved.reference,
-                    run.query.modification_text,
-                    resolved.intent,
-                    options.weights,
-                )
         with run.timer.stage("retrieve"):
             async with work.turn():
                 return await run.snapshot.generation.retrieve(
-                    query_embedding,
+                    resolved.embedding,
                     run.depths.retrieval,
                     options.filter,
                     resolved.content_hash if options.exclude_reference else None,

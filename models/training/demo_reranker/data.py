@@ -20,6 +20,7 @@ from models.encoder.encoder import ImageTextEncoder
 from models.encoder.text_cache import RememberedTexts
 from models.presets import Preset
 from models.query.composition import Composer
+from models.query.text_requests import answer
 from models.reranker import intent_format
 from models.reranker.prompts import CIR, QWEN_VL, Prompt
 
@@ -185,15 +186,15 @@ def mine(
         built_at="for training",
     )
     texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim)
-    composer = Composer(spec, texts.encode, preset.composition)
+    composer = Composer(spec, preset.composition)
     count = min(queries, len(examples.queries))
     mined = {}
     for number in tqdm(random.Random(seed).sample(range(len(examples.queries)), count), "mine"):
         query = examples.queries[number]
         roles = Intent(**intent_format.parse_intent(query.intent).model_dump(exclude=_LEFT_OUT))
         reference = gallery[query.reference]
-        intent = composer.intent(reference, query.text, roles)
-        similarity = gallery @ composer.embed("intersection", reference, query.text, intent)
+        asking = composer.compose("intersection", reference, query.text, roles)
+        similarity = gallery @ answer(asking, texts.encode).embedding
         first = np.argpartition(-similarity, depth)[:depth]
         ranked = first[np.argsort(-similarity[first], kind="stable")].tolist()
         wrong = [n for n in ranked if n not in query.answers and n != query.reference]

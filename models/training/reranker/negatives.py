@@ -24,6 +24,7 @@ from models.datasets.manifest import ImageRow
 from models.encoder.encoder import ImageTextEncoder
 from models.presets import Preset
 from models.query.composition import Composer
+from models.query.text_requests import answer
 from models.training.reranker.catalogue import AttributeTable, Relevance, decode_row
 from models.training.reranker.queries import Query
 
@@ -78,7 +79,7 @@ class InMemoryRetriever:
         )
         self._encoder, self._gallery = encoder, gallery
         self._texts: dict[str, NDArray[np.float32]] = {}
-        self._composer = Composer(spec, self._encode_texts, preset.composition)
+        self._composer = Composer(spec, preset.composition)
 
     def read(self, queries: Sequence[Query]) -> None:
         """Embed all that queries say in large batches; one by one takes ten times as long."""
@@ -99,9 +100,8 @@ class InMemoryRetriever:
         """The first ranks for a query that was `read`, best first; not its reference."""
         reference = self._gallery[query.reference]
         intent = ComposedIntent(**query.roles.model_dump(), source="client")
-        similarity = self._gallery @ self._composer.embed(
-            "intersection", reference, query.text, intent
-        )
+        asking = self._composer.embed("intersection", reference, query.text, intent)
+        similarity = self._gallery @ answer(asking, self._encode_texts)
         similarity[query.reference] = -np.inf
         ranked: list[int] = np.argsort(-similarity, kind="stable")[:depth].tolist()
         return ranked

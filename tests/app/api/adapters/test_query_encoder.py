@@ -22,7 +22,7 @@ class CountingEncoder:
     def __init__(self, encoder: ImageTextEncoder) -> None:
         self._encoder = encoder
         self.fingerprint, self.embedding_dim = encoder.fingerprint, encoder.embedding_dim
-        self.encode_images = encoder.encode_images
+        self.preprocess, self.encode_preprocessed = encoder.preprocess, encoder.encode_preprocessed
         self.batches: list[list[str]] = []
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:

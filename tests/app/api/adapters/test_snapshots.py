@@ -11,7 +11,7 @@ from indexer.gallery.errors import GalleryNotFound, GalleryUnavailable
 from models.contracts.gallery import GallerySpec
 from models.query.composition import Composer
 from models.query.weights import CompositionWeights
-from tests.fakes import NO_TEXTS, SPEC, FakeGallery
+from tests.fakes import SPEC, FakeGallery
 
 
 def generation(encoder: str = "fake-1") -> FakeGallery:
@@ -45,7 +45,7 @@ class SlowLearner:
 
     async def learn(self, spec: GallerySpec) -> Composer:
         await self.let.wait()
-        return Composer(spec, lambda texts: NO_TEXTS, CompositionWeights())
+        return Composer(spec, CompositionWeights())
 
 
 def test_the_old_generation_serves_until_the_new_one_is_learned() -> None:

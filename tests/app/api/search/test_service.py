@@ -255,11 +255,11 @@ class CrowdedEmbedder(FakeQueryEmbedder):
 
     at_once = most_at_once = 0
 
-    async def embed(self, *query, **options):  # type: ignore[no-untyped-def]
+    async def compose(self, *query, **options):  # type: ignore[no-untyped-def]
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            return await super().embed(*query, **options)
+            return await super().compose(*query, **options)
         finally:
             self.at_once -= 1
 
