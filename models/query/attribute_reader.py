@@ -172,16 +172,14 @@ def _likeliest_pairs(
     picked = np.array(list(dict.fromkeys(shortlist)))
     similar = embeddings[picked] @ embeddings[picked].T  # (m, m)
     together = (scores[picked][:, None] + scores[picked]) / np.sqrt(2 + 2 * similar)
-    pairs = [
-        (float(together[a, b]), items[i], items[j])
-        for a, i in enumerate(picked)
-        for b, j in enumerate(picked)
-        if a < b
-        and items[i].category != items[j].category
-        and set(known) <= {items[i].category, items[j].category}
-    ]
-    pairs.sort(key=lambda pair: -pair[0])
-    return [(left, right) for _, left, right in pairs[:_PAIRS_COMPARED]]
+    categories = np.array([items[i].category for i in picked])
+    left, right = np.triu_indices(len(picked), 1)  # (m · (m - 1) / 2,)
+    fits = categories[left] != categories[right]
+    for category in known:
+        fits &= (categories[left] == category) | (categories[right] == category)
+    left, right = left[fits], right[fits]
+    best = np.argsort(-together[left, right], kind="stable")[:_PAIRS_COMPARED]
+    return [(items[picked[left[n]]], items[picked[right[n]]]) for n in best]
 
 
 def _combinations(columns: Sequence[Sequence[str]]) -> int:
