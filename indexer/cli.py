@@ -11,6 +11,7 @@ from typing import Any
 from indexer.demo.catalogue import write_catalogue
 from indexer.demo.scene import SPLITS
 from indexer.evaluation import cli as evaluation
+from indexer.gallery import open_writer
 from indexer.pipeline.source import check, read_rows
 from indexer.settings import IndexerSettings
 from models.datasets.manifest import AsAttributes
@@ -146,14 +147,13 @@ def _build(options: argparse.Namespace) -> int:
         print("\n".join(check(rows, settings)))
         return _OK
     # torch and open_clip take seconds to import: not before the input is known to be sound
-    from indexer.gallery.server.writer import GalleryWriter  # noqa: PLC0415
     from indexer.pipeline.build import BuildFailed, build_gallery  # noqa: PLC0415
     from models.encoder.encoder import ImageTextEncoder  # noqa: PLC0415
 
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     try:
-        if options.if_none and (collection := writer.in_service()) is not None:
-            print(f"{collection} is in service; --if-none leaves it as it is")
+        if options.if_none and (generation := writer.published()) is not None:
+            print(f"{generation} is in service; --if-none leaves it as it is")
             return _OK
         encoder = ImageTextEncoder(settings.encoder)
         print(f"{len(rows)} images; encoder {encoder.fingerprint} on {encoder.device_reason}")

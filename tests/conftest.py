@@ -22,8 +22,8 @@ from hypothesis import settings
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from indexer.demo.catalogue import write_catalogue
+from indexer.gallery import open_writer
 from indexer.gallery.server.client import connect
-from indexer.gallery.server.writer import GalleryWriter
 from indexer.gallery.settings import GallerySettings, GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.report import BuildReport
@@ -119,7 +119,7 @@ def built_gallery(
     """The catalogue, embedded and in service in Qdrant."""
     root = tmp_path_factory.mktemp("gallery")
     build_settings = indexer_settings(root)
-    writer = GalleryWriter(build_settings.gallery)
+    writer = open_writer(build_settings.gallery)
     report = build_gallery(read_manifest(catalogue), encoder, writer, build_settings)
     writer.close()
     return BuiltGallery(build_settings.gallery, build_settings.image_store, report)

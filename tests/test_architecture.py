@@ -22,7 +22,10 @@ OURS = {"app", "indexer", "models"}
         ("models.query.composition", ["torch", "open_clip"]),
         ("indexer.cli", ["torch", "open_clip", "fastapi", "httpx", "matplotlib"]),
         ("models.contracts.rerank", ["torch", "numpy", "fastapi"]),
-        ("app.api.main", ["peft", "models.training", "indexer.pipeline", "indexer.demo"]),
+        (
+            "app.api.main",
+            ["peft", "models.training", "indexer.pipeline", "indexer.demo", "qdrant_client"],
+        ),
     ],
 )
 def test_importing_a_module_does_not_load_what_it_must_not_know(

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.adapters.gallery import QdrantGallery
+from app.api.adapters.gallery import AsyncGallery
 from app.api.adapters.query_encoder import ClipQueryEncoder
 from app.api.adapters.reference_images import StoredReferenceCopies
 from app.api.adapters.rerankers import reranking
@@ -27,6 +27,7 @@ from app.api.settings import ApiSettings, settings_from_environment
 from app.web import middleware, problems, startup
 from app.web.logging import configure_logging
 from app.web.request_body import BodyLimits
+from indexer.gallery import open_reader
 from indexer.gallery.image_store import ImageStore
 from models.datasets.images import ImageLimits
 from models.encoder.encoder import ImageTextEncoder
@@ -86,9 +87,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: ApiSettings = app.state.settings
     encoder = await asyncio.to_thread(ImageTextEncoder, settings.encoder)
     _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
-    qdrant = QdrantGallery(settings.gallery)
+    generations = AsyncGallery(open_reader(settings.gallery))
     embedder = ClipQueryEncoder(encoder, settings.composition)
-    gallery = GalleryInService(qdrant, embedder, preset_name(settings.preset))
+    gallery = GalleryInService(generations, embedder, preset_name(settings.preset))
     app.state.gallery, app.state.embedder = gallery, embedder
     app.state.explanations = RelevanceExplainer(
         gallery, embedder, app.state.image_store, settings.encoder.locates_kinds
@@ -96,7 +97,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.browsing = Turns(1, _MOST_BROWSING, "pages")
     app.state.notice = settings.encoder.notice
     async with AsyncExitStack() as open_:
-        open_.callback(qdrant.close)
+        open_.callback(generations.close)
         open_.callback(embedder.close)
         await gallery.refuse_other_encoder()
         second = await open_.enter_async_context(reranking(settings, app.state.image_store))

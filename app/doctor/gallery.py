@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.api.adapters.gallery import QdrantGallery
+from app.api.adapters.gallery import AsyncGallery
 from app.doctor.images import check_copies
 from app.doctor.report import Finding
+from indexer.gallery import open_reader
 from indexer.gallery.errors import GalleryLocked, GalleryNotFound, GalleryUnavailable
 from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import GallerySpec
@@ -31,7 +32,7 @@ async def check_gallery(
     where = settings.printed_url or f"the folder {settings.path}"
     if settings.url is None and _is_empty(settings.path):  # opening would make it
         return [Finding("gallery", "warn", f"there is none in {where} yet", build)]
-    gallery = QdrantGallery(settings)
+    gallery = AsyncGallery(open_reader(settings))
     try:
         generation = await gallery.current()
         spec, count = generation.spec, await generation.count()

@@ -1,5 +1,7 @@
 """What can be wrong with a gallery, or with what is asked of it."""
 
+from models.errors import JobError
+
 
 class ServiceError(Exception):
     """Base of the tree; the message is a sentence for the client.
@@ -44,3 +46,11 @@ class GalleryNotFound(GalleryUnavailable):
 
 class GalleryLocked(GalleryUnavailable):
     """The embedded gallery has one user at a time, and there is one."""
+
+
+class GenerationGone(GalleryUnavailable):
+    """The generation that was to be read has been dropped; another may have replaced it."""
+
+
+class GalleryError(JobError):
+    """The gallery cannot be opened for writing or completed; the message says what to do."""

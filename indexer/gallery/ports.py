@@ -1,24 +1,220 @@
-"""What is shared by those who write a gallery."""
+"""What a gallery is to those who read it and to those who write it, whatever engine keeps it.
 
+The unit is a *generation*: the images of one build with their embeddings. It is opened, filled,
+verified and published; once published it never changes, and a later one replaces it whole.
+Everything here is blocking. Scores are cosines, embeddings float32 and of unit length.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from models.contracts.gallery import GalleryImage
+from models.contracts.filter import Filter
+from models.contracts.gallery import GalleryImage, GallerySpec
+from models.encoder.types import Embedding
 
 
 @dataclass(frozen=True)
-class ReusableEmbedding:
-    """A picture that an earlier build embedded: its size, and where its embedding is."""
+class GenerationInfo:
+    """A published generation, as `GalleryReader.current` found it.
 
-    content_hash: str
-    width: int
-    height: int
-    collection: str
-    point_id: str
+    Attributes:
+        name: Unique among all generations that the engine ever kept under one alias.
+        spec: What it says of itself. Readers need it for every filter, so it travels with the
+            name and no search asks the engine for it.
+    """
+
+    name: str
+    spec: GallerySpec
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A gallery image that the coarse stage found, with its cosine to the query embedding."""
+    """A gallery image that was retrieved.
+
+    Attributes:
+        image: The image.
+        retrieval_score: Its embedding's cosine to the query embedding, -1 to 1.
+    """
 
     image: GalleryImage
     retrieval_score: float
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A gallery image and its embedding, float32 (D,)."""
+
+    image: GalleryImage
+    embedding: Embedding
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some images in the engine's own, fixed order.
+
+    Attributes:
+        images: The images.
+        next_offset: Where the next page begins; None: this is the last one.
+    """
+
+    images: list[GalleryImage]
+    next_offset: str | None
+
+
+@dataclass(frozen=True)
+class ReusableEmbedding:
+    """Where the embedding of an image's bytes is already stored.
+
+    Attributes:
+        content_hash: SHA-256 of the bytes, hex.
+        width: Of the upright image, in pixels.
+        height: Of the upright image, in pixels.
+        generation: The generation that holds it.
+        image_id: The image it is stored for.
+    """
+
+    content_hash: str
+    width: int
+    height: int
+    generation: str
+    image_id: str
+
+
+class GalleryReader(Protocol):
+    """Reads published generations.
+
+    Every method raises `GalleryUnavailable` when the engine fails, and all but `current` raise
+    `GenerationGone` once the generation has been dropped. Attempts are not repeated after the
+    current `Cancellation` (`indexer.gallery.cancellation`) was cancelled.
+
+    Attributes:
+        threads: How many threads may use it at once.
+    """
+
+    threads: int
+
+    def close(self) -> None:
+        """Let go of the engine; by the thread that used it, if `threads` is 1."""
+
+    def current(self) -> GenerationInfo:
+        """The generation in service; raises `GalleryNotFound` if there is none."""
+
+    def count(self, generation: GenerationInfo) -> int:
+        """How many images it holds, exactly; apart from `current`, which is asked every second."""
+
+    def search(
+        self,
+        generation: GenerationInfo,
+        query: Embedding,
+        limit: int,
+        *,
+        where: Filter | None = None,
+        among: Sequence[str] | None = None,
+    ) -> list[Hit]:
+        """The images nearest to a query, (D,), best first: composition makes one vector of it.
+
+        Args:
+            generation: What is searched.
+            query: float32 (D,), unit length.
+            limit: At most so many.
+            where: Conditions that hold for all of them.
+            among: Ids of the only images that are searched.
+
+        Raises:
+            InvalidFilter: `where` does not fit the gallery's facets, or an image of `among` is
+                not there.
+        """
+
+    def fetch(self, generation: GenerationInfo, image_ids: Sequence[str]) -> list[StoredImage]:
+        """Images by id, in the order asked; raises `ImageNotFound` if one is not there."""
+
+    def scroll(
+        self,
+        generation: GenerationInfo,
+        limit: int,
+        *,
+        offset: str | None = None,
+        where: Filter | None = None,
+    ) -> Page:
+        """At most `limit` images, beginning where an earlier page said.
+
+        Raises:
+            InvalidFilter: `where` does not fit the gallery's facets.
+            InvalidRequest: `offset` is no page's `next_offset`.
+        """
+
+    def sample(
+        self, generation: GenerationInfo, limit: int, *, where: Filter | None = None
+    ) -> list[GalleryImage]:
+        """At most `limit` images at random; raises `InvalidFilter`."""
+
+
+class Generation(Protocol):
+    """A generation that is being built.
+
+    `reusable` may be called by any thread at any time; all else by one thread at a time, for an
+    engine need not be made for threads. Every method but `reusable` raises `GalleryError`; what
+    is stored by then stays, and the gallery in service is untouched.
+    """
+
+    @property
+    def name(self) -> str:
+        """The generation's name."""
+
+    def reusable(self, image_id: str, content_hash: str) -> ReusableEmbedding | None:
+        """An embedding that `put` can copy instead of a new one; None: there is none.
+
+        It is asked by image and hash, not by hash alone: of the generation in service every image
+        will do, of the one being built only the image's own, as any other may be given other bytes
+        before it is copied.
+        """
+
+    def put(
+        self,
+        images: Sequence[GalleryImage],
+        embeddings: Sequence[Embedding | ReusableEmbedding],
+    ) -> None:
+        """Store images with their embeddings, each (D,) or to be copied; repeating it changes
+        nothing.
+
+        Raises:
+            GalleryError: Also where a reusable embedding is gone, or belongs to other bytes by now.
+        """
+
+    def delete(self, image_ids: Sequence[str]) -> None:
+        """Remove images; those that are not there do not matter."""
+
+    def publish(self, expected: Collection[str], spec: GallerySpec) -> None:
+        """Verify the generation, put it in service, and drop those it replaces.
+
+        Args:
+            expected: Ids of exactly the images it must hold; others are removed.
+            spec: What it says of itself, now that it is known what is in it. It comes from the
+                builder, who knows the attributes in the order of the manifest; an engine keeps no
+                order.
+
+        Raises:
+            GalleryError: Also where images are missing or are not found by a search.
+        """
+
+
+class GalleryWriter(Protocol):
+    """Makes generations. It is used by one thread at a time."""
+
+    def close(self) -> None:
+        """Let go of the engine."""
+
+    def published(self) -> str | None:
+        """The name of the generation in service; None: there is no gallery yet.
+
+        Raises:
+            GalleryError: The engine fails.
+        """
+
+    def open_generation(self, spec: GallerySpec) -> Generation:
+        """Begin a generation, or go on with the unfinished one of the same encoder.
+
+        Raises:
+            GalleryError: The engine fails.
+        """

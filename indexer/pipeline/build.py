@@ -1,26 +1,27 @@
-"""The runner of a build: reader → preparer → encoder → writer, overlapped and timed.
+"""A build: rows → prepared → embedded → put → published; overlapped and timed.
 
-Files are prepared by threads a few batches ahead, the encoder works in this thread, and a thread of
-its own writes to Qdrant; so the encoder, which is the expensive part, waits for nobody.
+Files are prepared by threads a few batches ahead, the encoder works in the caller's thread, and a
+thread of its own puts what is done into the generation: all that an engine is asked between opening
+and publishing, it is asked by that one thread. So the encoder, the costliest part, rarely waits.
 """
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import TypeVar
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
+from indexer.gallery.errors import GalleryError
 from indexer.gallery.image_store import ImageStore
-from indexer.gallery.server.writer import GalleryError, GalleryWriter
+from indexer.gallery.ports import GalleryWriter, Generation, ReusableEmbedding
 from indexer.pipeline.prepare import ImagePreparer, IndexRecord, SkippedRow
-from indexer.pipeline.report import BuildReport, _Timer
+from indexer.pipeline.report import BuildReport
 from indexer.pipeline.source import facets_of
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GallerySpec
@@ -28,9 +29,14 @@ from models.datasets.images import ImageLimits
 from models.datasets.manifest import ImageRow, passed_through
 from models.datasets.schema import SchemaError
 from models.encoder.encoder import ImageTextEncoder
+from models.encoder.types import Embedding
 from models.presets import preset_name
 
-_BATCHES_AHEAD = 3  # prepared before the encoder asks, and waiting for Qdrant at most
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Record = IndexRecord[torch.Tensor]
+
+_BATCHES_AHEAD = 3  # prepared before the encoder needs them, and waiting for the engine at most
 
 
 class BuildFailed(GalleryError):
@@ -65,18 +71,19 @@ def build_gallery(
     Raises:
         SchemaError: The settings name an attribute that no image has, or the noun facet has no
             words.
+        StoreUnwritable: A copy cannot be written.
         BuildFailed: Too many images failed or the new gallery is not sound; the gallery in
             service, if there is one, is untouched.
     """
     report = BuildReport(rows=len(rows), passed_through=passed_through(rows))
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         _build(rows, encoder, writer, settings, report)
     except GalleryError as error:
         report.refused = str(error)
         raise BuildFailed(report) from error
     finally:
-        report.seconds["total"] = time.monotonic() - began
+        report.seconds["total"] = time.monotonic() - started
     return report
 
 
@@ -87,47 +94,39 @@ def _build(
     settings: IndexerSettings,
     report: BuildReport,
 ) -> None:
-    """Do it, and keep the report."""
-    began = time.monotonic()
-    began_at = datetime.now(UTC).isoformat(timespec="seconds")
-    spec = _spec(rows, encoder, settings, began_at)
-    writer.begin(spec)
-    store = ImageStore(settings.image_store)
-    store.remove_partials()
-    preparer = ImagePreparer(
-        store=store,
-        limits=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
-        preprocess=encoder.preprocess,
-        sides_px={spec.thumbnail_px, spec.rerank_px},
-        known=writer.known,
-        read_timeout_s=settings.read_timeout_s,
-    )
-    report.seconds["start"] = time.monotonic() - began
-    images = _run(rows, preparer, encoder, writer, settings, report)
+    """Open, fill, publish; and keep the report."""
+    built_at = datetime.now(UTC).isoformat(timespec="seconds")
+    with report.timed("start"):
+        spec = _spec(rows, encoder, settings, built_at)
+        generation = writer.open_generation(spec)
+        store, sides_px = ImageStore(settings.image_store), {spec.thumbnail_px, spec.rerank_px}
+        store.remove_partials()
+        preparer = ImagePreparer(
+            store=store,
+            limits=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
+            preprocess=encoder.preprocess,
+            sides_px=sides_px,
+            reusable=generation.reusable,
+            read_timeout_s=settings.read_timeout_s,
+        )
+    images = _fill(generation, rows, preparer, encoder, settings.decode_workers, report)
     if report.failed > settings.max_failed_share * len(rows):
         raise GalleryError(
             f"{report.failed} of {len(rows)} images could not be used, more than the limit of "
             f"{settings.max_failed_share:.0%}; the gallery in service was left as it is"
         )
-    with _Timer(report, "finish"):
+    with report.timed("finish"):
         ids = set(images.values())
         indexed = [row for row in rows if row.image_id in ids]
-        try:
-            spec = _spec(indexed, encoder, settings, began_at)
-        except SchemaError as error:  # all rows had it, so those that do were skipped
-            raise GalleryError(
-                f"of the images that could be used, {error}; the gallery in service was left as "
-                "it is"
-            ) from error
-        writer.finish(ids, spec)
-        report.unused_copies = store.count_besides(images, {spec.thumbnail_px, spec.rerank_px})
+        generation.publish(ids, _spec_of_indexed(indexed, encoder, settings, built_at))
+        report.unused_copies = store.count_besides(images, sides_px)
     report.indexed = len(images)
 
 
 def _spec(
     rows: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings, built_at: str
 ) -> GallerySpec:
-    """What a gallery of these rows says of itself."""
+    """What a gallery of these rows says of itself; raises `SchemaError`."""
     facets, noun = facets_of(rows, settings)
     return GallerySpec(
         encoder_fingerprint=encoder.fingerprint,
@@ -141,77 +140,87 @@ def _spec(
     )
 
 
-def _run(
+def _spec_of_indexed(
+    rows: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings, built_at: str
+) -> GallerySpec:
+    """The spec of the rows that are in the gallery, which offers no value that only skipped rows
+    had.
+
+    Raises:
+        GalleryError: An attribute that the settings name is left in none of them.
+    """
+    try:
+        return _spec(rows, encoder, settings, built_at)
+    except SchemaError as error:
+        raise GalleryError(
+            f"of the images that could be used, {error}; the gallery in service was left as it is"
+        ) from error
+
+
+def _fill(
+    generation: Generation,
     rows: Sequence[ImageRow],
     preparer: ImagePreparer[torch.Tensor],
     encoder: ImageTextEncoder,
-    writer: GalleryWriter,
-    settings: IndexerSettings,
+    decode_workers: int,
     report: BuildReport,
 ) -> dict[str, str]:
-    """Push all rows through; returns content hash → image id of those that made it."""
+    """Put all rows that can be used; returns their content hash → image id."""
     size = encoder.batch_size
     first_with: dict[str, str] = {}  # content hash → image id
-    writes: deque[Future[None]] = deque()
+    puts: deque[Future[None]] = deque()
     with (
-        ThreadPoolExecutor(settings.decode_workers, "prepare") as preparers,
-        ThreadPoolExecutor(1, "write") as writes_in_order,
+        ThreadPoolExecutor(decode_workers, "prepare") as preparers,
+        ThreadPoolExecutor(1, "put") as engine,
         tqdm(total=len(rows), desc="build", unit="image") as bar,
-        closing(_ahead(preparers, preparer.prepare, rows, _BATCHES_AHEAD * size)) as results,
+        closing(bounded_map(preparers, preparer.prepare, rows, _BATCHES_AHEAD * size)) as results,
     ):
         while True:
-            with _Timer(report, "images"):
+            with report.timed("images"):
                 batch = list(islice(results, size))
             if not batch:
                 break
-            fresh = _without_duplicates(batch, first_with, report)
-            new = [p for p in fresh if not writer.is_stored(p.image)]
-            report.reused += len(fresh) - len(new)
-            with _Timer(report, "encode"):
-                embeddings = _embed(new, encoder, writer, report)
-            with _Timer(report, "write"):
-                while len(writes) >= _BATCHES_AHEAD:
-                    writes.popleft().result()
-            images = [prepared.image for prepared in new]
-            writes.append(writes_in_order.submit(writer.upsert, images, embeddings))
+            records = _without_duplicates(batch, first_with, report)
+            with report.timed("encode"):
+                embeddings = _embed(records, encoder, report)
+            with report.timed("write"):
+                while len(puts) >= _BATCHES_AHEAD:
+                    puts.popleft().result()
+            images = [record.image for record in records]
+            puts.append(engine.submit(generation.put, images, embeddings))
             bar.update(len(batch))
             bar.set_postfix(skipped=len(report.skipped))
-        with _Timer(report, "write"):
-            for write in writes:
-                write.result()
+        with report.timed("write"):
+            for put in puts:
+                put.result()
     return first_with
 
 
-def _ahead(
-    pool: ThreadPoolExecutor,
-    prepare: Any,
-    rows: Sequence[ImageRow],
-    most: int,
-) -> Generator[IndexRecord[torch.Tensor] | SkippedRow, None, None]:
-    """Like `pool.map`, but never more than `most` results ahead: pictures are large.
+def bounded_map(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
+) -> Generator[Result, None, None]:
+    """Like `pool.map`, in order, but at most `limit` results ahead: decoded images are large.
 
-    What is waiting when this ends early is not begun.
+    What has not been started when the generator is closed never is.
     """
-    waiting: deque[Future[IndexRecord[torch.Tensor] | SkippedRow]] = deque()
+    pending: deque[Future[Result]] = deque()
     try:
-        for row in rows:
-            waiting.append(pool.submit(prepare, row))
-            if len(waiting) >= most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= limit:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        for future in waiting:
+        for future in pending:
             future.cancel()
 
 
 def _without_duplicates(
-    batch: Sequence[IndexRecord[torch.Tensor] | SkippedRow],
-    first_with: dict[str, str],
-    report: BuildReport,
-) -> list[IndexRecord[torch.Tensor]]:
-    """Images whose bytes were not seen before in this build; the rest goes into the report."""
-    fresh = []
+    batch: Sequence[Record | SkippedRow], first_with: dict[str, str], report: BuildReport
+) -> list[Record]:
+    """Images whose bytes are new in this build; the rest goes into the report."""
+    unique = []
     for result in batch:
         if isinstance(result, SkippedRow):
             report.skipped.append(result)
@@ -219,25 +228,23 @@ def _without_duplicates(
         image = result.image
         first = first_with.setdefault(image.content_hash, image.image_id)
         if first == image.image_id:
-            fresh.append(result)
+            unique.append(result)
         else:
             report.skipped.append(
                 SkippedRow(image.image_id, "", "duplicate", f"the same bytes as {first}")
             )
-    return fresh
+    return unique
 
 
 def _embed(
-    batch: Sequence[IndexRecord[torch.Tensor]],
-    encoder: ImageTextEncoder,
-    writer: GalleryWriter,
-    report: BuildReport,
-) -> np.ndarray:
-    """Embeddings of a batch, (B, D): computed, or copied where an earlier build has them."""
-    inputs = [prepared.model_input for prepared in batch if prepared.model_input is not None]
-    computed = iter(encoder.encode_preprocessed(inputs))
-    stored = iter(writer.embeddings_of([p.known for p in batch if p.known is not None]))
+    records: Sequence[Record], encoder: ImageTextEncoder, report: BuildReport
+) -> list[Embedding | ReusableEmbedding]:
+    """Each record's embedding, (D,): computed, or where it is stored already."""
+    sources = [record.source for record in records]
+    inputs = [source for source in sources if not isinstance(source, ReusableEmbedding)]
+    computed = iter(encoder.encode_preprocessed(inputs))  # (len(inputs), D)
     report.embedded += len(inputs)
-    report.reused += len(batch) - len(inputs)
-    rows = [next(computed if prepared.known is None else stored) for prepared in batch]
-    return np.stack(rows) if rows else np.zeros((0, encoder.embedding_dim), np.float32)
+    report.reused += len(sources) - len(inputs)
+    return [
+        source if isinstance(source, ReusableEmbedding) else next(computed) for source in sources
+    ]

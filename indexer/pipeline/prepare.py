@@ -1,7 +1,7 @@
 """One row → everything a build needs of its file: bytes read, hashed, decoded, copies made.
 
-Runs in several threads at once, in front of the encoder. It knows no Qdrant and no batches; what
-is wrong with a file becomes a `SkippedRow` with a sentence, never an exception.
+Runs in several threads at once, in front of the encoder. It knows no engine and no batches; what
+is wrong with a file becomes a `SkippedRow` that says so, never an exception.
 """
 
 import hashlib
@@ -25,21 +25,32 @@ _MAX_TIMEOUTS = 5  # in a row; a host that went silent is not waited for again, 
 
 @dataclass(frozen=True)
 class IndexRecord(Generic[T]):
-    """An image ready to be embedded, or (`known`) one whose embedding can be copied."""
+    """An image that is ready for the gallery but for its embedding.
+
+    Attributes:
+        image: What the gallery will say of it.
+        source: The encoder's input, or where the embedding is stored already.
+    """
 
     image: GalleryImage
-    model_input: T | None
-    known: ReusableEmbedding | None = None
+    source: T | ReusableEmbedding
 
 
 @dataclass(frozen=True)
 class SkippedRow:
-    """A row that is not indexed, and why."""
+    """A row that is not indexed.
+
+    Attributes:
+        image_id: Its image's id.
+        location: Its file or URL; empty for duplicates.
+        reason: One word for counting: `unreadable`, `duplicate`, or an `InvalidImage.reason`.
+        detail: What is wrong, as a sentence.
+    """
 
     image_id: str
     location: str
     reason: str
-    sentence: str
+    detail: str
 
 
 class ImagePreparer(Generic[T]):
@@ -51,7 +62,7 @@ class ImagePreparer(Generic[T]):
         limits: ImageLimits,
         preprocess: Callable[[Image.Image], T],
         sides_px: Collection[int],
-        known: Callable[[str, str], ReusableEmbedding | None],
+        reusable: Callable[[str, str], ReusableEmbedding | None],
         read_timeout_s: float,
     ) -> None:
         """Say where copies go and how they are made.
@@ -59,36 +70,40 @@ class ImagePreparer(Generic[T]):
         Args:
             store: Where copies are written.
             limits: What is refused.
-            preprocess: RGB picture → the encoder's input.
-            sides_px: Longer sides of the copies.
-            known: Image id and content hash → the picture, if it need not be embedded again.
+            preprocess: RGB image → the encoder's input.
+            sides_px: Longer sides of the copies, in pixels.
+            reusable: Image id and content hash → the stored embedding, if there is one; called
+                from all threads.
             read_timeout_s: Longest wait for an image at a URL.
         """
         self._read_timeout_s = read_timeout_s
         self._timeouts: Counter[str | None] = Counter()  # host → in a row
         self._store, self._limits, self._preprocess = store, limits, preprocess
-        self._sides_px, self._known = sides_px, known
+        self._sides_px, self._reusable = sides_px, reusable
 
     def prepare(self, row: ImageRow) -> IndexRecord[T] | SkippedRow:
-        """Read, check and decode one file, and write its copies into the image store."""
+        """Read, check and decode one file, and write its copies into the image store.
+
+        Raises:
+            StoreUnwritable: A copy cannot be written.
+        """
         try:
             data = self._read(row)
         except OSError as error:
             return SkippedRow(row.image_id, row.location, "unreadable", str(error))
         content_hash = hashlib.sha256(data).hexdigest()
-        known = self._known(row.image_id, content_hash)
-        if known is not None and self._store.has(content_hash, self._sides_px):
-            return IndexRecord(_image(row, content_hash, known.width, known.height), None, known)
+        reusable = self._reusable(row.image_id, content_hash)
+        if reusable is not None and self._store.has(content_hash, self._sides_px):
+            size = (reusable.width, reusable.height)
+            return IndexRecord(_image(row, content_hash, *size), reusable)
         try:
-            picture, size = decode_with_size(data, self._limits, max(self._sides_px))
+            decoded, size = decode_with_size(data, self._limits, max(self._sides_px))
         except InvalidImage as error:
             return SkippedRow(row.image_id, row.location, error.reason, str(error))
         for side_px in self._sides_px:
-            self._store.put(content_hash, side_px, to_jpeg(picture, side_px))
-        image = _image(row, content_hash, *size)
-        if known is not None:
-            return IndexRecord(image, None, known)
-        return IndexRecord(image, self._preprocess(picture))
+            self._store.put(content_hash, side_px, to_jpeg(decoded, side_px))
+        source = reusable if reusable is not None else self._preprocess(decoded)
+        return IndexRecord(_image(row, content_hash, *size), source)
 
     def _read(self, row: ImageRow) -> bytes:
         """The file's bytes.

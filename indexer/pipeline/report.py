@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -25,8 +26,9 @@ class BuildReport:
         unused_copies: Copies in the image store that this gallery does not use: of images that are
             gone, at other sizes, or of another gallery.
         skipped: Rows not indexed, with reasons; `duplicate` are byte-identical to an earlier row.
-        seconds: Where the time of this thread went: `start` (resume, schema), `images` (waiting for
-            files), `encode`, `write` (waiting for Qdrant), `finish` (verify, swap), `total`.
+        seconds: Where the time of the encoder's thread went: `start` (resume, schema), `images`
+            (waiting for files), `encode`, `write` (waiting for the gallery's engine), `finish`
+            (verify, publish), `total`.
     """
 
     rows: int
@@ -38,6 +40,15 @@ class BuildReport:
     unused_copies: int = 0
     skipped: list[SkippedRow] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside to a stage's `seconds`."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.monotonic() - started
 
     @property
     def failed(self) -> int:
@@ -85,19 +96,6 @@ class BuildReport:
         for reason, count in Counter(skip.reason for skip in self.skipped).most_common():
             yield f"skipped, {reason.replace('_', ' ')}: {count}"
             for skip in islice((s for s in self.skipped if s.reason == reason), 5):
-                yield f"  {skip.image_id}: {skip.sentence}"
+                yield f"  {skip.image_id}: {skip.detail}"
             if count > 5:
                 yield f"  … and {count - 5} more, see the report file"
-
-
-class _Timer:
-    """Adds the time spent inside to one of a report's columns."""
-
-    def __init__(self, report: BuildReport, column: str) -> None:
-        self._report, self._column = report, column
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._report.seconds[self._column] += time.monotonic() - self._began

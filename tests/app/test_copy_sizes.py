@@ -11,8 +11,8 @@ from PIL import Image
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
+from indexer.gallery import open_writer
 from indexer.gallery.server.client import connect
-from indexer.gallery.server.writer import GalleryWriter
 from indexer.pipeline.build import build_gallery
 from models.datasets.manifest import read_folder
 from models.encoder.encoder import ImageTextEncoder
@@ -49,7 +49,7 @@ def settings(tmp_path: Path) -> ApiSettings:
     (tmp_path / "in").mkdir()
     for number in range(3):
         noise(number, (200, 100)).save(tmp_path / "in" / f"{number}.png")
-    writer = GalleryWriter(building.gallery)
+    writer = open_writer(building.gallery)
     build_gallery(read_folder(tmp_path / "in"), ImageTextEncoder(encoder), writer, building)
     writer.close()
     return ApiSettings(

@@ -7,8 +7,8 @@ import pytest
 
 from indexer import cli
 from indexer.cli import main
+from indexer.gallery import open_writer
 from indexer.gallery.server.client import connect
-from indexer.gallery.server.writer import GalleryWriter
 from indexer.gallery.settings import GalleryWriterSettings
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GallerySpec
@@ -46,7 +46,7 @@ def test_a_second_process_on_the_embedded_folder_gets_a_sentence(
 ) -> None:
     save_all(tmp_path / "in", 2)
     settings = indexer_settings(tmp_path, gallery=GalleryWriterSettings(path=tmp_path / "qdrant"))
-    holder = GalleryWriter(settings.gallery)
+    holder = open_writer(settings.gallery)
     monkeypatch.setenv("CIR_INDEXER__GALLERY__PATH", str(settings.gallery.path))
     assert main(["build", "--images", str(tmp_path / "in")]) == 1
     holder.close()

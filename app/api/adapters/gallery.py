@@ -1,133 +1,79 @@
-"""Generations of the gallery in Qdrant, for an event loop: read on threads of their own.
+"""Generations of the gallery for an event loop: a blocking `GalleryReader` on threads of its own.
 
-The same code serves the embedded engine (a folder) and a server (a URL). The embedded engine is
-plain Python and not made for threads, so it gets one; a server gets a few. A call whose caller has
-left never starts, and is not asked again if it has.
+It knows no engine. Work whose caller has left never starts, and a failed attempt of it is not
+repeated.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from app.web.errors import OtherEncoder
-from indexer.gallery.errors import GalleryLocked, GalleryNotFound, GalleryUnavailable
-from indexer.gallery.ports import Hit
-from indexer.gallery.server.client import CollectionGone, FolderLocked, QdrantUnavailable, explained
-from indexer.gallery.server.connection import Caller, Connection
-from indexer.gallery.server.folder_reader import EmbeddedReads
-from indexer.gallery.server.reader import ServerReads
-from indexer.gallery.settings import GallerySettings
+from indexer.gallery.cancellation import Cancellation, cancelled_by
+from indexer.gallery.errors import GalleryUnavailable, GenerationGone
+from indexer.gallery.ports import GalleryReader, GenerationInfo, Hit
 from models.contracts.filter import Filter
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.encoder.types import Embedding
 
 T = TypeVar("T")
 
-_SERVER_THREADS = 8
 
-
-class QdrantGallery:
+class AsyncGallery:
     """Where generations come from."""
 
-    def __init__(self, settings: GallerySettings) -> None:
-        """Connects at the first use, and again until it succeeds: the engine may come up later."""
-        self._settings = settings
-        self._connection = Connection(settings)
-        threads = 1 if settings.url is None else _SERVER_THREADS
-        self._threads = ThreadPoolExecutor(threads, "qdrant")
-        self._current: QdrantGeneration | None = None
+    def __init__(self, reader: GalleryReader) -> None:
+        """`reader` is this object's to close."""
+        self._reader = reader
+        self._threads = ThreadPoolExecutor(reader.threads, "gallery")
+        self._current: AsyncGeneration | None = None
 
     def close(self) -> None:
-        """Finish what is running and let go of the folder or connection."""
-        self._threads.submit(self._connection.close)
+        """Finish what is running and let go of the engine."""
+        self._threads.submit(self._reader.close)
         self._threads.shutdown()
 
-    async def current(self) -> "QdrantGeneration":
-        """The generation that the alias names now; see the port."""
-        return await self.call(self._open)
-
-    async def call(self, work: Callable[[], T]) -> T:
-        """Do blocking work on a thread, for as long as the caller waits.
+    async def current(self) -> "AsyncGeneration":
+        """The generation in service, the same object as long as it is the same.
 
         Raises:
-            CollectionGone: What was to be read is there no longer.
-            GalleryUnavailable: Qdrant fails.
+            GalleryNotFound: There is none.
+            GalleryUnavailable: The engine fails.
         """
-        caller = Caller()
+        info = await self.call(self._reader.current)
+        if self._current is None or self._current.info != info:
+            self._current = AsyncGeneration(self, self._reader, info)
+        return self._current
 
-        def asking() -> T:
-            with explained(self._settings), self._connection.asking_for(caller):
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do blocking work on a thread, for as long as the caller waits."""
+        cancellation = Cancellation()
+
+        def run() -> T:
+            with cancelled_by(cancellation):
                 return work()
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, asking)
-        except CollectionGone:
-            raise
-        except FolderLocked as error:
-            raise GalleryLocked(str(error)) from error
-        except QdrantUnavailable as error:
-            raise GalleryUnavailable(str(error)) from error
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         finally:
-            caller.leave()
-
-    def _open(self) -> "QdrantGeneration":
-        aliases = self._connection.ask(lambda client, _: client.get_aliases()).aliases
-        ours = self._settings.alias
-        name = next((a.collection_name for a in aliases if a.alias_name == ours), None)
-        if name is None:
-            raise GalleryNotFound(
-                "there is no gallery yet; build one with `python -m indexer build`"
-            )
-        collection = self._connection.ask(lambda client, _: client.get_collection(name))
-        spec = GallerySpec.model_validate(collection.config.metadata)
-        known = self._current
-        if known is None or (known.name, known.spec) != (name, spec):
-            reads = EmbeddedReads if self._settings.url is None else ServerReads
-            known = self._current = QdrantGeneration(self, reads(self._connection, name, spec))
-        return known
+            cancellation.cancel()
 
 
-class _Reads(Protocol):
-    """What either engine can be asked; blocking."""
+class AsyncGeneration:
+    """The `Generation` port: one generation, and its successor where it has been dropped."""
 
-    name: str
-    spec: GallerySpec
-
-    def count(self) -> int: ...
-    def search(
-        self,
-        query_embedding: Embedding,
-        limit: int,
-        filters: Filter | None,
-        among: Sequence[str] | None,
-    ) -> list[Hit]: ...
-    def get(self, image_id: str) -> tuple[GalleryImage, Embedding]: ...
-    def page(
-        self, limit: int, offset: str | None, filters: Filter | None
-    ) -> tuple[list[GalleryImage], str | None]: ...
-    def sample(self, limit: int, filters: Filter | None) -> list[GalleryImage]: ...
-
-
-class QdrantGeneration:
-    """The `Generation` port: one collection, and its successor where it has been dropped."""
-
-    def __init__(self, gallery: QdrantGallery, reads: _Reads) -> None:
-        self._gallery, self._reads = gallery, reads
-
-    @property
-    def name(self) -> str:
-        """The collection's."""
-        return self._reads.name
+    def __init__(self, gallery: AsyncGallery, reader: GalleryReader, info: GenerationInfo) -> None:
+        self._gallery, self._reader, self.info = gallery, reader, info
 
     @property
     def spec(self) -> GallerySpec:
-        """Its metadata."""
-        return self._reads.spec
+        """What it says of itself; no request."""
+        return self.info.spec
 
     async def count(self) -> int:
         """How many images it holds; see the port."""
-        return await self._read(lambda reads: reads.count())
+        return await self._read(self._reader.count)
 
     async def retrieve(
         self,
@@ -141,39 +87,47 @@ class QdrantGeneration:
         # one more than wanted, as one may be the reference: leaving it out here is cheap, as a
         # filter it would be a look at every payload
         found = await self._read(
-            lambda reads: reads.search(query_embedding, limit + 1, filters, among)
+            lambda generation: self._reader.search(
+                generation, query_embedding, limit + 1, where=filters, among=among
+            )
         )
-        return [c for c in found if c.image.content_hash != exclude_content_hash][:limit]
+        return [hit for hit in found if hit.image.content_hash != exclude_content_hash][:limit]
 
     async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
         """One image and its embedding; see the port."""
-        return await self._read(lambda reads: reads.get(image_id))
+        (found,) = await self._read(lambda generation: self._reader.fetch(generation, [image_id]))
+        return found.image, found.embedding
 
     async def page(
         self, limit: int, offset: str | None, filters: Filter | None
     ) -> tuple[list[GalleryImage], str | None]:
-        """Some images in the order of their point ids, which is as good as shuffled."""
-        return await self._read(lambda reads: reads.page(limit, offset, filters))
+        """Some images in the engine's order, which is as good as shuffled."""
+        page = await self._read(
+            lambda generation: self._reader.scroll(generation, limit, offset=offset, where=filters)
+        )
+        return page.images, page.next_offset
 
     async def sample(self, limit: int, filters: Filter | None) -> list[GalleryImage]:
         """Some images at random; see the port."""
-        return await self._read(lambda reads: reads.sample(limit, filters))
+        return await self._read(
+            lambda generation: self._reader.sample(generation, limit, where=filters)
+        )
 
-    async def _read(self, read: Callable[[_Reads], T]) -> T:
+    async def _read(self, read: Callable[[GenerationInfo], T]) -> T:
         """Read this generation; once it has been dropped, the one that replaced it.
 
         Raises:
             OtherEncoder: What replaced it holds embeddings that ours cannot be compared with.
-            GalleryUnavailable: Qdrant fails, or there is no successor.
+            GalleryUnavailable: The engine fails, or there is no successor.
         """
         try:
-            return await self._gallery.call(lambda: read(self._reads))
-        except CollectionGone:
-            successor = await self._gallery.current()
+            return await self._gallery.call(lambda: read(self.info))
+        except GenerationGone:
+            successor = (await self._gallery.current()).info
         ours, theirs = self.spec.encoder_fingerprint, successor.spec.encoder_fingerprint
         if ours != theirs:
             raise OtherEncoder(f"the gallery was replaced by one of encoder {theirs}; see /readyz")
         try:
-            return await self._gallery.call(lambda: read(successor._reads))
-        except CollectionGone as error:
+            return await self._gallery.call(lambda: read(successor))
+        except GenerationGone as error:
             raise GalleryUnavailable(f"the gallery is being replaced: {error}") from error

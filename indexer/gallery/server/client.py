@@ -86,7 +86,7 @@ def connect(settings: GallerySettings) -> QdrantClient:
         return _open_folder(settings)
     client = _server_client(settings)
     try:
-        with explained(settings):
+        with translate_errors(settings):
             _check_version(settings, client.info().version)
     except QdrantUnavailable:
         client.close()
@@ -100,7 +100,7 @@ def reconnect(settings: GallerySettings) -> QdrantClient:
 
 
 @contextmanager
-def explained(settings: GallerySettings) -> Iterator[None]:
+def translate_errors(settings: GallerySettings) -> Iterator[None]:
     """Turn what a client raises inside into `QdrantUnavailable`."""
     try:
         yield

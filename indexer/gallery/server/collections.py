@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from qdrant_client import QdrantClient, models
 
+from indexer.gallery.errors import GalleryError
 from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.gallery import (
     MAX_QUERY_LIMIT,
@@ -19,10 +20,9 @@ from models.contracts.gallery import (
     GallerySpec,
     attribute_key,
 )
-from models.errors import JobError
 
-_LOOK_EVERY_S, _QUIET_LOOKS = 0.5, 2
-_STALLED_S = 1800.0
+_POLL_INTERVAL_S, _QUIET_POLLS = 0.5, 2  # in a row that say the server is at rest
+_STALLED_S = 1800.0  # without progress until a build is given up
 _RECALL_SAMPLES, _RECALL_DEPTH, _MIN_RECALL = 20, 10, 0.9
 _GRAPH_EDGES = 16  # per node: Qdrant's own default, said because loading sets it to none
 _INDEX_TYPES = {
@@ -32,14 +32,10 @@ _INDEX_TYPES = {
 }
 
 
-class GalleryError(JobError):
-    """The gallery cannot be opened or completed; the message says what to do."""
-
-
 def create(
     client: QdrantClient, name: str, spec: GallerySpec, settings: GalleryWriterSettings
 ) -> None:
-    """A collection without a graph, which refuses requests that would be slow for everybody."""
+    """A collection without a graph, which refuses requests that would slow down all others."""
     vectors = models.VectorParams(size=spec.embedding_dim, distance=models.Distance.COSINE)
     client.create_collection(
         name,
@@ -76,15 +72,15 @@ def build_graph(client: QdrantClient, name: str) -> None:
     """
     client.update_collection(name, hnsw_config=models.HnswConfigDiff(m=_GRAPH_EDGES))
     quiet, indexed, moved_at = 0, -1, time.monotonic()
-    while quiet < _QUIET_LOOKS:  # the server begins a moment after it was told to: look twice
-        time.sleep(_LOOK_EVERY_S)
+    while quiet < _QUIET_POLLS:  # the server begins a moment after it was asked to
+        time.sleep(_POLL_INTERVAL_S)
         info = client.get_collection(name)
         if isinstance(info.optimizer_status, models.OptimizersStatusOneOf1):
             raise GalleryError(
                 f"the server could not index {name}: {info.optimizer_status.error}; the gallery in "
                 "service was left as it is"
             )
-        if info.status == models.CollectionStatus.GREY:  # a restarted server waits to be told
+        if info.status == models.CollectionStatus.GREY:  # a restarted server waits for an update
             client.update_collection(name, optimizers_config=models.OptimizersConfigDiff())
         quiet = quiet + 1 if info.status == models.CollectionStatus.GREEN else 0
         if info.indexed_vectors_count != indexed:
@@ -97,7 +93,7 @@ def build_graph(client: QdrantClient, name: str) -> None:
 
 
 def check_replicas(client: QdrantClient, name: str) -> None:
-    """See that every piece is whole on as many nodes as it should be.
+    """Check that every shard is whole on as many nodes as it should be.
 
     Raises:
         GalleryError: Some replica is missing, or still catching up.

@@ -1,43 +1,40 @@
-"""The API's connection to Qdrant: asks once more while there is time, and for nobody who has left.
+"""A reader's connection to Qdrant: repeats an attempt while there is time and the answer is wanted.
 
-Blocking, and made for several threads.
+Blocking, and made for several threads. Errors come out as those of `indexer.gallery.errors`.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from qdrant_client import QdrantClient
 
-from indexer.gallery.server.client import QdrantLate, QdrantLost, connect, explained, reconnect
+from indexer.gallery.cancellation import current_cancellation
+from indexer.gallery.errors import (
+    GalleryLocked,
+    GalleryNotFound,
+    GalleryUnavailable,
+    GenerationGone,
+)
+from indexer.gallery.ports import GenerationInfo
+from indexer.gallery.server.client import (
+    CollectionGone,
+    FolderLocked,
+    QdrantLate,
+    QdrantLost,
+    QdrantUnavailable,
+    connect,
+    reconnect,
+    translate_errors,
+)
 from indexer.gallery.settings import GallerySettings
+from models.contracts.gallery import GallerySpec
 
 T = TypeVar("T")
 
 _FIRST_TIMEOUT_S = 1  # of one attempt, then twice as long, …; a search takes tens of milliseconds
 _REFUSED_RETRIES_S = (0.1, 0.3)  # a server of several addresses is found at another at once
-
-
-class Caller:
-    """Who waits for an answer, on another thread."""
-
-    def __init__(self) -> None:
-        self._left = threading.Event()
-
-    @property
-    def waits(self) -> bool:
-        """Whether the answer is still wanted."""
-        return not self._left.is_set()
-
-    def leave(self) -> None:
-        """Want no answer any more."""
-        self._left.set()
-
-    def nap(self, seconds: float) -> None:
-        """Let time pass, as long as the answer is wanted."""
-        self._left.wait(seconds)
 
 
 class Connection:
@@ -47,7 +44,6 @@ class Connection:
         self._settings = settings
         self._client: QdrantClient | None = None
         self._connecting = threading.Lock()
-        self._thread = threading.local()
 
     def close(self) -> None:
         """Let go of the folder, or of the server."""
@@ -55,43 +51,68 @@ class Connection:
             if self._client is not None:
                 self._client.close()
 
-    @contextmanager
-    def asking_for(self, caller: Caller) -> Iterator[None]:
-        """Whatever this thread asks inside, it asks for this caller."""
-        self._thread.caller = caller
-        try:
-            yield
-        finally:
-            del self._thread.caller
+    def current(self) -> GenerationInfo:
+        """The collection behind the alias, and its metadata.
+
+        Raises:
+            GalleryNotFound: There is no such alias.
+            GalleryUnavailable: Qdrant fails, or the metadata is none of ours.
+        """
+        aliases = self.ask(lambda client, _: client.get_aliases()).aliases
+        ours = self._settings.alias
+        name = next((a.collection_name for a in aliases if a.alias_name == ours), None)
+        if name is None:
+            raise GalleryNotFound(
+                "there is no gallery yet; build one with `python -m indexer build`"
+            )
+        spec = self.ask(
+            lambda client, _: GallerySpec.model_validate(
+                client.get_collection(name).config.metadata
+            )
+        )
+        return GenerationInfo(name, spec)
 
     def ask(self, call: Callable[[QdrantClient, int], T]) -> T:
-        """The answer of one call.
+        """The answer of one call, read into our own types: what cannot be is an error as well.
 
         Args:
             call: Gets the client, and how long this attempt may take in whole seconds.
 
         Raises:
-            QdrantUnavailable: There is none within the settings' `timeout_s`, or it is an error.
+            GenerationGone: The collection is not there.
+            GalleryLocked: Another process holds the folder.
+            GalleryUnavailable: There is no answer within the settings' `timeout_s`, or it is an
+                error.
         """
-        caller: Caller = self._thread.caller
-        give_up = time.monotonic() + self._settings.timeout_s
+        try:
+            return self._ask(call)
+        except CollectionGone as error:
+            raise GenerationGone(str(error)) from error
+        except FolderLocked as error:
+            raise GalleryLocked(str(error)) from error
+        except QdrantUnavailable as error:
+            raise GalleryUnavailable(str(error)) from error
+
+    def _ask(self, call: Callable[[QdrantClient, int], T]) -> T:
+        cancellation = current_cancellation()
+        deadline = time.monotonic() + self._settings.timeout_s
         timeout_s, refused = _FIRST_TIMEOUT_S, iter(_REFUSED_RETRIES_S)
         while True:
             client = self._connected()
-            left_s = max(1, round(give_up - time.monotonic()))
+            left_s = max(1, round(deadline - time.monotonic()))
             try:
-                with explained(self._settings):
+                with translate_errors(self._settings):
                     return call(client, min(timeout_s, left_s))
             except QdrantLate:
-                if not caller.waits or time.monotonic() >= give_up - 0.5:
+                if cancellation.cancelled or time.monotonic() >= deadline - 0.5:
                     raise
                 timeout_s *= 2
                 self._replace(client)  # its connection may be one to a machine that is gone
             except QdrantLost:
                 pause_s = next(refused, None)
-                if not caller.waits or pause_s is None:
+                if cancellation.cancelled or pause_s is None:
                     raise
-                caller.nap(pause_s)
+                cancellation.sleep(pause_s)
 
     def _connected(self) -> QdrantClient:
         with self._connecting:

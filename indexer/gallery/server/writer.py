@@ -1,8 +1,8 @@
-"""Fills a Qdrant collection and puts it in service: the only module here that knows Qdrant.
+"""The `GalleryWriter` port on Qdrant: fills a collection and puts it in service.
 
-A build fills a collection of its own and moves the alias to it at the end, in one step:
-readers see the old gallery or the new one, never half of one. The unfinished collection itself is
-the checkpoint: what is in it is done, so a killed build goes on where it was.
+A generation is a collection of its own. Publishing moves the alias to it in one step: readers see
+the old gallery or the new one, never half of one. The unfinished collection itself is the
+checkpoint: what is in it is done, so a killed build goes on where it was.
 """
 
 import hashlib
@@ -10,17 +10,16 @@ import json
 import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
+from indexer.gallery.errors import GalleryError
 from indexer.gallery.ports import ReusableEmbedding
 from indexer.gallery.server import collections
-from indexer.gallery.server.client import QdrantUnavailable, connect, explained
-from indexer.gallery.server.collections import GalleryError
+from indexer.gallery.server.client import QdrantUnavailable, connect, translate_errors
 from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.gallery import (
     VECTOR_NAME,
@@ -30,240 +29,280 @@ from models.contracts.gallery import (
     generation_of,
     point_id_for,
 )
-
-__all__ = ["GalleryError", "GalleryWriter"]
+from models.encoder.types import Embedding
 
 _log = logging.getLogger(__name__)
 
 _PAGE = 1000
 _BATCH = 256  # points per request: more gain nothing, and a late answer costs more
-_EMBEDDED_COMFORT = 20_000  # beyond this many images the embedded engine's scan gets slow
+_FOLDER_COMFORT = 20_000  # beyond this many images the folder's scan gets slow
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """A point of the build as it was found when the build began."""
-
-    picture: ReusableEmbedding
-    digest: str
-
-
-class GalleryWriter:
-    """One build of one gallery."""
+class QdrantWriter:
+    """Makes generations in a folder or on a server; see the port."""
 
     def __init__(self, settings: GalleryWriterSettings) -> None:
         """Connect.
 
         Raises:
-            GalleryError: Another process holds the embedded folder, or the server is not there.
+            GalleryError: Another process holds the folder, or the server is not there.
         """
-        self._settings, self._embedded = settings, settings.url is None
+        self._settings = settings
         try:
             self._client = connect(settings)
         except QdrantUnavailable as error:
             raise GalleryError(str(error)) from error
-        self._collection = self._encoder = ""
-        self._in_service: dict[
-            str, ReusableEmbedding
-        ] = {}  # content hash → picture of this encoder
-        self._stored: dict[str, _Stored] = {}  # point id → what this build holds there
 
     def close(self) -> None:
-        """Let go of the embedded folder or the connection."""
+        """Let go of the folder or the connection."""
         self._client.close()
 
-    def in_service(self) -> str | None:
-        """The collection that is searched now; None: there is no gallery yet.
+    def published(self) -> str | None:
+        """The collection that the alias names; see the port."""
+        with _as_gallery_error(self._settings):
+            return _alias_target(self._client, self._settings.alias)
 
-        Raises:
-            GalleryError: Qdrant does not say.
+    def open_generation(self, spec: GallerySpec) -> "QdrantGeneration":
+        """Begin a collection, or go on with the newest unfinished one; see the port.
+
+        A generation of another encoder is never touched.
         """
-        with self._resumable():
-            return self._alias_target()
+        client, settings, alias = self._client, self._settings, self._settings.alias
+        with _as_gallery_error(settings):
+            target = _alias_target(client, alias)
+            ours = _generations(client, alias, spec.encoder_fingerprint)
+            newest = max(ours, default=0)
+            published = generation_of(target or "", alias, spec.encoder_fingerprint)
+            if newest > (published or 0):
+                name = ours[newest]
+            else:
+                name = collection_name(alias, spec.encoder_fingerprint, newest + 1)
+                collections.create(client, name, spec, settings)
+            if settings.url is not None:  # the folder's engine scans: it has no payload indexes
+                collections.index_payload(client, name, spec.facets)
+            generation = QdrantGeneration(client, settings, name, spec.encoder_fingerprint)
+            generation.read_stored(target if published else None)
+            client.update_collection(name, metadata=spec.model_dump(mode="json"))
+        return generation
 
-    def begin(self, spec: GallerySpec) -> None:
-        """Start a build, or go on with an unfinished one of the same encoder."""
-        with self._resumable():
-            self._begin(spec)
 
-    def _begin(self, spec: GallerySpec) -> None:
-        alias, self._encoder = self._settings.alias, spec.encoder_fingerprint
-        target = self._alias_target()
-        ours = self._generations()
-        newest = max(ours, default=0)
-        in_service = generation_of(target or "", alias, self._encoder)
-        if newest > (in_service or 0):
-            self._collection = ours[newest]
-        else:
-            self._collection = collection_name(alias, self._encoder, newest + 1)
-            collections.create(self._client, self._collection, spec, self._settings)
-        if not self._embedded:  # the embedded engine scans: it has no payload indexes
-            collections.index_payload(self._client, self._collection, spec.facets)
-        for picture, _ in self._pictures(target) if target and in_service else ():
-            self._in_service[picture.content_hash] = picture
-        for picture, digest in self._pictures(self._collection):
-            self._stored[picture.point_id] = _Stored(picture, digest)
-        self._client.update_collection(self._collection, metadata=spec.model_dump(mode="json"))
+@dataclass(frozen=True)
+class _Stored:
+    """A point of the collection as it was found at the opening; `digest` is of its payload."""
 
-    def known(self, image_id: str, content_hash: str) -> ReusableEmbedding | None:
-        """Where the embedding of a picture can be copied from; None: nowhere.
+    embedding: ReusableEmbedding
+    digest: str
 
-        Every point of the gallery in service will do. Of this build only the image's own point: any
-        other may be given another picture before it is read.
-        """
-        stored = self._stored.get(point_id_for(image_id))
-        if stored is not None and stored.picture.content_hash == content_hash:
-            return stored.picture
-        return self._in_service.get(content_hash)
 
-    def is_stored(self, image: GalleryImage) -> bool:
-        """Whether this very image, payload and all, is already in the build."""
-        stored = self._stored.get(point_id_for(image.image_id))
-        return stored is not None and stored.digest == _digest(image)
+class QdrantGeneration:
+    """A collection that is being filled; see the port."""
 
-    def embeddings_of(self, known: Sequence[ReusableEmbedding]) -> list[NDArray[np.float32]]:
-        """The stored embeddings of known pictures, (D,) each, in their order.
+    def __init__(
+        self, client: QdrantClient, settings: GalleryWriterSettings, name: str, encoder: str
+    ) -> None:
+        self._client, self._settings = client, settings
+        self._name, self._encoder = name, encoder
+        self._published: dict[str, ReusableEmbedding] = {}  # content hash → in the one in service
+        self._stored: dict[str, _Stored] = {}  # image id → what this collection holds of it
 
-        Raises:
-            GalleryError: One is gone, or its point shows another picture by now.
-        """
-        found: dict[tuple[str, str, str], NDArray[np.float32]] = {}
-        for collection in {picture.collection for picture in known}:
-            ids = [picture.point_id for picture in known if picture.collection == collection]
-            with self._resumable():
-                points = self._client.retrieve(
-                    collection, ids, with_payload=["content_hash"], with_vectors=True
-                )
-            for point in points:
-                assert isinstance(point.vector, dict)
-                assert point.payload is not None
-                place = (collection, str(point.id), point.payload["content_hash"])
-                found[place] = np.asarray(point.vector[VECTOR_NAME], dtype=np.float32)
-        places = [(picture.collection, picture.point_id, picture.content_hash) for picture in known]
-        for collection, point_id, content_hash in places:
-            if (collection, point_id, content_hash) not in found:
-                raise GalleryError(
-                    f"point {point_id} of {collection} does not hold the picture {content_hash} "
-                    "any more, so another build is at work on this gallery; run this one again "
-                    "when that has ended"
-                )
-        return [found[place] for place in places]
+    @property
+    def name(self) -> str:
+        """The collection's name."""
+        return self._name
 
-    def upsert(self, images: Sequence[GalleryImage], embeddings: NDArray[np.float32]) -> None:
-        """Store images with their embeddings, (B, D); repeating it changes nothing."""
-        points = [
-            models.PointStruct(
-                id=point_id_for(image.image_id),
-                vector={VECTOR_NAME: embedding.tolist()},
-                payload=image.model_dump(mode="json"),
-            )
-            for image, embedding in zip(images, embeddings, strict=True)
-        ]
-        with self._resumable():
-            for start in range(0, len(points), _BATCH):
-                self._client.upsert(self._collection, points[start : start + _BATCH], wait=True)
-
-    def finish(self, image_ids: Collection[str], spec: GallerySpec) -> None:
-        """Verify the collection and put it in service.
+    def read_stored(self, published: str | None) -> None:
+        """Find what need not be embedded again; once, before anything is put.
 
         Args:
-            image_ids: Exactly the images the gallery must hold; others are removed.
-            spec: What it says of itself, now that it is known what is in it.
-
-        Raises:
-            GalleryError: Images are missing or cannot be found again. The gallery in service is
-                untouched.
+            published: The collection in service, if this encoder made it.
         """
-        with self._resumable():
-            count = self._settle({point_id_for(image_id) for image_id in image_ids})
-            if not self._embedded:
-                collections.build_graph(self._client, self._collection)
-                collections.check_replicas(self._client, self._collection)
-                collections.check_recall(self._client, self._collection)
-            self._client.update_collection(self._collection, metadata=spec.model_dump(mode="json"))
-            self._swap()
-        if self._embedded and count > _EMBEDDED_COMFORT:
+        if published is not None:
+            for stored in _stored(self._client, published):
+                self._published[stored.embedding.content_hash] = stored.embedding
+        for stored in _stored(self._client, self._name):
+            self._stored[stored.embedding.image_id] = stored
+
+    def reusable(self, image_id: str, content_hash: str) -> ReusableEmbedding | None:
+        """Where an embedding can be copied from; see the port."""
+        stored = self._stored.get(image_id)
+        if stored is not None and stored.embedding.content_hash == content_hash:
+            return stored.embedding
+        return self._published.get(content_hash)
+
+    def put(
+        self,
+        images: Sequence[GalleryImage],
+        embeddings: Sequence[Embedding | ReusableEmbedding],
+    ) -> None:
+        """Store images; those that are there, payload and all, are not written again."""
+        new = [
+            (image, embedding)
+            for image, embedding in zip(images, embeddings, strict=True)
+            if not self._holds(image)
+        ]
+        with self._as_gallery_error():
+            copies = self._copy([e for _, e in new if isinstance(e, ReusableEmbedding)])
+            points = [
+                models.PointStruct(
+                    id=point_id_for(image.image_id),
+                    vector={
+                        VECTOR_NAME: (
+                            copies[embedding]
+                            if isinstance(embedding, ReusableEmbedding)
+                            else embedding
+                        ).tolist()
+                    },
+                    payload=image.model_dump(mode="json"),
+                )
+                for image, embedding in new
+            ]
+            for start in range(0, len(points), _BATCH):
+                self._client.upsert(self._name, points[start : start + _BATCH], wait=True)
+        for image, _ in new:
+            self._stored.pop(image.image_id, None)  # what was found there is there no longer
+
+    def delete(self, image_ids: Sequence[str]) -> None:
+        """Remove images; see the port."""
+        with self._as_gallery_error():
+            for start in range(0, len(image_ids), _PAGE):
+                some = [point_id_for(image_id) for image_id in image_ids[start : start + _PAGE]]
+                self._client.delete(self._name, models.PointIdsList(points=list(some)), wait=True)
+        for image_id in image_ids:
+            self._stored.pop(image_id, None)
+
+    def publish(self, expected: Collection[str], spec: GallerySpec) -> None:
+        """Verify the collection, move the alias to it, drop what it replaces; see the port."""
+        with self._as_gallery_error():
+            self._delete_strays(expected)
+            count = self._client.count(self._name, exact=True).count
+            if count != len(expected):
+                raise GalleryError(
+                    f"the build holds {count} images where {len(expected)} were written"
+                )
+            if self._settings.url is not None:
+                collections.build_graph(self._client, self._name)
+                collections.check_replicas(self._client, self._name)
+                collections.check_recall(self._client, self._name)
+            self._client.update_collection(self._name, metadata=spec.model_dump(mode="json"))
+            self._activate()
+        if self._settings.url is None and count > _FOLDER_COMFORT:
             _log.warning(
                 "%d images is much for the embedded engine; a Qdrant server "
                 "(CIR_INDEXER__GALLERY__URL) searches them faster",
                 count,
             )
 
-    def _settle(self, wanted: set[str]) -> int:
-        """Leave exactly these points in the collection; returns how many they are."""
-        strays = [str(p.id) for p in self._scroll(self._collection) if str(p.id) not in wanted]
-        for start in range(0, len(strays), _PAGE):
-            some = models.PointIdsList(points=list(strays[start : start + _PAGE]))
-            self._client.delete(self._collection, some, wait=True)
-        count = self._client.count(self._collection, exact=True).count
-        if count != len(wanted):
-            raise GalleryError(f"the build holds {count} images where {len(wanted)} were written")
-        return count
+    def _holds(self, image: GalleryImage) -> bool:
+        """Whether this very image, payload and all, was there at the opening and still is."""
+        stored = self._stored.get(image.image_id)
+        return stored is not None and stored.digest == _digest(image)
 
-    @contextmanager
-    def _resumable(self) -> Iterator[None]:
-        """What Qdrant fails at costs this run, never what is stored."""
-        try:
-            with explained(self._settings):
-                yield
-        except QdrantUnavailable as error:
-            raise GalleryError(
-                f"{error}; run the build again when that is mended: it goes on where it was, and "
-                "the gallery in service was left as it is"
-            ) from error
+    def _copy(self, embeddings: Sequence[ReusableEmbedding]) -> dict[ReusableEmbedding, Embedding]:
+        """Stored embeddings, (D,) each.
 
-    def _alias_target(self) -> str | None:
-        aliases = self._client.get_aliases().aliases
-        ours = self._settings.alias
-        return next((a.collection_name for a in aliases if a.alias_name == ours), None)
+        Raises:
+            GalleryError: One is gone, or its point holds other bytes by now.
+        """
+        found: dict[tuple[str, str, str], Embedding] = {}  # by generation, image, content hash
+        for generation in {embedding.generation for embedding in embeddings}:
+            ids = [point_id_for(e.image_id) for e in embeddings if e.generation == generation]
+            for point in self._client.retrieve(
+                generation, ids, with_payload=["image_id", "content_hash"], with_vectors=True
+            ):
+                assert isinstance(point.vector, dict)
+                assert point.payload is not None
+                place = (generation, point.payload["image_id"], point.payload["content_hash"])
+                found[place] = np.asarray(point.vector[VECTOR_NAME], dtype=np.float32)
+        copies = {}
+        for each in embeddings:
+            place = (each.generation, each.image_id, each.content_hash)
+            if place not in found:
+                raise GalleryError(
+                    f"{each.generation} does not hold {each.image_id!r} with the bytes "
+                    f"{each.content_hash} any more, so another build is at work on this gallery; "
+                    "run this one again when that has ended"
+                )
+            copies[each] = found[place]
+        return copies
 
-    def _generations(self) -> dict[int, str]:
-        """The collections of this alias and encoder, by the number of their build."""
-        names = [collection.name for collection in self._client.get_collections().collections]
-        numbers = [generation_of(name, self._settings.alias, self._encoder) for name in names]
-        return {n: name for n, name in zip(numbers, names, strict=True) if n is not None}
+    def _delete_strays(self, expected: Collection[str]) -> None:
+        """Remove what earlier, unfinished builds put here and this one does not want."""
+        known = frozenset(expected)
+        ids = [stored.embedding.image_id for stored in _stored(self._client, self._name)]
+        self.delete([image_id for image_id in ids if image_id not in known])
 
-    def _swap(self) -> None:
-        """Move the alias in one step, then drop the collections that this build replaces.
+    def _activate(self) -> None:
+        """Move the alias in one step, then drop the collections that this one replaces.
 
-        They are the one that was in service, whoever embedded it, and all others of this encoder:
-        builds that were given up, and whatever a kill at this place left behind. What another
+        They are the one that was in service, whichever encoder made it, and all others of this
+        encoder: builds that were given up, and what a kill at this place left behind. What another
         encoder has not finished stays, for its own next build to go on with; so what outlives a
         build is at most the last unfinished collection of each other encoder.
         """
-        alias = self._settings.alias
-        old = self._alias_target()
+        client, alias = self._client, self._settings.alias
+        old = _alias_target(client, alias)
         create = models.CreateAliasOperation(
-            create_alias=models.CreateAlias(collection_name=self._collection, alias_name=alias)
+            create_alias=models.CreateAlias(collection_name=self._name, alias_name=alias)
         )
         drop = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
-        self._client.update_collection_aliases([drop, create] if old else [create])
-        if old and not self._embedded:
+        client.update_collection_aliases([drop, create] if old else [create])
+        if old and self._settings.url is not None:
             time.sleep(self._settings.swap_grace_s)  # searches under way, nodes that learn late
-        replaced = {*self._generations().values(), *([old] if old else [])} - {self._collection}
-        for name in sorted(replaced):
-            self._client.delete_collection(name)
+        ours = _generations(client, alias, self._encoder).values()
+        for name in sorted({*ours, *([old] if old else [])} - {self._name}):
+            client.delete_collection(name)
 
-    def _pictures(self, collection: str) -> Iterator[tuple[ReusableEmbedding, str]]:
-        """Every picture of a collection, and the digest of its payload."""
-        for point in self._scroll(collection):
-            image = GalleryImage.model_validate(point.payload)
-            picture = ReusableEmbedding(
-                image.content_hash, image.width, image.height, collection, str(point.id)
-            )
-            yield picture, _digest(image)
+    def _as_gallery_error(self) -> AbstractContextManager[None]:
+        return _as_gallery_error(self._settings)
 
-    def _scroll(self, collection: str) -> Iterator[models.Record]:
-        offset = None
-        while True:
-            points, offset = self._client.scroll(
-                collection, limit=_PAGE, offset=offset, with_payload=True
-            )
-            yield from points
-            if offset is None:
-                return
+
+@contextmanager
+def _as_gallery_error(settings: GalleryWriterSettings) -> Iterator[None]:
+    """Turn what Qdrant fails at into a `GalleryError`: it costs this run, never what is stored."""
+    try:
+        with translate_errors(settings):
+            yield
+    except QdrantUnavailable as error:
+        raise GalleryError(
+            f"{error}; run the build again when that is mended: it goes on where it was, and "
+            "the gallery in service was left as it is"
+        ) from error
+
+
+def _alias_target(client: QdrantClient, alias: str) -> str | None:
+    """The collection that an alias names."""
+    aliases = client.get_aliases().aliases
+    return next((a.collection_name for a in aliases if a.alias_name == alias), None)
+
+
+def _generations(client: QdrantClient, alias: str, encoder: str) -> dict[int, str]:
+    """The collections of an alias and an encoder, by the number of their build."""
+    names = [collection.name for collection in client.get_collections().collections]
+    numbers = [generation_of(name, alias, encoder) for name in names]
+    return {n: name for n, name in zip(numbers, names, strict=True) if n is not None}
+
+
+def _stored(client: QdrantClient, collection: str) -> Iterator[_Stored]:
+    """Every image of a collection: where its embedding is, and its payload's digest."""
+    for point in _scroll(client, collection):
+        image = GalleryImage.model_validate(point.payload)
+        embedding = ReusableEmbedding(
+            image.content_hash, image.width, image.height, collection, image.image_id
+        )
+        yield _Stored(embedding, _digest(image))
+
+
+def _scroll(client: QdrantClient, collection: str) -> Iterator[models.Record]:
+    """Every point of a collection, with its payload."""
+    offset = None
+    while True:
+        points, offset = client.scroll(collection, limit=_PAGE, offset=offset, with_payload=True)
+        yield from points
+        if offset is None:
+            return
 
 
 def _digest(image: GalleryImage) -> str:
+    """SHA-256 of an image's payload, hex."""
     payload = json.dumps(image.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(payload.encode()).hexdigest()

@@ -100,10 +100,10 @@ def test_copies_that_are_gone_or_no_pictures(  # type: ignore[no-untyped-def]
 
 
 def test_a_locked_gallery_is_said_to_be_in_use(doctor, copied_gallery: Path) -> None:  # type: ignore[no-untyped-def]
-    from indexer.gallery.server.writer import GalleryWriter
+    from indexer.gallery import open_writer
     from indexer.gallery.settings import GalleryWriterSettings
 
-    holder = GalleryWriter(GalleryWriterSettings(path=copied_gallery))
+    holder = open_writer(GalleryWriterSettings(path=copied_gallery))
     try:
         code, findings = doctor(CIR_API__GALLERY__PATH=str(copied_gallery))
     finally:

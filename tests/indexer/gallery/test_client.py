@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from qdrant_client.models import Distance, PointStruct, VectorParams
 
-from indexer.gallery.server.client import FolderDamaged, QdrantUnavailable, connect, explained
+from indexer.gallery.server.client import (
+    FolderDamaged,
+    QdrantUnavailable,
+    connect,
+    translate_errors,
+)
 from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import ALIAS
 from tests.damage import database, rewrite, truncate
@@ -55,7 +60,7 @@ def test_a_database_that_breaks_later_is_said(tmp_path: Path) -> None:
     where = f"the embedded gallery in {tmp_path} cannot be read or written: disk I/O error"
     with (
         pytest.raises(QdrantUnavailable, match=where),
-        explained(GallerySettings(path=tmp_path)),
+        translate_errors(GallerySettings(path=tmp_path)),
     ):
         raise sqlite3.OperationalError("disk I/O error")
 

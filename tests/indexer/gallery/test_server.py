@@ -20,13 +20,13 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr, ValidationError
 
-from app.api.adapters.gallery import QdrantGallery, QdrantGeneration
+from app.api.adapters.gallery import AsyncGallery, AsyncGeneration
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from app.web.errors import OtherEncoder
-from indexer.gallery.errors import GalleryUnavailable, ImageNotFound
+from indexer.gallery import open_reader, open_writer
+from indexer.gallery.errors import GalleryError, GalleryUnavailable, ImageNotFound
 from indexer.gallery.server.client import QdrantUnavailable, connect
-from indexer.gallery.server.writer import GalleryError, GalleryWriter
 from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from models.contracts.gallery import Facet, GalleryImage, GallerySpec
@@ -48,7 +48,7 @@ FACETS = (
     Facet(name="sold", kind="flag"),
     Facet(name="Größe (cm)", kind="number"),
 )
-Read = Callable[[QdrantGeneration], Awaitable[T]]
+Read = Callable[[AsyncGeneration], Awaitable[T]]
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +115,12 @@ def embeddings(count: int, seed: int = 0) -> np.ndarray:
 def build(
     settings: GalleryWriterSettings, count: int = 12, facets: tuple[Facet, ...] = FACETS
 ) -> None:
-    writer = GalleryWriter(settings)
+    writer = open_writer(settings)
     try:
-        writer.begin(spec(facets))
+        generation = writer.open_generation(spec(facets))
         pictures = [picture(number) for number in range(count)]
-        writer.upsert(pictures, embeddings(count))
-        writer.finish([image.image_id for image in pictures], spec(facets))
+        generation.put(pictures, list(embeddings(count)))
+        generation.publish([image.image_id for image in pictures], spec(facets))
     finally:
         writer.close()
 
@@ -129,7 +129,7 @@ def reading(settings: GalleryWriterSettings, read: Read[T]) -> T:
     """What is read of the generation in service."""
 
     async def main() -> T:
-        gallery = QdrantGallery(settings)
+        gallery = AsyncGallery(open_reader(settings))
         try:
             return await read(await gallery.current())
         finally:
@@ -142,7 +142,7 @@ def test_what_was_built_is_found_filtered_and_paged(server: GalleryWriterSetting
     build(server)
     query = embeddings(12)[5]
 
-    async def read(gallery: QdrantGeneration) -> None:
+    async def read(gallery: AsyncGeneration) -> None:
         assert gallery.spec == spec()
         assert await gallery.count() == 12
         found = await gallery.retrieve(query, 3, None, None)
@@ -178,8 +178,8 @@ def test_two_galleries_share_a_server_and_never_meet(server: GalleryWriterSettin
     build(server, 12)
     build(other, 3)
     build(server, 9)
-    assert reading(server, QdrantGeneration.count) == 9
-    assert reading(other, QdrantGeneration.count) == 3
+    assert reading(server, AsyncGeneration.count) == 9
+    assert reading(other, AsyncGeneration.count) == 3
 
 
 def test_a_repeated_build_leaves_one_collection_and_only_what_it_was_given(
@@ -191,14 +191,14 @@ def test_a_repeated_build_leaves_one_collection_and_only_what_it_was_given(
     names = [c.name for c in client.get_collections().collections]
     client.close()
     assert len([name for name in names if name.startswith(f"{server.alias}__")]) == 1
-    assert reading(server, QdrantGeneration.count) == 7
+    assert reading(server, AsyncGeneration.count) == 7
 
 
 def test_no_search_fails_while_the_alias_moves(server: GalleryWriterSettings) -> None:
     build(server)
     stop, failures, searched = threading.Event(), [], [0]
 
-    async def search(gallery: QdrantGeneration) -> None:
+    async def search(gallery: AsyncGeneration) -> None:
         while not stop.is_set():
             try:
                 found = await gallery.retrieve(embeddings(12)[0], 5, {"sold": True}, None)
@@ -207,7 +207,7 @@ def test_no_search_fails_while_the_alias_moves(server: GalleryWriterSettings) ->
             except Exception as error:
                 failures.append(error)
 
-    async def many(gallery: QdrantGeneration) -> None:
+    async def many(gallery: AsyncGeneration) -> None:
         await asyncio.gather(*(search(gallery) for _ in range(4)))
 
     searching = threading.Thread(target=reading, args=(server, many))
@@ -244,9 +244,20 @@ def test_indexes_before_data_graph_after_it_and_the_alias_last(shim: Shim) -> No
     }  # fmt: skip
 
 
+def test_a_filtered_search_is_one_request_and_asks_for_no_metadata(shim: Shim) -> None:
+    build(at(shim))
+
+    async def read(generation: AsyncGeneration) -> None:
+        shim.asked.clear()
+        assert await generation.retrieve(embeddings(12)[0], 5, {"colour": "red"}, None)
+        assert shim.methods() == ["Query"]
+
+    reading(at(shim), read)
+
+
 def test_a_resumed_build_indexes_attributes_that_came_meanwhile(shim: Shim) -> None:
-    writer = GalleryWriter(at(shim))
-    writer.begin(spec(FACETS[:1]))
+    writer = open_writer(at(shim))
+    writer.open_generation(spec(FACETS[:1]))
     writer.close()  # killed before it finished
     build(at(shim))
     assert len(shim.requests("Create")) == 1
@@ -270,7 +281,7 @@ def test_a_replica_that_is_not_whole_keeps_the_gallery_out_of_service(shim: Shim
 
 def test_a_server_at_work_is_waited_for_and_one_that_waits_is_told(shim: Shim) -> None:
     green, yellow, grey = 1, 2, 4
-    shim.statuses = [green, green, yellow, grey, green, yellow]  # `begin` looks first
+    shim.statuses = [green, green, yellow, grey, green, yellow]  # the opening asks first
     build(at(shim))
     assert shim.statuses == []
     assert any(update.HasField("optimizers_config") for update in shim.requests("Update"))
@@ -295,17 +306,17 @@ def test_a_lost_server_ends_a_build_and_the_next_goes_on(
         return original(*args, **kwargs)  # type: ignore[arg-type]
 
     shim.engine.upsert = upsert  # type: ignore[method-assign,assignment]
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     with pytest.raises(GalleryError, match="cannot be reached.*it goes on where it was"):
         build_gallery(rows, tiny, writer, settings)
     writer.close()
     shim.failing.clear()
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     report = build_gallery(rows, tiny, writer, settings)
     writer.close()
     assert report.indexed == 40
     assert report.reused >= 2 * tiny.batch_size
-    assert reading(at(shim), QdrantGeneration.count) == 40
+    assert reading(at(shim), AsyncGeneration.count) == 40
 
 
 @pytest.mark.parametrize("key", [None, SecretStr("guessed")])
@@ -315,9 +326,9 @@ def test_a_wrong_key_is_said_to_whoever_builds_and_whoever_searches(
     shim.key = "open sesame"
     wrong = at(shim, api_key=key)
     with pytest.raises(GalleryError, match="does not let us in; is …__GALLERY__API_KEY its key"):
-        GalleryWriter(wrong)
+        open_writer(wrong)
     with pytest.raises(GalleryUnavailable, match="does not let us in"):
-        reading(wrong, QdrantGeneration.count)
+        reading(wrong, AsyncGeneration.count)
 
 
 def test_the_right_key_opens_and_that_it_travels_in_the_open_is_logged(
@@ -329,13 +340,13 @@ def test_the_right_key_opens_and_that_it_travels_in_the_open_is_logged(
         build(right)
     assert "is sent unencrypted; https:// would protect it" in caplog.text
     assert shim.key not in caplog.text
-    assert reading(right, QdrantGeneration.count) == 12
+    assert reading(right, AsyncGeneration.count) == 12
 
 
 def test_nobody_there(shim: Shim) -> None:
     shim.stop()
     with pytest.raises(GalleryError, match=r"the Qdrant server at http://127.*cannot be reached"):
-        GalleryWriter(at(shim))
+        open_writer(at(shim))
 
 
 @pytest.mark.parametrize("opened", [False, True])
@@ -343,7 +354,7 @@ def test_a_server_that_does_not_answer_in_time(shim: Shim, opened: bool) -> None
     build(at(shim))
 
     async def search() -> None:
-        gallery = QdrantGallery(at(shim, timeout_s=1))
+        gallery = AsyncGallery(open_reader(at(shim, timeout_s=1)))
         generation = await gallery.current() if opened else None
         shim.delay_s = 3
         began = time.monotonic()
@@ -359,7 +370,7 @@ def test_a_server_that_does_not_answer_in_time(shim: Shim, opened: bool) -> None
 def test_a_read_that_is_lost_or_late_is_asked_again_while_somebody_waits(shim: Shim) -> None:
     build(at(shim))
 
-    async def read(generation: QdrantGeneration) -> None:
+    async def read(generation: AsyncGeneration) -> None:
         shim.lost = 2
         assert await generation.count() == 12
         shim.lost = 100
@@ -386,19 +397,19 @@ def test_a_read_that_is_lost_or_late_is_asked_again_while_somebody_waits(shim: S
 def test_a_generation_that_was_dropped_is_answered_for_by_its_successor(shim: Shim) -> None:
     build(at(shim, swap_grace_s=0))
 
-    async def read(generation: QdrantGeneration) -> None:
-        first = generation.name
+    async def read(generation: AsyncGeneration) -> None:
+        first = generation.info.name
         await asyncio.to_thread(build, at(shim, swap_grace_s=0), 9)
         shim.asked.clear()
         found = await generation.retrieve(embeddings(12)[0], 50, {"sold": True}, None)
         assert {c.image.image_id for c in found} == {f"image-{n}" for n in range(0, 9, 2)}
         assert [r.collection_name for r in shim.requests("Query")][0] == first
 
-        writer = GalleryWriter(at(shim, swap_grace_s=0))
+        writer = open_writer(at(shim, swap_grace_s=0))
         foreign = spec().model_copy(update={"encoder_fingerprint": "other-1"})
-        writer.begin(foreign)
-        writer.upsert([picture(0)], embeddings(1))
-        writer.finish(["image-0"], foreign)
+        replacement = writer.open_generation(foreign)
+        replacement.put([picture(0)], list(embeddings(1)))
+        replacement.publish(["image-0"], foreign)
         writer.close()
         with pytest.raises(OtherEncoder, match="replaced by one of encoder other-1"):
             await generation.get("image-0")
@@ -461,7 +472,7 @@ def test_the_service_outlives_its_server(
 
         save_all(tmp_path / "in", 10)
         settings = indexer_settings(tmp_path, gallery=at(shim))
-        writer = GalleryWriter(settings.gallery)
+        writer = open_writer(settings.gallery)
         build_gallery(read_folder(tmp_path / "in"), tiny, writer, settings)
         writer.close()
         wait_until_ready(client)
@@ -489,7 +500,7 @@ def test_a_swap_is_not_noticed_unless_another_encoder_made_the_new_gallery(
         folder = tmp_path / str(count)
         save_all(folder, count)
         settings = indexer_settings(tmp_path, gallery=at(shim))
-        writer = GalleryWriter(settings.gallery)
+        writer = open_writer(settings.gallery)
         build_gallery(read_folder(folder), tiny, writer, settings)
         writer.close()
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
+from indexer.gallery import open_writer
+from indexer.gallery.errors import GalleryError
 from indexer.gallery.server import collections
 from indexer.gallery.server.client import connect
-from indexer.gallery.server.writer import GalleryError, GalleryWriter
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
@@ -62,7 +63,7 @@ def rows(files: Sequence[Path], order: Sequence[int]) -> list[ImageRow]:
 def build(
     images: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings
 ) -> BuildReport:
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     try:
         return build_gallery(images, encoder, writer, settings)
     finally:
@@ -104,9 +105,9 @@ def collections_on(settings: IndexerSettings) -> set[str]:
 
 
 def in_service(settings: IndexerSettings) -> str | None:
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     try:
-        return writer.in_service()
+        return writer.published()
     finally:
         writer.close()
 
@@ -148,16 +149,19 @@ def test_an_embedding_is_not_copied_from_a_point_that_shows_something_else_by_no
     settings = indexer_settings(tmp_path)
     cut_short(rows(files, [0]), tiny, settings)
     (content_hash,) = embeddings_by_hash(files[:1], tiny)
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     try:
-        writer.begin(spec_of(tiny))
-        known = writer.known("id-0", content_hash)
-        assert known is not None
-        (embedding,) = writer.embeddings_of([known])
-        image = GalleryImage(image_id="id-0", content_hash="0" * 64, width=10, height=10)
-        writer.upsert([image], np.stack([embedding]))
+        generation = writer.open_generation(spec_of(tiny))
+        reusable = generation.reusable("id-0", content_hash)
+        assert reusable is not None
+        own = GalleryImage(
+            image_id="id-0", content_hash=content_hash, width=10, height=10, caption="new"
+        )
+        generation.put([own], [reusable])
+        other = own.model_copy(update={"content_hash": "0" * 64})
+        generation.put([other], [np.ones(tiny.embedding_dim, np.float32)])
         with pytest.raises(GalleryError, match="another build"):
-            writer.embeddings_of([known])
+            generation.put([own], [reusable])
     finally:
         writer.close()
 

@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from indexer.gallery import open_writer
+from indexer.gallery.errors import GalleryError
 from indexer.gallery.image_store import ImageStore
 from indexer.gallery.server.client import connect
 from indexer.gallery.server.reader import qdrant_filter
-from indexer.gallery.server.writer import GalleryError, GalleryWriter
 from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.prepare import SkippedRow
@@ -54,7 +55,7 @@ def save_all(folder: Path, count: int, start: int = 0) -> None:
 
 
 def build(rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings):  # type: ignore[no-untyped-def]
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     try:
         return build_gallery(rows, encoder, writer, settings)
     finally:
@@ -110,7 +111,7 @@ def test_odd_files_are_used_or_reported_and_never_fatal(
         "dangling.jpg": "unreadable",
     }
     assert report.rows == report.indexed + len(report.skipped)
-    sentence = next(s.sentence for s in report.skipped if s.reason == "duplicate")
+    sentence = next(s.detail for s in report.skipped if s.reason == "duplicate")
     assert sentence == "the same bytes as good.png"
 
 
@@ -156,7 +157,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(
         server.server_close()
     assert gallery_ids(settings) == urls[:2]
     assert {skip.reason for skip in report.skipped} == {"unreadable"}
-    said = {skip.image_id: skip.sentence for skip in report.skipped}
+    said = {skip.image_id: skip.detail for skip in report.skipped}
     assert list(said) == urls[2:]
     assert all(said.values())
     assert "403" in said[f"{at}refused"]
@@ -177,7 +178,7 @@ def test_a_host_that_hangs_is_left_alone_after_a_while(
         )
         report = build(rows, tiny, settings)
     assert report.indexed == 2
-    sentences = Counter(skip.sentence for skip in report.skipped)
+    sentences = Counter(skip.detail for skip in report.skipped)
     assert sentences[f"{host} did not answer 5 times in a row and was not asked again"] >= 34
     assert sentences[f"no answer from {host} within 0.2 s"] >= 5
 
@@ -323,11 +324,11 @@ def test_a_failed_build_leaves_the_good_gallery_in_service(
 
 
 def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder) -> None:
-    """`finish` counts: a build that lost an image on the way must not go into service."""
+    """`publish` counts: a build that lost an image on the way must not go into service."""
     save_all(tmp_path / "in", 4)
     settings = indexer_settings(tmp_path)
     build(read_folder(tmp_path / "in"), tiny, settings)
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     spec = GallerySpec(
         encoder_fingerprint=tiny.fingerprint,
         embedding_dim=16,
@@ -336,9 +337,9 @@ def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder
         thumbnail_px=256,
         built_at="2026-01-01T00:00:00",
     )
-    writer.begin(spec)
+    generation = writer.open_generation(spec)
     with pytest.raises(GalleryError, match="holds 0 images where 1 were written"):
-        writer.finish(["never-written"], spec)
+        generation.publish(["never-written"], spec)
     writer.close()
     assert len(gallery_ids(settings)) == 4
 

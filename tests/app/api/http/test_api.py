@@ -17,8 +17,8 @@ from PIL import Image
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from app.web.logging import JsonFormatter
+from indexer.gallery import open_writer
 from indexer.gallery.errors import GalleryUnavailable
-from indexer.gallery.server.writer import GalleryWriter
 from indexer.gallery.settings import GalleryWriterSettings
 from models.settings import EncoderSettings
 from tests.conftest import CATALOGUE_IMAGES, BuiltGallery, wait_until_ready
@@ -439,7 +439,7 @@ def test_without_a_gallery_it_waits_for_one(tmp_path: Path) -> None:
     """Locked by a build, it says so; freed and still empty, it says that."""
     qdrant = GalleryWriterSettings(path=tmp_path / "qdrant")
     encoder = EncoderSettings(**tiny_model(tmp_path / "tiny").model_dump())
-    holder = GalleryWriter(qdrant)
+    holder = open_writer(qdrant)
     settings = ApiSettings(encoder=encoder, gallery=qdrant, image_store=tmp_path / "images")
     with TestClient(create_app(settings), raise_server_exceptions=False) as waiting:
         locked = waiting.get("/readyz")

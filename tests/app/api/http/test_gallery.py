@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.api.adapters.gallery import QdrantGallery, QdrantGeneration
+from app.api.adapters.gallery import AsyncGallery, AsyncGeneration
+from indexer.gallery import open_reader, open_writer
 from indexer.gallery.errors import ImageNotFound, InvalidFilter, InvalidRequest
 from indexer.gallery.server.client import connect
 from indexer.gallery.server.reader import qdrant_filter
-from indexer.gallery.server.writer import GalleryWriter
 from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.filter import Filter, NumberRange
 from models.contracts.gallery import VECTOR_NAME, Facet, GalleryImage, GallerySpec
@@ -67,16 +67,16 @@ def embeddings() -> np.ndarray:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> GalleryWriterSettings:
     """A built gallery that nobody has open."""
     settings = GalleryWriterSettings(path=Path(tmp_path_factory.mktemp("memory")) / "qdrant")
-    writer = GalleryWriter(settings)
-    writer.begin(SPEC)
+    writer = open_writer(settings)
+    generation = writer.open_generation(SPEC)
     pictures = [picture(number) for number in range(COUNT)]
-    writer.upsert(pictures, embeddings())
-    writer.finish([image.image_id for image in pictures], SPEC)
+    generation.put(pictures, list(embeddings()))
+    generation.publish([image.image_id for image in pictures], SPEC)
     writer.close()
     return settings
 
 
-async def whole(generation: QdrantGeneration, filters: Filter | None) -> list[str]:
+async def whole(generation: AsyncGeneration, filters: Filter | None) -> list[str]:
     """All pages of seven."""
     found: list[str] = []
     offset = None
@@ -99,7 +99,7 @@ def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None
         expected.append([(point.payload["image_id"], point.score) for point in points])
     engine.close()
 
-    async def read(generation: QdrantGeneration) -> None:
+    async def read(generation: AsyncGeneration) -> None:
         assert (generation.spec, await generation.count()) == (SPEC, COUNT)
         for filters, found in zip([None, *FILTERS], expected, strict=True):
             ids = [image_id for image_id, _ in found]
@@ -130,7 +130,7 @@ def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None
                 await refused
 
     async def main() -> None:
-        gallery = QdrantGallery(settings)
+        gallery = AsyncGallery(open_reader(settings))
         try:
             generation = await gallery.current()
             assert await gallery.current() is generation
@@ -146,7 +146,7 @@ def test_work_whose_caller_has_left_never_starts(settings: GalleryWriterSettings
     busy, done = threading.Event(), list[str]()
 
     async def main() -> None:
-        gallery = QdrantGallery(settings)
+        gallery = AsyncGallery(open_reader(settings))
         try:
             first = asyncio.create_task(gallery.call(lambda: busy.wait(30)))
             left = [

@@ -15,7 +15,7 @@ from PIL import Image
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from indexer.cli import main
-from indexer.gallery.server.writer import GalleryWriter
+from indexer.gallery import open_writer
 from indexer.pipeline.build import build_gallery
 from models.datasets.manifest import read_manifest
 from models.encoder.encoder import ImageTextEncoder
@@ -39,7 +39,7 @@ def stand_ins(folder: Path, files: list[str], catalogue: Path) -> Path:
 @contextmanager
 def gallery_of(manifest: Path, encoder: ImageTextEncoder, root: Path) -> Iterator[str]:
     settings = indexer_settings(root)
-    writer = GalleryWriter(settings.gallery)
+    writer = open_writer(settings.gallery)
     report = build_gallery(read_manifest(manifest), encoder, writer, settings)
     writer.close()
     assert report.indexed == 60
