@@ -14,7 +14,7 @@ from app.api.adapters.gallery import AsyncGallery
 from app.api.adapters.query_encoder import ClipQueryEncoder
 from app.api.adapters.reference_images import StoredReferenceCopies
 from app.api.adapters.rerankers import reranking
-from app.api.adapters.snapshots import GalleryInService
+from app.api.adapters.snapshots import SnapshotWatcher
 from app.api.http import openapi, page
 from app.api.http.explain import router as explain_router
 from app.api.http.gallery import router
@@ -89,7 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
     generations = AsyncGallery(open_reader(settings.gallery))
     embedder = ClipQueryEncoder(encoder, settings.composition)
-    gallery = GalleryInService(generations, embedder, preset_name(settings.preset))
+    gallery = SnapshotWatcher(generations, embedder, preset_name(settings.preset))
     app.state.gallery, app.state.embedder = gallery, embedder
     app.state.explanations = RelevanceExplainer(
         gallery, embedder, app.state.image_store, settings.encoder.locates_kinds

@@ -39,8 +39,8 @@ class ClipQueryEncoder:
         """The encoder's fingerprint."""
         return self._encoder.fingerprint
 
-    async def learn(self, spec: GallerySpec) -> Composer:
-        """Get to know a gallery's vocabulary, a few texts at a time: searches get in between.
+    async def prepare_composer(self, spec: GallerySpec) -> Composer:
+        """A composer whose vocabulary is embedded, a few texts at a time: searches get in between.
 
         Texts that an earlier gallery had are not embedded again.
 

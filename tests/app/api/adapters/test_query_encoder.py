@@ -47,7 +47,7 @@ def test_a_vocabulary_is_learned_once_and_a_few_texts_at_a_time(encoder: ImageTe
     embedder = ClipQueryEncoder(cast(ImageTextEncoder, counting), CompositionWeights())
 
     async def main() -> None:
-        learning = asyncio.create_task(embedder.learn(spec(counting, COLOURS[:5])))
+        learning = asyncio.create_task(embedder.prepare_composer(spec(counting, COLOURS[:5])))
         await asyncio.sleep(0)
         await embedder.encode_texts(["a search in between"])
         assert not learning.done()
@@ -56,13 +56,13 @@ def test_a_vocabulary_is_learned_once_and_a_few_texts_at_a_time(encoder: ImageTe
         assert max(map(len, counting.batches)) <= 16
 
         counting.batches.clear()
-        await embedder.learn(spec(counting, COLOURS))
+        await embedder.prepare_composer(spec(counting, COLOURS))
         assert {text for batch in counting.batches for text in batch} == {
             f"a grey {noun}" for noun in ("sofa", "lamp", "mug", "car")
         }
         foreign = spec(counting, COLOURS).model_copy(update={"encoder_fingerprint": "other-1"})
         with pytest.raises(OtherEncoder, match="built with encoder other-1"):
-            await embedder.learn(foreign)
+            await embedder.prepare_composer(foreign)
 
     try:
         asyncio.run(main())

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.api.adapters.snapshots import GalleryInService
+from app.api.adapters.snapshots import SnapshotWatcher
 from app.api.search.ports import Generation
 from app.web.errors import OtherEncoder
 from indexer.gallery.errors import GalleryNotFound, GalleryUnavailable
@@ -32,8 +32,8 @@ class FakeSource:
         return self.named
 
 
-class SlowLearner:
-    """Learns when it is let; knows one encoder."""
+class SlowComposerFactory:
+    """Prepares a composer when it is let; knows one encoder."""
 
     def __init__(self) -> None:
         self.let = asyncio.Event()
@@ -43,29 +43,29 @@ class SlowLearner:
         if spec.encoder_fingerprint != "fake-1":
             raise OtherEncoder(f"built with {spec.encoder_fingerprint}")
 
-    async def learn(self, spec: GallerySpec) -> Composer:
+    async def prepare_composer(self, spec: GallerySpec) -> Composer:
         await self.let.wait()
         return Composer(spec, CompositionWeights())
 
 
-def test_the_old_generation_serves_until_the_new_one_is_learned() -> None:
+def test_the_old_generation_serves_until_the_new_one_is_prepared() -> None:
     async def main() -> None:
         old, new = generation(), generation()
-        source, learner = FakeSource(old), SlowLearner()
-        gallery = GalleryInService(source, learner, "demo")
+        source, composers = FakeSource(old), SlowComposerFactory()
+        gallery = SnapshotWatcher(source, composers, "demo")
         with pytest.raises(GalleryUnavailable, match="not opened its gallery yet"):
             gallery.snapshot()
         await gallery.update()
         taken = gallery.snapshot()
         assert taken.generation is old
 
-        learner.let.clear()
+        composers.let.clear()
         source.named = new
         swapping = asyncio.create_task(gallery.update())
         await asyncio.sleep(0)
         await gallery.check_ready()
         assert gallery.snapshot() is taken
-        learner.let.set()
+        composers.let.set()
         await swapping
         await gallery.check_ready()
         assert gallery.snapshot().generation is new
@@ -76,8 +76,8 @@ def test_the_old_generation_serves_until_the_new_one_is_learned() -> None:
 
 def test_a_gallery_of_another_encoder_is_refused_from_when_it_is_seen() -> None:
     async def main() -> None:
-        source, learner = FakeSource(generation()), SlowLearner()
-        gallery = GalleryInService(source, learner, "demo")
+        source, composers = FakeSource(generation()), SlowComposerFactory()
+        gallery = SnapshotWatcher(source, composers, "demo")
         await gallery.refuse_other_encoder()
         await gallery.update()
         source.named = generation("other-1")
@@ -92,12 +92,12 @@ def test_a_gallery_of_another_encoder_is_refused_from_when_it_is_seen() -> None:
         source.named = back = generation()
         await gallery.update()
         assert gallery.snapshot().generation is back
-        learner.let.clear()  # and one that comes while the next is learned
+        composers.let.clear()  # and one that comes while the next is prepared
         source.named = generation()
         swapping = asyncio.create_task(gallery.update())
         await asyncio.sleep(0)
         source.named = generation("other-2")
-        learner.let.set()
+        composers.let.set()
         with pytest.raises(OtherEncoder, match="built with other-2"):
             await swapping
         with pytest.raises(OtherEncoder, match="built with other-2"):
@@ -109,7 +109,7 @@ def test_a_gallery_of_another_encoder_is_refused_from_when_it_is_seen() -> None:
 def test_what_cannot_be_seen_now_serves_on_and_what_is_gone_does_not() -> None:
     async def main() -> None:
         source = FakeSource(GalleryUnavailable("Qdrant is down"))
-        gallery = GalleryInService(source, SlowLearner(), "demo")
+        gallery = SnapshotWatcher(source, SlowComposerFactory(), "demo")
         await gallery.refuse_other_encoder()
         with pytest.raises(GalleryUnavailable, match="Qdrant is down"):
             gallery.snapshot()
