@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from indexer.demo import language
 from indexer.demo.scene import COLOURS, KINDS, PATTERNS, Item, Scene, Split, sample_item
+from models.datasets.attribute_queries import in_turn
 
 
 @dataclass(frozen=True)
@@ -88,18 +89,17 @@ def compose_queries(
     rng = random.Random(f"queries/{split}/{seed}")
     index = _SceneIndex(scenes)
     order = list(range(len(scenes)))
-    queries: list[ComposedQuery] = []
     rng.shuffle(order)
-    makers = [_edits_of(edit, scenes, order, split, rng) for edit in language.EDITS]
-    while makers and len(queries) < count:
-        for maker in list(makers):
-            found = next((pair for pair in maker if index.answers(pair[1], pair[0])), None)
-            if found is None:
-                makers.remove(maker)
-                continue
-            if len(queries) < count:
-                queries.append(_query(found, index, split, rng))
-    return queries
+    makers = [_queries_of(edit, index, order, split, rng) for edit in language.EDITS]
+    return list(in_turn(makers, count))
+
+
+def _queries_of(
+    edit: str, index: _SceneIndex, order: list[int], split: Split, rng: random.Random
+) -> Iterator[ComposedQuery]:
+    for found in _edits_of(edit, index.scenes, order, split, rng):
+        if index.answers(found[1], found[0]):
+            yield _query(found, index, split, rng)
 
 
 def _query(

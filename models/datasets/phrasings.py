@@ -1,19 +1,20 @@
 """Modification texts for changes of attributes, in the words of any catalogue.
 
-Validation uses phrasings that training never does; and neither uses those of the indexer's
-benchmark of attributes (a test sees to it), or `evaluate` would ask an adapter what it has learned
-by heart.
+Three sets of phrasings without a common one: those a reranker adapter is trained with, those its
+training is validated with, and those of `evaluate --benchmark attributes`, which thereby measures
+how an adapter reads texts it has never seen.
 """
 
 import random
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-Part = Literal["training", "validation"]
+Part = Literal["training", "validation"]  # of the queries an adapter is made with
 PARTS: tuple[Part, ...] = get_args(Part)
+PhrasingSet = Literal["training", "validation", "benchmark"]
 
 # {f}: the facet's name, {o} and {n}: its old and new value
-PHRASINGS: dict[Part, dict[str, tuple[str, ...]]] = {
+PHRASINGS: dict[PhrasingSet, dict[str, tuple[str, ...]]] = {
     "training": {
         "change": (
             "this, but {n}", "in {n}", "I want it {n}", "could I see it {n}", "{n}, not {o}",
@@ -45,6 +46,18 @@ PHRASINGS: dict[Part, dict[str, tuple[str, ...]]] = {
         "not": ("similar, only not {o}", "it must not be {o}"),
         "caption": ("I'd prefer {n}", "find {n}"),
     },
+    "benchmark": {
+        "change": (
+            "the same but {n}", "{n} instead of {o}", "make it {n}", "change the {f} to {n}",
+            "the {f} should be {n}",
+        ),
+        "noun": ("a {n} instead of the {o}", "replace it with a {n}", "the same as a {n}"),
+        "two": (
+            "the same but {n} and {n2}", "make it {n} and {n2}",
+            "change the {f} to {n} and the {f2} to {n2}",
+        ),
+        "not": ("the same but not {o}", "anything but {o}", "not {o}, another {f}"),
+    },
 }  # fmt: skip
 
 
@@ -53,21 +66,22 @@ def phrase(
     facets: Sequence[str],
     old: Sequence[str],
     new: Sequence[str],
-    part: Part,
+    phrasings: PhrasingSet,
     rng: random.Random,
 ) -> str:
     """A modification text.
 
     Args:
-        form: A key of `PHRASINGS`'s tables.
-        facets: What changes, one or two facets.
+        form: "change" (one facet), "noun" (the facet that names the thing), "two" (facets), "not"
+            (a value is ruled out) or "caption" (a new value alone; not in the benchmark).
+        facets: What changes, one or two facets; none of a caption.
         old: Their values in the reference.
-        new: The values wished for; empty where they are left open.
-        part: Whose phrasings.
+        new: The values asked for; only "not" reads none.
+        phrasings: Whose phrasings.
         rng: Chooses among them.
     """
     names = [facet.replace("_", " ").lower() for facet in facets] or [""]
     words = {"f": names[0], "f2": names[-1]}
     words |= {"o": old[0]} if old else {}
     words |= {"n": new[0], "n2": new[-1]} if new else {}
-    return rng.choice(PHRASINGS[part][form]).format(**words)
+    return rng.choice(PHRASINGS[phrasings][form]).format(**words)

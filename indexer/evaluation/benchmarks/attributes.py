@@ -1,26 +1,26 @@
-"""A labelled benchmark made of a gallery's own attributes: nobody has to label anything.
+"""A benchmark made of a gallery's own attributes: it needs no labels beside them.
 
 A query changes an image's attributes in words; right is every image with exactly the attributes
 that follow. What does not count is context (facets that say where something is shown, see
 `Facet.context`), unless the query is about it. Images with several values of a facet show several
-things: they are asked about by nobody and right for nothing, but they are in the way like in life.
+things: they are neither references nor answers, but the gallery holds them all the same.
 """
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal, get_args
 
 from indexer.evaluation.benchmarks.measures import mean_average_precision, recall_of_any
-from indexer.evaluation.benchmarks.phrasings import phrase
 from indexer.evaluation.types import Benchmark, BenchmarkError, Query
 from models.contracts.gallery import AttributeValue, Facet
+from models.datasets.attribute_queries import EditQuery, attribute_queries
 
 DEPTH, FEWEST_QUERIES = 50, 20
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+Key = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,50 @@ class LabelledImage:
     context: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Edit:
-    """A kind of change: which facets take other values, or one that may not keep its own."""
+class LabelledGallery:
+    """A gallery's images that show one thing, as `attribute_queries` needs them.
 
-    facets: tuple[str, ...]
-    negated: bool = False
+    Answers have exactly the kept values: one that has a facet more, or lacks one, is another thing.
+    """
+
+    def __init__(self, images: Sequence[LabelledImage], noun_facet: str | None) -> None:
+        self.core = sorted({name for image in images for name in image.core})
+        self.context = sorted({name for image in images for name in image.context})
+        self.noun_facet = noun_facet
+        self._images = {image.image_id: image for image in images}
+        self._values = {image.image_id: {**image.core, **image.context} for image in images}
+        self._edited: dict[tuple[str, ...], dict[Key, dict[tuple[str, ...], list[str]]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
 
     @property
-    def kind(self) -> str:
-        """As reports call it."""
-        return f"{'not this' if self.negated else 'change'} {' and '.join(self.facets)}"
+    def image_ids(self) -> list[str]:
+        """In ascending order."""
+        return list(self._images)
+
+    def values(self, image: str) -> Mapping[str, str]:
+        """An image's value of each facet it has."""
+        return self._values[image]
+
+    def alternatives(
+        self, kept: Mapping[str, str], facets: tuple[str, ...]
+    ) -> Mapping[tuple[str, ...], Sequence[str]]:
+        """Values of the facets → ids of the images with them and exactly what is kept."""
+        if facets not in self._edited:
+            self._edited[facets] = self._by_kept_values(facets)
+        return self._edited[facets].get(_edit_key(kept, ()), {})
+
+    def _by_kept_values(
+        self, facets: tuple[str, ...]
+    ) -> dict[Key, dict[tuple[str, ...], list[str]]]:
+        found: dict[Key, dict[tuple[str, ...], list[str]]] = defaultdict(dict)
+        for image_id, values in self._values.items():
+            if values.keys() >= set(facets):
+                new = tuple(values[facet] for facet in facets)
+                key = _edit_key(self._images[image_id].core, facets)
+                found[key].setdefault(new, []).append(image_id)
+        return found
 
 
 def make(
@@ -73,29 +106,21 @@ def make(
     Raises:
         BenchmarkError: The attributes are too few or too sparse to make queries of.
     """
-    labelled = _labelled(images, facets)
-    core = sorted({name for image in labelled for name in image.core})
-    context = sorted({name for image in labelled for name in image.context})
-    if not core:
+    gallery = LabelledGallery(_labelled(images, facets), noun_facet)
+    if not gallery.core:
         raise BenchmarkError(
             "the gallery has no attributes to make queries of: it takes facets with words for "
             "values (like category, colour), one value per image"
         )
-    rng = random.Random(f"attributes/{split}/{seed}")
-    mine = [image for image in labelled if _split_of(image.image_id) == split]
-    rng.shuffle(mine)
-    edits = [Edit((name,)) for name in (*core, *context)]
-    edits += [Edit((name,), negated=True) for name in core]
-    edits += [Edit(pair) for pair in combinations(core, 2)]
-    makers = [_queries(edit, mine, labelled, noun_facet, rng) for edit in edits]
-    queries = list(_in_turn(makers, count))
+    queries = _queries(gallery, count, seed, split)
     if len(queries) < FEWEST_QUERIES:
         raise BenchmarkError(
             f"the attributes are too sparse for a benchmark: of {len(images)} images, "
-            f"{len(labelled)} have one value for each of their attributes ({', '.join(core)}), and "
-            f"only {len(queries)} changes lead from one image to another; it takes "
-            f"{FEWEST_QUERIES}. Facets with fewer, more common values help"
+            f"{len(gallery)} have one value for each of their attributes "
+            f"({', '.join(gallery.core)}), and only {len(queries)} changes lead from one image to "
+            f"another; it takes {FEWEST_QUERIES}. Facets with fewer, more common values help"
         )
+    named = ", ".join([*gallery.core, *gallery.context])
     return Benchmark(
         name=f"attributes-{split}",
         queries=queries,
@@ -103,9 +128,26 @@ def make(
         depth=DEPTH,
         headline="mAP@10",
         notes=[
-            f"Made of the gallery's own attributes ({', '.join([*core, *context])}), seed {seed}: "
+            f"Made of the gallery's own attributes ({named}), seed {seed}: "
             "as right as those are. An image that fits without being labelled so counts as wrong.",
         ],
+    )
+
+
+def _queries(gallery: LabelledGallery, count: int, seed: int, split: Split) -> list[Query]:
+    rng = random.Random(f"attributes/{split}/{seed}")
+    references = [image_id for image_id in gallery.image_ids if _split_of(image_id) == split]
+    rng.shuffle(references)
+    return [_query(q) for q in attribute_queries(gallery, references, count, "benchmark", rng)]
+
+
+def _query(made: EditQuery[str]) -> Query:
+    return Query(
+        query_id=f"{made.reference}/{made.edit.name}",
+        reference_id=made.reference,
+        text=made.text,
+        relevant_ids=tuple(sorted(made.answers)),
+        kinds=(made.edit.name,),
     )
 
 
@@ -137,60 +179,6 @@ def _split_of(image_id: str) -> Split:
     return SPLITS[random.Random(image_id).randrange(2)]
 
 
-def _queries(
-    edit: Edit,
-    references: Sequence[LabelledImage],
-    images: Sequence[LabelledImage],
-    noun_facet: str | None,
-    rng: random.Random,
-) -> Iterator[Query]:
-    """Every query that this edit makes of the references, one each."""
-    there: dict[tuple[object, ...], dict[tuple[str, ...], list[str]]] = defaultdict(dict)
-    for image in images:
-        if (spot := _spot(image, edit)) is not None:
-            there[spot[0]].setdefault(spot[1], []).append(image.image_id)
-    for reference in references:
-        spot = _spot(reference, edit)
-        if spot is None:
-            continue
-        key, old = spot
-        others = {new: ids for new, ids in there[key].items() if _all_differ(old, new)}
-        if not others:
-            continue
-        new = rng.choice(sorted(others))
-        right = [i for ids in others.values() for i in ids] if edit.negated else others[new]
-        yield Query(
-            query_id=f"{reference.image_id}/{edit.kind}",
-            reference_id=reference.image_id,
-            text=phrase(edit.facets, old, new, edit.negated, noun_facet, rng),
-            relevant_ids=tuple(sorted(right)),
-            kinds=(edit.kind,),
-        )
-
-
-def _spot(image: LabelledImage, edit: Edit) -> tuple[tuple[object, ...], tuple[str, ...]] | None:
-    """What an edit keeps of an image, and the values it changes; None if it lacks either: where
-    nothing is kept, the reference would have no say.
-    """
-    known = {**image.core, **image.context}
-    if any(name not in known for name in edit.facets):
-        return None
-    kept = tuple(sorted((k, v) for k, v in image.core.items() if k not in edit.facets))
-    return (kept, tuple(known[name] for name in edit.facets)) if kept else None
-
-
-def _all_differ(old: Sequence[str], new: Sequence[str]) -> bool:
-    return all(a != b for a, b in zip(old, new, strict=True))
-
-
-def _in_turn(makers: Sequence[Iterator[Query]], count: int) -> Iterator[Query]:
-    """One of each maker, again and again, until `count` or all are exhausted."""
-    running, made = list(makers), 0
-    while running and made < count:
-        for maker in list(running):
-            query = next(maker, None)
-            if query is None:
-                running.remove(maker)
-            elif made < count:
-                made += 1
-                yield query
+def _edit_key(values: Mapping[str, str], facets: Sequence[str]) -> Key:
+    """What an edit of the facets keeps of these values."""
+    return tuple(sorted((k, v) for k, v in values.items() if k not in facets))
