@@ -1,1 +1,1 @@
-"""The worker: one process per device that composes intents and judges candidates."""
+"""The worker: one process per device that composes intents and scores candidates."""

@@ -1,4 +1,4 @@
-"""What only the worker can answer with, besides `app.web.errors`."""
+"""The worker's own errors, besides those of `app.web.errors`."""
 
 from app.web.errors import Overloaded
 from indexer.gallery.errors import ServiceError
@@ -26,7 +26,7 @@ class NotReady(ServiceError):
 
 
 class ShuttingDown(NotReady):
-    """The worker stops; another one has to answer."""
+    """The worker stops; ask another one."""
 
     type = "shutting-down"
 
@@ -38,7 +38,7 @@ class IntentParseError(ServiceError):
 
 
 class ComposeUnsupported(ServiceError):
-    """This judge only scores; no request will change that."""
+    """This reranker only scores; no request will change that."""
 
     type = "cannot-compose"
 

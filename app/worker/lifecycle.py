@@ -1,4 +1,4 @@
-"""A worker from its first moment to its last: load, warm up, self-test, serve, drain, stop."""
+"""The life of a worker: warm up, self-test, serve, drain, stop."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ from app.worker.errors import NotReady
 from app.worker.inference.caches import ImageFeatureCache, PrefixCache
 from app.worker.inference.device import DeviceThread
 from app.worker.inference.images import CandidateImages
-from app.worker.inference.model import RerankerModel
+from app.worker.inference.model import AnyReranker
 from app.worker.inference.scoring import Scorer
 from app.worker.process import request_shutdown
 from app.worker.scheduling.policy import Schedule
@@ -23,14 +23,14 @@ from models.datasets.images import ImageLimits
 _log = logging.getLogger(__name__)
 
 _CHUNKS_AHEAD = 3  # one on the device, one ready, one in decoding
-_JOIN_S = 5.0  # a step takes far less; a device that hangs is given up
+_JOIN_S = 5.0  # a step takes far less; a device that hangs is left behind
 
 
-class Worker:
+class WorkerRuntime:
     """The reranker, the thread it runs on, and what serves requests with it."""
 
     def __init__(
-        self, settings: WorkerSettings, reranker: RerankerModel, device: DeviceThread
+        self, settings: WorkerSettings, reranker: AnyReranker, device: DeviceThread
     ) -> None:
         self._settings = settings
         self._reranker = reranker
@@ -47,19 +47,19 @@ class Worker:
             ahead=_CHUNKS_AHEAD * settings.chunk_size,
         )
         prefixes = PrefixCache(settings.prefix_cache_queries, settings.prefix_ttl_s)
-        self._batcher = Engine(
+        self._engine = Engine(
             self._queue,
             Scorer(reranker, features, prefixes),
             settings.chunk_size,
             check_device=lambda: reranker.warm_up(settings.chunk_size),
-            on_device_lost=self._give_up,
+            on_device_lost=self._on_device_lost,
         )
         limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
         self._service = RerankerService(reranker, self._queue, limits)
 
     @property
     def service(self) -> RerankerService:
-        """What answers requests.
+        """The use case that answers requests.
 
         Raises:
             NotReady: Not yet, or not any more.
@@ -79,7 +79,7 @@ class Worker:
             raise NotReady(self._not_ready)
 
     def info(self) -> WorkerInfo:
-        """Who rerankers, where, and how much waits."""
+        """Which reranker runs here, on what, and how much waits."""
         return WorkerInfo(
             reranker=self._reranker.version,
             composes=self._reranker.composes,
@@ -90,10 +90,10 @@ class Worker:
         )
 
     async def warm_up(self) -> None:
-        """Run the reranker once at its usual size and test it, then begin to serve.
+        """Run the reranker once at its usual size and test it, then serve.
 
-        After a failure the process stays, not ready: what is wrong with its reranker will be wrong
-        again after a restart, and its `/readyz` says what it is.
+        After a failure the process stays, not ready: a restart would not mend its reranker, and
+        its `/readyz` says what is wrong.
         """
         try:
             await asyncio.wrap_future(self._device.call(self._warm_up))
@@ -107,7 +107,7 @@ class Worker:
                 self._not_ready = f"the reranker's self-test failed: {failure}"
                 return
             _log.warning("serving although the reranker's self-test failed: %s", failure)
-        self._device.call(self._batcher.run)
+        self._device.call(self._engine.run)
         self._not_ready = None
         _log.info("reranker %s ready on %s", self._reranker.version, self._reranker.device_reason)
 
@@ -119,10 +119,10 @@ class Worker:
         return self._draining
 
     async def stop(self) -> None:
-        """Drain, then let go of the device and of everything else."""
+        """Drain, then release the device and everything else."""
         await self.begin_drain()
         if not await asyncio.to_thread(self._device.stop, _JOIN_S):
-            _log.error("the device does not answer; its thread is given up")
+            _log.error("the device does not answer; its thread is left behind")
         self._images.close()
 
     async def _drain(self) -> None:
@@ -130,13 +130,13 @@ class Worker:
             _log.warning("the grace is over; the jobs that are left are handed back")
         self._queue.close()
 
-    def _give_up(self) -> None:
-        """Whoever supervises this process starts another; on this device nothing will work."""
+    def _on_device_lost(self) -> None:
+        """End the process: its supervisor starts another, with a device of its own."""
         self._not_ready = "the reranker's device does not work any more; the worker ends"
         request_shutdown()
 
     def _self_test(self) -> str | None:
-        """How it shows that the reranker does not work, in a sentence; None if it does."""
+        """A sentence that says what shows that the reranker does not work; None if it does."""
         try:
             self._reranker.self_test()
         except Exception as error:
@@ -146,6 +146,6 @@ class Worker:
 
     def _warm_up(self) -> None:
         self._reranker.warm_up(self._settings.chunk_size)
-        # What is alive now stays alive: a collector that never walks it never pauses for it
+        # what is alive now stays alive: the collector need not walk it again
         gc.collect()
         gc.freeze()

@@ -1,4 +1,4 @@
-"""The worker's composition root: settings → reranker, batcher, service, HTTP.
+"""The worker's composition root: settings → reranker, engine, service, HTTP.
 
 `python -m app.worker` runs it.
 """
@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
 
 from fastapi import FastAPI
 
@@ -16,9 +15,9 @@ from app.web.logging import configure_logging
 from app.web.request_body import BodyLimits
 from app.worker import errors
 from app.worker.inference.device import DeviceThread
-from app.worker.inference.model import RerankerModel
-from app.worker.lifecycle import Worker
-from app.worker.process import early_shutdown, follow
+from app.worker.inference.model import AnyReranker, RerankerModel
+from app.worker.lifecycle import WorkerRuntime
+from app.worker.process import early_shutdown, exit_with_parent
 from app.worker.routes import router
 from app.worker.settings import WorkerSettings, settings_from_environment
 
@@ -36,7 +35,7 @@ def __getattr__(name: str) -> FastAPI:
 
 
 def create_app(
-    settings: WorkerSettings | None = None, reranker: RerankerModel | None = None
+    settings: WorkerSettings | None = None, reranker: AnyReranker | None = None
 ) -> FastAPI:
     """Put the worker together.
 
@@ -48,7 +47,7 @@ def create_app(
     configure_logging(settings.log_level)
     app = FastAPI(
         title="Composed image retrieval: worker",
-        summary="Composes intents and judges candidates; the API's companion on the device.",
+        summary="Composes intents and scores candidates; the API's companion on the device.",
         version="0.1.0",
         lifespan=_lifespan,
         docs_url=None,  # they would load their scripts from elsewhere; `/openapi.json` is there
@@ -67,20 +66,20 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Load the reranker, serve while it warms up, and let go of it in order.
+    """Load the reranker, serve while it warms up, and release it in order.
 
-    A reranker that cannot be loaded fails the start: the process exits, which cannot be overlooked.
+    A reranker that cannot be loaded fails the start, and with it the process.
     """
     settings: WorkerSettings = app.state.settings
-    reranker: RerankerModel | None = app.state.reranker
+    reranker: AnyReranker | None = app.state.reranker
     device = DeviceThread()
     if reranker is None:
         reranker = await asyncio.wrap_future(device.call(lambda: _load_reranker(settings)))
-    worker = app.state.worker = Worker(settings, reranker, device)
+    worker = app.state.worker = WorkerRuntime(settings, reranker, device)
     with early_shutdown(worker.begin_drain, settings.shutdown_grace_s):
         beside = [asyncio.create_task(worker.warm_up())]
         if settings.parent_pid is not None:
-            beside.append(asyncio.create_task(follow(settings.parent_pid)))
+            beside.append(asyncio.create_task(exit_with_parent(settings.parent_pid)))
         try:
             yield
         finally:
@@ -89,11 +88,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await worker.stop()
 
 
-def _load_reranker(settings: WorkerSettings) -> RerankerModel:
-    """Load the reranker of the settings, or else of the preset."""
+def _load_reranker(settings: WorkerSettings) -> AnyReranker:
+    """Load the reranker of the settings."""
     chosen = settings.require_reranker()
-    # models.reranker takes seconds to import: not before it is needed, and on the device's thread
-    from models.reranker.reranker import Reranker  # noqa: PLC0415
+    # they take seconds to import: not before they are needed, and on the device's thread
+    from models.reranker.architectures.base import (  # noqa: PLC0415
+        PreparedImage,
+        VisualFeatures,
+    )
+    from models.reranker.reranker import PrefixState, Reranker  # noqa: PLC0415
 
-    # it knows its own kinds of picture and prefix only, and is given no others
-    return cast(RerankerModel, Reranker(chosen))
+    # the annotation is where mypy checks that the real model is what the worker needs
+    model: RerankerModel[PreparedImage, VisualFeatures, PrefixState] = Reranker(chosen)
+    return model

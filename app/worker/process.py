@@ -60,7 +60,7 @@ def request_shutdown() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def follow(parent: int) -> None:
+async def exit_with_parent(parent: int) -> None:
     """Stop when the process that started this one is gone, even if it was killed.
 
     Args:

@@ -10,25 +10,25 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Receive, Scope, Send
 
 from app.worker.errors import NotReady
-from app.worker.lifecycle import Worker
+from app.worker.lifecycle import WorkerRuntime
 from app.worker.service import RerankStream
 from models.contracts.rerank import ComposeRequest, ComposeResponse, RerankRequest, WorkerInfo
 
 router = APIRouter()
 
 
-def _worker(request: Request) -> Worker:
-    return cast(Worker, request.app.state.worker)
+def _worker(request: Request) -> WorkerRuntime:
+    return cast(WorkerRuntime, request.app.state.worker)
 
 
-WorkerDep = Annotated[Worker, Depends(_worker)]
+WorkerDep = Annotated[WorkerRuntime, Depends(_worker)]
 
 
 @router.post("/v1/compose", tags=["reranker"], response_model=ComposeResponse)
 async def compose(
     body: ComposeRequest, request: Request, worker: WorkerDep
 ) -> ComposeResponse | Response:
-    """The roles of a composed query."""
+    """The intent of a composed query."""
     composing = asyncio.ensure_future(worker.service.compose(body, request.state.arrived_at))
     leaving = asyncio.ensure_future(_disconnected(request))
     try:
@@ -46,13 +46,13 @@ async def compose(
     responses={200: {"content": {"application/x-ndjson": {}}}},
 )
 async def rerank(body: RerankRequest, request: Request, worker: WorkerDep) -> StreamingResponse:
-    """How well each candidate fits: a line per chunk as it is judged, then the end."""
+    """How well each candidate fits: a line per chunk as it is scored, then the end."""
     return _LinesResponse(await worker.service.rerank(body, request.state.arrived_at))
 
 
 @router.get("/v1/info", tags=["reranker"])
 async def info(worker: WorkerDep) -> WorkerInfo:
-    """Who rerankers, where, and how much waits."""
+    """Which reranker runs here, on what, and how much waits."""
     return worker.info()
 
 
@@ -79,10 +79,10 @@ async def metrics() -> PlainTextResponse:
 
 
 class _LinesResponse(StreamingResponse):
-    """A line as soon as there is one; however the response ends, the stream is left.
+    """A line as soon as there is one; however the response ends, the stream is cancelled.
 
-    A client can be gone before the first line is asked for; a `finally` in the generator would
-    then never run.
+    A client can be gone before the first line is asked for: a `finally` in the generator would
+    not run then.
     """
 
     def __init__(self, stream: RerankStream) -> None:
@@ -93,7 +93,7 @@ class _LinesResponse(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._stream.leave()
+            self._stream.cancel()
 
 
 async def _encoded(stream: RerankStream) -> AsyncIterator[str]:

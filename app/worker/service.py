@@ -1,7 +1,7 @@
 """The use case: a request becomes a job, what the device delivers becomes the answer.
 
 Knows asyncio and the job queue, nothing of HTTP. What a job delivers is carried from the device's
-thread to the event loop of whoever waits.
+thread to the event loop of its request.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from app.web.errors import InvalidReferenceImage
 from app.worker.errors import ComposeUnsupported
-from app.worker.inference.model import PreparedImage, Query, RerankerModel
+from app.worker.inference.model import AnyReranker, PreparedImage, Query
 from app.worker.scheduling.jobs import ComposeJob, Job, RerankJob
 from app.worker.scheduling.queue import JobQueue
 from indexer.gallery.errors import ServiceError
@@ -41,13 +41,13 @@ class ThreadsafeQueue(Generic[T]):
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
 
-    async def take(self) -> T:
+    async def get(self) -> T:
         """The next item, waiting for it."""
         return await self._queue.get()
 
 
 class Submission:
-    """A job in the queue for as long as somebody waits for it: no longer than its deadline.
+    """A job in the queue until its request ends, and no longer than its deadline.
 
     The event loop watches the deadline, so that it holds even while the device is busy.
     """
@@ -59,47 +59,47 @@ class Submission:
         left_s = max(0.0, job.query.deadline - time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(left_s, queue.end, job, "deadline")
 
-    def leave(self) -> None:
-        """Nobody waits any more. Does nothing to a job that is over."""
+    def cancel(self) -> None:
+        """End the job, if it has not ended: its request has."""
         self._timer.cancel()
-        self._queue.leave(self._job)
+        self._queue.cancel(self._job)
 
 
 class RerankStream:
     """The answer of a rerank, line by line."""
 
     def __init__(
-        self, waiting: Submission, mailbox: ThreadsafeQueue[RerankChunk | RerankEnd]
+        self, submission: Submission, lines: ThreadsafeQueue[RerankChunk | RerankEnd]
     ) -> None:
-        self._waiting = waiting
-        self._mailbox = mailbox
+        self._submission = submission
+        self._lines = lines
 
     async def lines(self) -> AsyncIterator[RerankChunk | RerankEnd]:
-        """Chunks as they are judged, then the end."""
+        """Chunks as they are scored, then the end."""
         while True:
-            line = await self._mailbox.take()
+            line = await self._lines.get()
             yield line
             if isinstance(line, RerankEnd):
                 return
 
-    def leave(self) -> None:
-        """To be called when nobody reads any more, be it because the end was read."""
-        self._waiting.leave()
+    def cancel(self) -> None:
+        """To be called once the stream is not read any more, also after its end."""
+        self._submission.cancel()
 
 
 class RerankerService:
     """Composes and re-ranks."""
 
-    def __init__(self, reranker: RerankerModel, queue: JobQueue, limits: ImageLimits) -> None:
+    def __init__(self, reranker: AnyReranker, queue: JobQueue, limits: ImageLimits) -> None:
         self._reranker = reranker
         self._queue = queue
         self._limits = limits
 
     async def compose(self, request: ComposeRequest, arrived_at: float) -> ComposeResponse:
-        """The intent of a query. A caller who is cancelled takes the job along.
+        """The intent of a query. Cancelling the call cancels the job.
 
         Args:
-            request: What is asked.
+            request: Reference, text and deadline.
             arrived_at: When, in seconds of `time.monotonic`; the deadline counts from there.
 
         Raises:
@@ -116,18 +116,18 @@ class RerankerService:
                 f"the reranker {self._reranker.version} only scores, it composes nothing"
             )
         query = await self._query(request, arrived_at)
-        mailbox: ThreadsafeQueue[ComposedIntent | ServiceError] = ThreadsafeQueue()
-        waiting = Submission(self._queue, ComposeJob(query, mailbox.deliver))
+        answers: ThreadsafeQueue[ComposedIntent | ServiceError] = ThreadsafeQueue()
+        submission = Submission(self._queue, ComposeJob(query, answers.deliver))
         try:
-            answer = await mailbox.take()
+            answer = await answers.get()
         finally:
-            waiting.leave()
+            submission.cancel()
         if isinstance(answer, ServiceError):
             raise answer
         return ComposeResponse(intent=answer, reranker=self._reranker.version)
 
     async def rerank(self, request: RerankRequest, arrived_at: float) -> RerankStream:
-        """Begin to judge candidates; the stream must be left when nobody reads it any more.
+        """Start to score candidates; the stream must be cancelled once it is not read any more.
 
         Raises:
             InvalidReferenceImage: The reference image cannot be used.
@@ -135,11 +135,11 @@ class RerankerService:
             ShuttingDown: The worker stops.
         """
         query = await self._query(request, arrived_at)
-        mailbox: ThreadsafeQueue[RerankChunk | RerankEnd] = ThreadsafeQueue()
+        lines: ThreadsafeQueue[RerankChunk | RerankEnd] = ThreadsafeQueue()
         job = RerankJob(
-            query, request.target, request.candidates, self._reranker.version, mailbox.deliver
+            query, request.target, request.candidates, self._reranker.version, lines.deliver
         )
-        return RerankStream(Submission(self._queue, job), mailbox)
+        return RerankStream(Submission(self._queue, job), lines)
 
     async def _query(self, request: ComposeRequest, arrived_at: float) -> Query:
         self._queue.check_admits()  # a full worker does not decode what it will refuse

@@ -22,14 +22,14 @@ class Intent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: Phrase = Field(description="the wished-for picture in words", examples=["a blue sofa"])
+    target: Phrase = Field(description="the target image in words", examples=["a blue sofa"])
     preserve: Phrases = Field((), description="what of the reference stays", examples=[["sofa"]])
     desired: Phrases = Field((), description="what the text asks for", examples=[["blue"]])
     forbidden: Phrases = Field((), description="what the text rules out", examples=[["red"]])
 
 
 class ComposedIntent(Intent):
-    """Intent, and who found them."""
+    """An intent, and where it comes from."""
 
     source: IntentSource = Field(
         description="`client`: sent with the request; `mllm`: composed by the worker; `facets`: "

@@ -41,7 +41,7 @@ class ComposeResponse(_Contract):
 
 
 class Candidate(_Contract):
-    """A gallery image to rerank; the worker reads its re-rank copy from the image store."""
+    """A gallery image to score; the worker reads its re-rank copy from the image store."""
 
     image_id: str = Field(min_length=1)
     content_hash: str = Field(min_length=1, pattern=r"^[0-9A-Za-z]+$")
@@ -54,10 +54,10 @@ class Candidate(_Contract):
 
 
 class RerankRequest(ComposeRequest):
-    """Ask for each candidate whether it fits. Candidates are judged in the order given."""
+    """Ask for each candidate whether it fits. Candidates are scored in the order given."""
 
     target: Text | None = Field(
-        None, description="the wished-for picture in words; composed by the reranker where null"
+        None, description="the target image in words; composed by the reranker where null"
     )
     candidates: list[Candidate] = Field(min_length=1, max_length=MAX_CANDIDATES)
 
@@ -70,7 +70,7 @@ class CandidateScore(_Contract):
 
 
 class RerankChunk(_Contract):
-    """Candidates judged together."""
+    """Candidates scored together."""
 
     type: Literal["chunk"] = "chunk"
     scores: list[CandidateScore]
@@ -78,7 +78,7 @@ class RerankChunk(_Contract):
 
 
 class FailedCandidate(_Contract):
-    """A candidate that could not be judged."""
+    """A candidate that got no score."""
 
     image_id: str
     reason: str = Field(description="a sentence")
@@ -98,11 +98,11 @@ class RerankEnd(_Contract):
 
 
 class WorkerInfo(_Contract):
-    """What `/v1/info` tells about a worker."""
+    """What `/v1/info` says of a worker."""
 
     reranker: str
     composes: bool = Field(True, description="whether it answers `/v1/compose`")
     device: str = Field(description="where the reranker runs, and why there")
-    chunk_size: int = Field(description="most candidates judged together")
+    chunk_size: int = Field(description="most candidates scored together")
     max_queued_visual_tokens: int
     queued_visual_tokens: int

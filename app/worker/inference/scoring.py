@@ -1,14 +1,15 @@
-"""What the device does for one query at a time: compose, open, score. Device's thread only."""
+"""What the device does for one query at a time: compose, prefill, score. Device's thread only."""
 
 import logging
 from collections.abc import Callable, Sequence
 
 from app.worker.inference.caches import ImageFeatureCache, PrefixCache, QueryState
 from app.worker.inference.images import CandidateImage
-from app.worker.inference.model import Prefix, Query, RerankerModel, VisualFeatures
+from app.worker.inference.model import AnyReranker, PrefixState, Query, VisualFeatures
 from app.worker.metrics import PREFIX_REUSED
 from models.contracts.intent import ComposedIntent
 from models.contracts.rerank import CandidateScore, FailedCandidate
+from models.reranker.intent_format import IntentParseError
 
 _log = logging.getLogger(__name__)
 
@@ -17,108 +18,108 @@ class Scorer:
     """The reranker with its caches."""
 
     def __init__(
-        self, reranker: RerankerModel, features: ImageFeatureCache, prefixes: PrefixCache
+        self, reranker: AnyReranker, features: ImageFeatureCache, prefixes: PrefixCache
     ) -> None:
         self._reranker = reranker
         self._features = features
         self._prefixes = prefixes
 
-    def compose(self, query: Query) -> ComposedIntent:
-        """The intent of a query.
+    def compose(self, query: Query) -> ComposedIntent | None:
+        """The intent of a query; None if the reranker's answer cannot be read as one."""
+        return self._intent(self._state_of(query), query.query_id)
 
-        Raises:
-            ValueError: The reranker wrote nothing that can be read as an intent.
+    def prefill(self, query: Query, target: str | None) -> PrefixState:
+        """The prefix that candidates are scored behind.
+
+        Without a target, one is composed first. Where the reranker cannot compose, or what it
+        composed cannot be read, candidates are scored by the prompt's question without a target.
         """
-        opened = self._open(query)
-        if opened.intent is None:
-            opened.intent = self._reranker.compose(opened.prefix)
-        else:
-            PREFIX_REUSED.labels("intent").inc()
-        return opened.intent
-
-    def open(self, query: Query, target: str | None) -> Prefix:
-        """The prefix that candidates are judged behind; composes the target if there is none.
-
-        A reranker that cannot compose rerankers without one.
-
-        Raises:
-            ValueError: The target had to be composed, and could not be read.
-        """
-        opened = self._open(query)
+        state = self._state_of(query)
+        if target is None and self._reranker.composes:
+            intent = self._intent(state, query.query_id)
+            target = None if intent is None else intent.target
         if target is None:
-            if not self._reranker.composes:
-                return opened.prefix
-            target = self.compose(query).target
-        if opened.targeted is None or opened.targeted[0] != target:
-            opened.targeted = target, self._reranker.with_target(opened.prefix, target)
+            return state.prefix
+        if state.targeted is None or state.targeted[0] != target:
+            state.targeted = target, self._reranker.with_target(state.prefix, target)
         else:
             PREFIX_REUSED.labels("target").inc()
-        return opened.targeted[1]
+        return state.targeted[1]
 
     def score(
-        self, prefix: Prefix, pictures: Sequence[CandidateImage], wanted: Callable[[], bool]
+        self, prefix: PrefixState, images: Sequence[CandidateImage], wanted: Callable[[], bool]
     ) -> list[CandidateScore | FailedCandidate]:
-        """Judge a chunk; if that fails, each picture alone, so that a bad one fails alone.
+        """Score a chunk; if that fails, each image alone, so that only the bad one fails.
 
         Args:
-            prefix: Of `open`.
-            pictures: At most a chunk of them.
+            prefix: Of `prefill`.
+            images: At most a chunk of them.
             wanted: Asked before every call of the reranker; once it says no, the rest is left out.
         """
         try:
-            return self._score_together(prefix, pictures, wanted)
+            return self._score_together(prefix, images, wanted)
         except Exception:
-            if len(pictures) == 1:
-                _log.exception("candidate %s cannot be judged", pictures[0].candidate.image_id)
-                return [_failed(pictures[0])]
-            _log.warning("a chunk cannot be judged; each picture is tried alone", exc_info=True)
-        alone = [self.score(prefix, [picture], wanted) for picture in pictures if wanted()]
+            if len(images) == 1:
+                _log.exception("candidate %s cannot be scored", images[0].candidate.image_id)
+                return [_failed(images[0])]
+            _log.warning("a chunk cannot be scored; each image is tried alone", exc_info=True)
+        alone = [self.score(prefix, [image], wanted) for image in images if wanted()]
         return [outcome for outcomes in alone for outcome in outcomes]
 
     def drop_expired(self) -> float | None:
-        """Let go of old prefixes; returns seconds until the next is due, if any."""
+        """Drop old prefixes; returns seconds until the next is due, if any."""
         return self._prefixes.drop_expired()
 
-    def _open(self, query: Query) -> QueryState:
-        opened = self._prefixes.get(query.key)
-        if opened is None:
-            opened = QueryState(self._reranker.prefill(query.reference, query.modification_text))
-            self._prefixes.put(query.key, opened)
+    def _state_of(self, query: Query) -> QueryState:
+        state = self._prefixes.get(query.key)
+        if state is None:
+            state = QueryState(self._reranker.prefill(query.reference, query.modification_text))
+            self._prefixes.put(query.key, state)
         else:
-            PREFIX_REUSED.labels("begin").inc()
-        return opened
+            PREFIX_REUSED.labels("prefill").inc()
+        return state
+
+    def _intent(self, state: QueryState, query_id: str) -> ComposedIntent | None:
+        if state.intent is not None or state.unreadable:
+            PREFIX_REUSED.labels("intent").inc()
+            return state.intent
+        try:
+            state.intent = self._reranker.compose(state.prefix)
+        except IntentParseError as error:
+            _log.warning("no intent for query %s: %s", query_id, error)
+            state.unreadable = True
+        return state.intent
 
     def _score_together(
-        self, prefix: Prefix, pictures: Sequence[CandidateImage], wanted: Callable[[], bool]
+        self, prefix: PrefixState, images: Sequence[CandidateImage], wanted: Callable[[], bool]
     ) -> list[CandidateScore | FailedCandidate]:
-        features = self._see(pictures)
+        features = self._encode_images(images)
         if not wanted():
             return []
         scores = self._reranker.score(prefix, features)
         return [
             # not the same as score < 0 or score > 1: not-a-number is neither
-            _failed(picture)
+            _failed(image)
             if not 0 <= score <= 1
-            else CandidateScore(image_id=picture.candidate.image_id, score=score)
-            for picture, score in zip(pictures, scores, strict=True)
+            else CandidateScore(image_id=image.candidate.image_id, score=score)
+            for image, score in zip(images, scores, strict=True)
         ]
 
-    def _see(self, pictures: Sequence[CandidateImage]) -> list[VisualFeatures]:
-        """Features of all pictures; the vision tower runs only for those without."""
-        unseen = [picture for picture in pictures if picture.features is None]
-        prepared = [picture.prepared for picture in unseen if picture.prepared is not None]
-        seen = iter(self._reranker.features(prepared) if prepared else [])
+    def _encode_images(self, images: Sequence[CandidateImage]) -> list[VisualFeatures]:
+        """Features of all images; the vision tower runs only for those without."""
+        new = [image.prepared for image in images if image.features is None]
+        encoded = iter(self._reranker.features(new) if new else [])
         found: list[VisualFeatures] = []
-        for picture in pictures:
-            features = picture.features
+        for image in images:
+            features = image.features
             if features is None:
-                features = next(seen)
-                self._features.put(picture.candidate.copy_key, features)
+                features = next(encoded)
+                self._features.put(image.candidate.copy_key, features)
             found.append(features)
         return found
 
 
-def _failed(picture: CandidateImage) -> FailedCandidate:
+def _failed(image: CandidateImage) -> FailedCandidate:
     return FailedCandidate(
-        image_id=picture.candidate.image_id, reason="the reranker could not give it a score"
+        image_id=image.candidate.image_id, reason="the reranker could not give it a score"
     )

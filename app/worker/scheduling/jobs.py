@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from app.web.errors import DeadlineExceeded
 from app.worker.errors import ComposeFailed, ShuttingDown
 from app.worker.inference.images import CandidateImage, UnusableCandidate
-from app.worker.inference.model import Prefix, Query
+from app.worker.inference.model import PrefixState, Query
 from indexer.gallery.errors import ServiceError
 from models.contracts.intent import ComposedIntent
 from models.contracts.rerank import Candidate, FailedCandidate, RerankChunk, RerankEnd
@@ -26,10 +26,12 @@ class Job(ABC):
     """Something to do for a query.
 
     Attributes:
+        query: The query.
         visual_tokens: What is left to do. A candidate counts as much as the reference: both are
             sent at the one re-rank size, and the candidates are not decoded yet.
-        over: Nobody waits any more; the device must not see it.
-        began: Whether the device has seen it.
+        admitted_at: In seconds of `time.monotonic`.
+        finished: It has ended, whatever the reason; the device must not work on it.
+        started: The device has worked on it.
     """
 
     kind: ClassVar[str]
@@ -38,15 +40,15 @@ class Job(ABC):
         self.query = query
         self.visual_tokens = images * query.reference.visual_tokens
         self.admitted_at = time.monotonic()
-        self.over = False
-        self.began = False
+        self.finished = False
+        self.started = False
 
     @abstractmethod
     def end(self, status: EndStatus) -> None:
-        """Say to whom it may concern that nothing more comes, and why."""
+        """Deliver that nothing more comes, and why."""
 
-    def abandon(self) -> None:  # noqa: B027 (most jobs hold nothing)
-        """Let go of what was begun for it."""
+    def release(self) -> None:  # noqa: B027 (most jobs hold nothing)
+        """Let go of what it holds, and of work in progress for it."""
 
 
 class ComposeJob(Job):
@@ -74,10 +76,12 @@ class RerankJob(Job):
     """Wants the scores of candidates.
 
     Attributes:
-        prefix: What candidates are judged behind, once the query is opened.
-        judge_version: Of the reranker that it waits for.
-        turns: Device steps it has had, or would have had, had it been here from the start.
-        hungry_since: When it could first use the device again.
+        target: The target image in words; None: to be composed.
+        prefix: What candidates are scored behind, once the query is prefilled.
+        steps_run: Device steps it has had; a newcomer starts with those of the least served job.
+        ready_since: When it could first use the device again, in seconds of `time.monotonic`.
+        failed: Candidates that got no score.
+        reranker_version: Of the reranker that scores it.
     """
 
     kind = "rerank"
@@ -93,8 +97,8 @@ class RerankJob(Job):
         super().__init__(query, images=1 + len(candidates))
         self.target = target
         self.deliver = deliver
-        self.prefix: Prefix | None = None
-        self.turns = 0
+        self.prefix: PrefixState | None = None
+        self.steps_run = 0
         self.ready_since = self.admitted_at
         self.failed: list[FailedCandidate] = []
         self.reranker_version = reranker_version
@@ -103,15 +107,15 @@ class RerankJob(Job):
 
     @property
     def candidates_left(self) -> int:
-        """Candidates that no step has taken yet."""
+        """Candidates that no step has got yet."""
         return len(self._waiting) + len(self._fetching)
 
     def end(self, status: EndStatus) -> None:
         """Deliver the last line."""
         self.deliver(RerankEnd(status=status, failed=self.failed, reranker=self.reranker_version))
 
-    def abandon(self) -> None:
-        """Cancel decodes that have not begun."""
+    def release(self) -> None:
+        """Let go of the prefix and the candidates; cancel decodes that have not started."""
         for _, future in self._fetching:
             future.cancel()
         self._fetching.clear()
@@ -124,15 +128,25 @@ class RerankJob(Job):
         fetch: Callable[[Candidate], "Future[CandidateImage]"],
         wake: Callable[[object], None],
     ) -> None:
-        """Keep `depth` candidates in decoding or ready: no more, pictures take memory."""
+        """Keep `depth` candidates in decoding or ready: no more, images take memory.
+
+        Args:
+            depth: How many.
+            fetch: Starts to decode a candidate.
+            wake: Called when one is decoded, on any thread.
+        """
         while self._waiting and len(self._fetching) < depth:
             candidate = self._waiting.popleft()
             future = fetch(candidate)
             self._fetching.append((candidate, future))
             future.add_done_callback(wake)
 
-    def ripe_at(self, chunk_size: int, max_batch_wait_s: float) -> float:
-        """When to take a turn: now (0) for a full chunk, soon for a part of one, else never."""
+    def ready_at(self, chunk_size: int, max_batch_wait_s: float) -> float:
+        """When its next step may run, in seconds of `time.monotonic`.
+
+        0 (at once) for a prefill or a full chunk, `max_batch_wait_s` after `ready_since` for a
+        part of a chunk, infinity while no candidate is decoded.
+        """
         if self.prefix is None:
             return 0.0
         ready = sum(future.done() for _, future in self._fetching)
@@ -140,22 +154,22 @@ class RerankJob(Job):
             return 0.0
         return self.ready_since + max_batch_wait_s if ready else math.inf
 
-    def take(self, most: int) -> tuple[list[CandidateImage], list[FailedCandidate]]:
-        """Ready candidates in the order given, skipping those still in decoding.
+    def pop_ready(self, limit: int) -> tuple[list[CandidateImage], list[FailedCandidate]]:
+        """Decoded candidates in the order given, skipping those still in decoding.
 
         Args:
-            most: How many pictures; candidates that turn out unusable come on top.
+            limit: Most images; candidates that turn out unusable come on top.
         """
-        pictures: list[CandidateImage] = []
+        images: list[CandidateImage] = []
         failed: list[FailedCandidate] = []
         still: list[tuple[Candidate, Future[CandidateImage]]] = []
         for candidate, future in self._fetching:
-            if len(pictures) == most or not future.done():
+            if len(images) == limit or not future.done():
                 still.append((candidate, future))
                 continue
             try:
-                pictures.append(future.result())
+                images.append(future.result())
             except UnusableCandidate as error:
                 failed.append(FailedCandidate(image_id=candidate.image_id, reason=str(error)))
         self._fetching = still
-        return pictures, failed
+        return images, failed

@@ -1,6 +1,6 @@
-"""Who may wait for the device, and who is next.
+"""Which jobs may wait for the device, and which is next.
 
-Knows visual tokens and turns, nothing of threads: the job queue calls it under its lock.
+Knows visual tokens and steps, nothing of threads: the job queue calls it under its lock.
 """
 
 import math
@@ -9,16 +9,20 @@ from app.worker.metrics import QUEUED_VISUAL_TOKENS
 from app.worker.scheduling.jobs import ComposeJob, Job, RerankJob
 
 MAX_BATCH_WAIT_S = 0.005
-"""How long a query waits for its chunk to fill before it goes with what is decoded.
+"""How long a query waits for its chunk to fill, in seconds, before it runs with what is decoded.
 
 A chunk of one costs the device nearly as much as a full one; a stalled file must not stall a query.
 """
 _MAX_RETRY_AFTER_S = 60
-_MEMORY = 0.9  # a step counts nine tenths of the step after it
+_EWMA_DECAY = 0.9  # a step weighs nine tenths of the one after it
 
 
 class Schedule:
-    """The jobs that wait, and how much the device has lately got done."""
+    """The jobs that wait, and the device's recent speed.
+
+    Attributes:
+        queued_visual_tokens: Of all jobs that wait, what is left to do.
+    """
 
     def __init__(self, chunk_size: int, max_queued_visual_tokens: int) -> None:
         self._chunk_size = chunk_size
@@ -34,7 +38,7 @@ class Schedule:
         return [*self._compose, *self._rerank]
 
     def has_room(self, visual_tokens: int) -> bool:
-        """Whether so much more may wait. A query larger than the bound is taken when alone."""
+        """Whether so much more may wait. A query larger than the bound may wait alone."""
         queued = self.queued_visual_tokens
         return queued == 0 or queued + visual_tokens <= self._max_queued
 
@@ -46,16 +50,16 @@ class Schedule:
         return max(1, min(_MAX_RETRY_AFTER_S, math.ceil(wait_s)))
 
     def add(self, job: Job) -> None:
-        """Let a job wait. A newcomer joins the round; it has nothing to catch up on."""
+        """Let a job wait. It starts with the steps of the least served job."""
         if isinstance(job, RerankJob):
-            job.turns = min((other.turns for other in self._rerank), default=0)
+            job.steps_run = min((other.steps_run for other in self._rerank), default=0)
             self._rerank.append(job)
         elif isinstance(job, ComposeJob):
             self._compose.append(job)
         self._count(job.visual_tokens)
 
     def remove(self, job: Job) -> None:
-        """Forget a job and what it had left to do."""
+        """Drop a job and what it had left to do."""
         if isinstance(job, RerankJob):
             self._rerank.remove(job)
         elif isinstance(job, ComposeJob):
@@ -64,30 +68,31 @@ class Schedule:
         job.visual_tokens = 0
 
     def next_job(self, now: float) -> Job | None:
-        """Compose jobs first: nothing is retrieved before they are done. Then fewest turns.
+        """The job to serve at `now` (seconds of `time.monotonic`), if any is ready.
 
-        Ties go to the earliest deadline, then to who came first.
+        Compose jobs first: nothing is retrieved before they are done. Then the rerank job with the
+        fewest steps; ties go to the earliest deadline, then to the job admitted first.
         """
         if self._compose:
             return min(self._compose, key=lambda job: job.query.deadline)
-        ripe = [
-            job for job in self._rerank if job.ripe_at(self._chunk_size, MAX_BATCH_WAIT_S) <= now
+        ready = [
+            job for job in self._rerank if job.ready_at(self._chunk_size, MAX_BATCH_WAIT_S) <= now
         ]
-        return min(ripe, key=lambda job: (job.turns, job.query.deadline), default=None)
+        return min(ready, key=lambda job: (job.steps_run, job.query.deadline), default=None)
 
-    def next_ripe_at(self) -> float:
-        """When the next rerank job has something to do, if no decode ends before."""
+    def next_ready_at(self) -> float:
+        """When the next rerank job is ready if no decode ends before, in seconds."""
         return min(
-            (job.ripe_at(self._chunk_size, MAX_BATCH_WAIT_S) for job in self._rerank),
+            (job.ready_at(self._chunk_size, MAX_BATCH_WAIT_S) for job in self._rerank),
             default=math.inf,
         )
 
     def done(self, job: Job, images: int, seconds: float) -> None:
-        """A step is done: `images` of the job took `seconds` of the device."""
+        """Count a step: `images` of the job took `seconds` of the device."""
         tokens = images * job.query.reference.visual_tokens
-        self._done_tokens = self._done_tokens * _MEMORY + tokens
-        self._busy_s = self._busy_s * _MEMORY + seconds
-        if not job.over:
+        self._done_tokens = self._done_tokens * _EWMA_DECAY + tokens
+        self._busy_s = self._busy_s * _EWMA_DECAY + seconds
+        if not job.finished:
             job.visual_tokens -= tokens
             self._count(-tokens)
 

@@ -1,7 +1,7 @@
-"""Where jobs wait: any thread brings work or takes it back, the device's asks what is next.
+"""Where jobs wait: any thread submits and cancels them, the device's gets the next one.
 
 Owns the one lock of the worker. Whatever ends a job (done, deadline, client gone, shutdown), it
-ends once; what nobody waits for any more never reaches the device.
+ends once, and a job that has ended gets no further step of the device.
 """
 
 import logging
@@ -13,15 +13,8 @@ from threading import Condition
 
 from app.worker.errors import QueueFull, ShuttingDown
 from app.worker.inference.images import CandidateImage
-from app.worker.inference.model import Prefix
-from app.worker.metrics import (
-    DROPPED,
-    EXPIRED,
-    FAILED_JOBS,
-    HANDED_BACK,
-    QUEUE_WAIT_SECONDS,
-    REJECTED,
-)
+from app.worker.inference.model import PrefixState
+from app.worker.metrics import JOBS, QUEUE_WAIT_SECONDS, REJECTED
 from app.worker.scheduling.jobs import ComposeJob, EndStatus, Job, RerankJob
 from app.worker.scheduling.policy import Schedule
 from indexer.gallery.errors import ServiceError
@@ -30,8 +23,6 @@ from models.contracts.rerank import Candidate, CandidateScore, FailedCandidate, 
 
 _log = logging.getLogger(__name__)
 
-_ENDED = {"deadline": EXPIRED, "shutting_down": HANDED_BACK, "failed": FAILED_JOBS}
-
 
 class JobQueue:
     """Admits, orders and ends jobs."""
@@ -39,12 +30,12 @@ class JobQueue:
     def __init__(
         self, schedule: Schedule, fetch: Callable[[Candidate], "Future[CandidateImage]"], ahead: int
     ) -> None:
-        """Begin empty and open.
+        """Start empty and open.
 
         Args:
-            schedule: Who is next.
-            fetch: Begins to decode a candidate.
-            ahead: How many candidates of a query are decoded before the device wants them.
+            schedule: Says which job is next.
+            fetch: Starts to decode a candidate.
+            ahead: How many candidates of a query are decoded ahead of the device.
         """
         self._schedule = schedule
         self._fetch = fetch
@@ -55,14 +46,14 @@ class JobQueue:
 
     @property
     def queued_visual_tokens(self) -> int:
-        """What waits for the device."""
+        """What is left to do for all jobs."""
         return self._schedule.queued_visual_tokens
 
     def check_open(self) -> None:
         """Refuse everything once nothing is admitted any more.
 
         Raises:
-            ShuttingDown: It is so.
+            ShuttingDown: Nothing is.
         """
         if not self._admitting:
             raise ShuttingDown("the worker is shutting down")
@@ -96,24 +87,23 @@ class JobQueue:
             self._fetch_ahead(job)
             self._changed.notify_all()
 
-    def leave(self, job: Job) -> None:
-        """Drop a job whose client is gone, if it is not over."""
+    def cancel(self, job: Job) -> None:
+        """End a job whose client is gone, if it has not ended."""
         with self._changed:
-            if not job.over:
-                DROPPED.labels(job.kind).inc()
-                self._forget(job)
+            if not job.finished:
+                JOBS.labels(job.kind, "cancelled").inc()
+                self._remove(job)
 
     def end(self, job: Job, status: EndStatus) -> None:
-        """End a job, if it is not over."""
+        """End a job, if it has not ended."""
         with self._changed:
-            if job.over:
+            if job.finished:
                 return
-            if status in _ENDED:
-                _ENDED[status].labels(job.kind).inc()
+            JOBS.labels(job.kind, status).inc()
             took_ms = round((time.monotonic() - job.admitted_at) * 1000)
             fields = {"query_id": job.query.query_id, "status": status, "took_ms": took_ms}
             _log.info("%s ended", job.kind, extra={"fields": fields})
-            self._forget(job)
+            self._remove(job)
             job.end(status)
 
     def stop_admitting(self) -> None:
@@ -122,12 +112,12 @@ class JobQueue:
             self._admitting = False
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Block until every job is over; returns whether they are."""
+        """Block until every job has ended; returns whether they have."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._schedule.jobs, timeout_s)
 
     def close(self) -> None:
-        """Hand back what is left, also what the device has in hand; `next_job` gives no more."""
+        """End what is left, also the job that the device works on; `next_job` gives no more."""
         with self._changed:
             self._admitting = False
             for job in self._schedule.jobs:
@@ -136,7 +126,7 @@ class JobQueue:
             self._changed.notify_all()
 
     def next_job(self, while_idle: Callable[[], float | None]) -> Job | None:
-        """Wait for the next job to serve; None once closed.
+        """Wait for the next job to serve; None once closed. Ends jobs whose deadline has passed.
 
         Args:
             while_idle: Called before every wait; returns seconds until it should be called again.
@@ -150,34 +140,36 @@ class JobQueue:
                 if found is not None:
                     self._note_wait(found, now)
                     return found
-                wait_s = min(while_idle() or math.inf, self._schedule.next_ripe_at() - now)
+                wait_s = min(while_idle() or math.inf, self._schedule.next_ready_at() - now)
                 self._changed.wait(None if wait_s == math.inf else max(0.0, wait_s))
         return None
 
-    def take(self, job: RerankJob, most: int) -> tuple[list[CandidateImage], list[FailedCandidate]]:
-        """The next candidates of a job; decoding goes on while the device is busy with them."""
+    def pop_ready(
+        self, job: RerankJob, limit: int
+    ) -> tuple[list[CandidateImage], list[FailedCandidate]]:
+        """The next candidates of a job, at most `limit`; more get decoded meanwhile."""
         with self._changed:
-            taken = job.take(most)
+            popped = job.pop_ready(limit)
             self._fetch_ahead(job)
-            return taken
+            return popped
 
     def composed(
         self, job: ComposeJob, answer: ComposedIntent | ServiceError, seconds: float
     ) -> None:
-        """A compose took so many seconds of the device."""
+        """Deliver an intent that took so many seconds of the device."""
         with self._changed:
             self._schedule.done(job, 1, seconds)
-            if not job.over:
+            if not job.finished:
                 job.deliver(answer)
                 self.end(job, "complete")
 
-    def opened(self, job: RerankJob, prefix: Prefix, seconds: float) -> None:
-        """A query's prefix is there; its candidates can be judged."""
+    def prefilled(self, job: RerankJob, prefix: PrefixState, seconds: float) -> None:
+        """A query's prefix is there, after so many seconds: its candidates can be scored."""
         with self._changed:
             self._schedule.done(job, 1, seconds)
-            if not job.over:
+            if not job.finished:
                 job.prefix = prefix
-                self._after_turn(job)
+                self._after_step(job)
 
     def scored(
         self,
@@ -187,19 +179,19 @@ class JobQueue:
         images: int,
         seconds: float,
     ) -> None:
-        """A chunk of so many images is judged."""
+        """Deliver the outcome of a chunk of `images` that took so many seconds of the device."""
         with self._changed:
             self._schedule.done(job, images, seconds)
-            if job.over:
+            if job.finished:
                 return
             job.failed += failed
             if scores:
                 job.deliver(RerankChunk(scores=list(scores), reranker=job.reranker_version))
-            self._after_turn(job)
+            self._after_step(job)
 
-    def _after_turn(self, job: RerankJob) -> None:
-        """To the back of the round, or, with every candidate scored or failed, out of it."""
-        job.turns += 1
+    def _after_step(self, job: RerankJob) -> None:
+        """Wait for the next step, or end with every candidate scored or failed."""
+        job.steps_run += 1
         job.ready_since = time.monotonic()
         if not job.candidates_left:
             self.end(job, "complete")
@@ -209,17 +201,17 @@ class JobQueue:
             job.fetch_ahead(self._ahead, self._fetch, self._wake)
 
     def _wake(self, _: object) -> None:
-        """A candidate is decoded: somebody may be ripe."""
+        """A candidate is decoded: its job may be ready."""
         with self._changed:
             self._changed.notify_all()
 
     def _note_wait(self, job: Job, now: float) -> None:
-        if not job.began:
-            job.began = True
+        if not job.started:
+            job.started = True
             QUEUE_WAIT_SECONDS.labels(job.kind).observe(now - job.admitted_at)
 
-    def _forget(self, job: Job) -> None:
-        job.over = True
+    def _remove(self, job: Job) -> None:
+        job.finished = True
         self._schedule.remove(job)
-        job.abandon()
+        job.release()
         self._changed.notify_all()

@@ -61,16 +61,18 @@ def scores(read: list[dict[str, Any]]) -> dict[str, float]:
     return {s["image_id"]: s["score"] for line in read[:-1] for s in line["scores"]}
 
 
-def metric(client: httpx.Client, name: str) -> float:
-    found = [row for row in client.get("/metrics").text.splitlines() if row.startswith(name)]
+def metric(client: httpx.Client, name: str, label: str = "") -> float:
+    """The sum of a metric's rows, of those that have a label like `status="failed"`."""
+    rows = client.get("/metrics").text.splitlines()
+    found = [row for row in rows if row.startswith(name) and label in row]
     return sum(float(row.split()[-1]) for row in found)
 
 
 def eventually(happened: Any) -> None:
     """Poll what other threads bring about."""
-    on_device_lost = time.monotonic() + WAIT_S
+    give_up_at = time.monotonic() + WAIT_S
     while not happened():
-        assert time.monotonic() < on_device_lost
+        assert time.monotonic() < give_up_at
         time.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""A reranker that can be held, poisoned and asked what it saw. Scores are read off the picture."""
+"""A reranker that can be held and made to fail, and keeps its calls. Scores are read off images."""
 
 import threading
 from collections.abc import Sequence
@@ -9,14 +9,15 @@ from PIL import Image
 
 from app.worker.inference.model import VisualFeatures
 from models.contracts.intent import ComposedIntent
+from models.reranker.intent_format import IntentParseError
 
 WAIT_S = 60.0  # far more than any machine needs; a test that waits so long has failed
 TOKENS = 10
 
 
 @dataclass(frozen=True)
-class FakePicture:
-    """IndexRecord, and seen: all that is left of the picture is how red it is, 0 to 255."""
+class FakeImage:
+    """Prepared image and features in one: how red the image is, 0 to 255."""
 
     red: int
     visual_tokens: int = TOKENS
@@ -68,8 +69,8 @@ class FakeReranker:
 
     Attributes:
         calls: Name and modification text, or reds, of every call on the device, in order.
-        prepared: How many pictures.
-        poison: Pictures of these reds make `score` raise; `blind` ones make `features` raise.
+        prepared: How many images.
+        poison: Images of these reds make `score` raise; `blind` ones make `features` raise.
         threads: Names of the threads that called what only the device's thread may.
     """
 
@@ -83,22 +84,22 @@ class FakeReranker:
         self.poison: set[int] = set()
         self.blind: set[int] = set()
         self.not_a_number: set[int] = set()
-        self.begin_fails = self.unreadable = self.warm_up_fails = False
+        self.prefill_fails = self.unreadable = self.warm_up_fails = False
         self.threads: set[str] = set()
         self.prepared = 0
         self._counting = threading.Lock()
         self.scoring, self.composing, self.warming = Gate(), Gate(), Gate()
 
-    def prepare(self, picture: Image.Image) -> FakePicture:
+    def prepare(self, picture: Image.Image) -> FakeImage:
         red = picture.getpixel((0, 0))
         assert isinstance(red, tuple)
         with self._counting:
             self.prepared += 1
-        return FakePicture(red=round(red[0] / 10) * 10)  # JPEG is not exact
+        return FakeImage(red=round(red[0] / 10) * 10)  # JPEG is not exact
 
     def prefill(self, reference: Any, modification_text: str) -> FakePrefix:
         self._called("prefill", modification_text)
-        if self.begin_fails:
+        if self.prefill_fails:
             raise RuntimeError("no")
         return FakePrefix(modification_text)
 
@@ -106,7 +107,7 @@ class FakeReranker:
         self._called("compose", prefix.text)
         self.composing.pass_through()
         if self.unreadable:
-            raise ValueError("gibberish")
+            raise IntentParseError("gibberish")
         return ComposedIntent(target=f"target of {prefix.text}", source="mllm")
 
     def with_target(self, prefix: Any, target: str) -> FakePrefix:
@@ -143,7 +144,7 @@ class FakeReranker:
     def names(self) -> list[str]:
         return [name for name, _ in self.calls]
 
-    def scored(self) -> list[tuple[str, list[int]]]:
+    def chunks(self) -> list[tuple[str, list[int]]]:
         """Modification text and reds of every chunk that was scored, in order."""
         return [what for name, what in self.calls if name == "score"]
 

@@ -19,8 +19,8 @@ class HeldReranker(FakeReranker):
             raise RuntimeError("the device is gone")
 
     def score(self, prefix: Any, candidates: Sequence[Any]) -> list[float]:
-        on_device_lost = time.monotonic() + WAIT_S
-        while not Path(os.environ["RELEASE"]).exists() and time.monotonic() < on_device_lost:
+        give_up_at = time.monotonic() + WAIT_S
+        while not Path(os.environ["RELEASE"]).exists() and time.monotonic() < give_up_at:
             time.sleep(0.01)
         return super().score(prefix, candidates)
 

@@ -11,13 +11,13 @@ from app.worker.inference.model import Query
 from app.worker.scheduling.jobs import ComposeJob, RerankJob
 from app.worker.scheduling.policy import MAX_BATCH_WAIT_S, Schedule
 from models.contracts.rerank import Candidate
-from tests.app.worker.fake_reranker import TOKENS, FakePicture, FakePrefix
+from tests.app.worker.fake_reranker import TOKENS, FakeImage, FakePrefix
 
 CHUNK = 2
 
 
 def query(name: str = "redder", deadline: float = 100.0) -> Query:
-    return Query(name, FakePicture(0), "hash", name, deadline)
+    return Query(name, FakeImage(0), "hash", name, deadline)
 
 
 class Decoding:
@@ -34,7 +34,7 @@ class Decoding:
 
     def done(self, *image_ids: str) -> None:
         for image_id in image_ids:
-            picture = CandidateImage(self.candidates[image_id], prepared=FakePicture(0))
+            picture = CandidateImage(self.candidates[image_id], prepared=FakeImage(0))
             self.futures[image_id].set_result(picture)
 
 
@@ -61,17 +61,17 @@ def test_of_those_with_as_many_turns_the_earliest_deadline_is_next() -> None:
     of_soon.done("a", "b", "c")
     made = schedule(late, soon)
     assert made.next_job(now=0) is soon
-    soon.turns += 1
+    soon.steps_run += 1
     assert made.next_job(now=0) is late
 
 
 def test_a_newcomer_joins_the_round_instead_of_catching_up() -> None:
     old, _ = rerank()
     made = schedule(old)
-    old.turns = 7
+    old.steps_run = 7
     newcomer, _ = rerank()
     made.add(newcomer)
-    assert newcomer.turns == 7
+    assert newcomer.steps_run == 7
 
 
 def test_compose_jobs_go_first() -> None:
@@ -84,26 +84,26 @@ def test_compose_jobs_go_first() -> None:
 def test_a_part_of_a_chunk_goes_only_after_a_moment() -> None:
     job, decoding = rerank()
     made = schedule(job)
-    assert made.next_ripe_at() == math.inf
+    assert made.next_ready_at() == math.inf
     decoding.done("b")
     assert made.next_job(now=0) is None
-    assert made.next_ripe_at() == MAX_BATCH_WAIT_S
+    assert made.next_ready_at() == MAX_BATCH_WAIT_S
     assert made.next_job(now=MAX_BATCH_WAIT_S) is job
 
 
 def test_a_candidate_still_in_decoding_is_skipped_and_taken_later() -> None:
     job, decoding = rerank()
     decoding.done("b", "c")
-    assert [picture.candidate.image_id for picture in job.take(CHUNK)[0]] == ["b", "c"]
+    assert [picture.candidate.image_id for picture in job.pop_ready(CHUNK)[0]] == ["b", "c"]
     decoding.done("a")
-    assert [picture.candidate.image_id for picture in job.take(CHUNK)[0]] == ["a"]
+    assert [picture.candidate.image_id for picture in job.pop_ready(CHUNK)[0]] == ["a"]
     assert job.candidates_left == 0
 
 
 def test_candidates_are_taken_in_the_order_given() -> None:
     job, decoding = rerank()
     decoding.done("c", "b", "a")
-    assert [picture.candidate.image_id for picture in job.take(CHUNK)[0]] == ["a", "b"]
+    assert [picture.candidate.image_id for picture in job.pop_ready(CHUNK)[0]] == ["a", "b"]
 
 
 def test_the_queue_counts_visual_tokens() -> None:
@@ -129,7 +129,7 @@ def test_when_to_come_back_is_what_is_queued_by_the_speed_of_late() -> None:
 
 def test_features_are_kept_up_to_a_size_the_oldest_out_first() -> None:
     cache = ImageFeatureCache(max_bytes=250)  # two of a hundred bytes
-    first, second, third = (FakePicture(red) for red in (1, 2, 3))
+    first, second, third = (FakeImage(red) for red in (1, 2, 3))
     cache.put("first", first)
     cache.put("second", second)
     assert cache.get("first") is first
@@ -138,7 +138,7 @@ def test_features_are_kept_up_to_a_size_the_oldest_out_first() -> None:
     assert cache.get("first") is first
     cache.put("third", third)  # the same again takes no more room
     assert cache.get("first") is first
-    cache.put("huge", FakePicture(4, nbytes=251))  # would push out all others, and itself
+    cache.put("huge", FakeImage(4, nbytes=251))  # would push out all others, and itself
     assert cache.get("huge") is None
     assert cache.get("first") is first
     assert cache.get("third") is third

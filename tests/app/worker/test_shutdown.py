@@ -17,7 +17,7 @@ import pytest
 
 from app.worker.errors import ShuttingDown
 from app.worker.inference.device import DeviceThread
-from app.worker.lifecycle import Worker
+from app.worker.lifecycle import WorkerRuntime
 from app.worker.settings import WorkerSettings
 from tests.app.worker.conftest import REDS, compose_body, eventually, metric, rerank_body, running
 from tests.app.worker.fake_reranker import WAIT_S, FakeReranker
@@ -116,10 +116,10 @@ def test_a_device_that_does_not_work_any_more_ends_the_worker(store: Path, tmp_p
 
 def test_bad_queries_in_a_row_do_not_end_it(reranker: FakeReranker, store: Path) -> None:
     with running(reranker, store) as client:
-        reranker.begin_fails = True
+        reranker.prefill_fails = True
         for text in "abcdef":
             assert client.post("/v1/compose", json=compose_body(text)).status_code == 500
-        reranker.begin_fails = False
+        reranker.prefill_fails = False
         assert client.post("/v1/compose", json=compose_body("g")).status_code == 200
         assert reranker.names().count("warm_up") == 3, "at start-up, and after every three"
 
@@ -158,7 +158,7 @@ def _is_zombie(process_id: int) -> bool:
 
 def test_once_it_drains_nothing_is_admitted(store: Path) -> None:
     async def drained() -> None:
-        worker = Worker(WorkerSettings(image_store=store), FakeReranker(), DeviceThread())
+        worker = WorkerRuntime(WorkerSettings(image_store=store), FakeReranker(), DeviceThread())
         await worker.warm_up()
         worker.check_ready()
         worker.begin_drain()

@@ -60,7 +60,7 @@ def test_a_rerank_scores_every_candidate_in_chunks(
     assert reranker.threads == {"device"}
 
 
-def test_chunks_arrive_as_they_are_judged(client: httpx.Client, reranker: FakeReranker) -> None:
+def test_chunks_arrive_as_they_are_scored(client: httpx.Client, reranker: FakeReranker) -> None:
     reranker.scoring.hold()
     body = rerank_body(reds=[10, 20, 30, 40])
     with client.stream("POST", "/v1/rerank", json=body) as answer:
@@ -92,13 +92,13 @@ def test_compose_and_rerank_of_one_query_share_the_work(
     assert reranker.names().count("prefill") == 2
 
 
-def test_a_candidate_is_seen_once_however_often_it_is_judged(
+def test_a_candidate_is_encoded_once_however_often_it_is_scored(
     client: httpx.Client, reranker: FakeReranker
 ) -> None:
     for text in ("redder", "darker"):
         assert len(scores(lines(client.post("/v1/rerank", json=rerank_body(text))))) == len(REDS)
-    seen = [red for name, reds in reranker.calls if name == "features" for red in reds]
-    assert sorted(seen) == REDS
+    encoded = [red for name, reds in reranker.calls if name == "features" for red in reds]
+    assert sorted(encoded) == REDS
 
 
 def test_queries_take_turns(client: httpx.Client, reranker: FakeReranker) -> None:
@@ -112,7 +112,7 @@ def test_queries_take_turns(client: httpx.Client, reranker: FakeReranker) -> Non
         reranker.scoring.release()
         assert len(scores(lines(long.result()))) == 10
         assert len(scores(lines(short.result()))) == 4
-    texts = [text for text, _ in reranker.scored()]
+    texts = [text for text, _ in reranker.chunks()]
     last_of_short = len(texts) - 1 - texts[::-1].index("short")
     assert texts.count("long") >= 5
     assert texts[last_of_short:].count("long") >= 2, texts
@@ -171,7 +171,7 @@ def test_the_deadline_ends_a_stream_with_what_there_is(
     assert read[-1]["status"] == "deadline"
     reranker.scoring.release()
     assert lines(client.post("/v1/rerank", json=rerank_body("next")))[-1]["status"] == "complete"
-    assert len([text for text, _ in reranker.scored() if text == "redder"]) <= 1
+    assert len([text for text, _ in reranker.chunks() if text == "redder"]) <= 1
 
 
 def test_a_compose_past_its_deadline_is_a_timeout(
@@ -207,7 +207,7 @@ def test_a_missing_or_damaged_copy_fails_alone(client: httpx.Client) -> None:
     assert "cannot be used" in reasons["damaged"]
 
 
-def test_the_copy_that_is_judged_is_of_the_size_that_is_asked_for(
+def test_the_copy_that_is_scored_is_of_the_size_that_is_asked_for(
     client: httpx.Client, store: Path
 ) -> None:
     """A gallery built again at another size: neither file nor features of the old one will do."""
@@ -217,15 +217,27 @@ def test_the_copy_that_is_judged_is_of_the_size_that_is_asked_for(
         assert scores(lines(client.post("/v1/rerank", json=body))) == {"red-10": red / 255}
 
 
-@pytest.mark.parametrize("target", ["a red thing", None])
-def test_a_reranker_that_fails_on_the_query_ends_it(
-    client: httpx.Client, reranker: FakeReranker, target: str | None
+def test_an_unreadable_intent_costs_a_rerank_its_target_only(
+    client: httpx.Client, reranker: FakeReranker
 ) -> None:
+    """The question without a target serves, and what cannot be read is not composed again."""
     reranker.unreadable = True
-    reranker.begin_fails = target is not None
-    (end,) = lines(client.post("/v1/rerank", json=rerank_body(target=target)))
+    for _ in range(2):
+        read = lines(client.post("/v1/rerank", json=rerank_body(target=None)))
+        assert read[-1]["status"] == "complete"
+        assert len(scores(read)) == len(REDS)
+    assert_problem(client.post("/v1/compose", json=compose_body()), 422, "unreadable-intent")
+    assert reranker.names().count("compose") == 1
+    assert "with_target" not in reranker.names()
+
+
+def test_a_reranker_that_fails_on_the_query_ends_it(
+    client: httpx.Client, reranker: FakeReranker
+) -> None:
+    reranker.prefill_fails = True
+    (end,) = lines(client.post("/v1/rerank", json=rerank_body()))
     assert end["status"] == "failed"
-    reranker.unreadable = reranker.begin_fails = False
+    reranker.prefill_fails = False
     assert lines(client.post("/v1/rerank", json=rerank_body()))[-1]["status"] == "complete"
 
 
@@ -234,7 +246,7 @@ def test_a_compose_says_whether_the_reranker_failed_or_found_no_intent(
 ) -> None:
     reranker.unreadable = True
     assert_problem(client.post("/v1/compose", json=compose_body()), 422, "unreadable-intent")
-    reranker.begin_fails = True
+    reranker.prefill_fails = True
     assert_problem(client.post("/v1/compose", json=compose_body("new")), 500, "reranker-failed")
 
 
@@ -249,7 +261,7 @@ def test_what_a_client_left_is_not_done(
         return int(client.get("/v1/info").json()["queued_visual_tokens"]) // TOKENS
 
     reranker.scoring.hold()
-    dropped = metric(client, "cir_worker_dropped_total")
+    cancelled = metric(client, "cir_worker_jobs_total", 'status="cancelled"')
     with ThreadPoolExecutor(1) as pool:
         staying = in_background(pool, client, rerank_body("staying", [10, 20, 30]))
         reranker.scoring.wait_reached()
@@ -259,7 +271,7 @@ def test_what_a_client_left_is_not_done(
             leaving.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + request.content)
             eventually(lambda: queued() == 3 + images)
         eventually(lambda: queued() == 3)
-        assert metric(client, "cir_worker_dropped_total") == dropped + 1
+        assert metric(client, "cir_worker_jobs_total", 'status="cancelled"') == cancelled + 1
         reranker.scoring.release()
         assert len(scores(lines(staying.result()))) == 3
     assert "gone" not in [what for name, what in reranker.calls if name == "prefill"]
@@ -304,7 +316,7 @@ def test_a_failed_self_test_can_be_overruled(reranker: FakeReranker, store: Path
         assert len(scores(lines(client.post("/v1/rerank", json=rerank_body())))) == len(REDS)
 
 
-def test_a_reranker_that_only_scores_refuses_to_compose_and_rerankers_without_a_target(
+def test_a_reranker_that_only_scores_refuses_to_compose_and_scores_without_a_target(
     store: Path,
 ) -> None:
     reranker = FakeReranker(composes=False)
