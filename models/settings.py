@@ -66,7 +66,8 @@ class ProcessSettings(BaseSettings):
     """All settings of a process; their variables begin with the `env_prefix` of its config.
 
     Attributes:
-        old_names: Old → new, without the prefix, of variables and of groups of them. The old ones
+        old_names: Old → new, without the prefix, of variables (those of a group as
+            `GROUP__NAME`) and of groups of them. The old ones
             are read until 0.2.0; `read_settings` logs which to change.
     """
 
@@ -228,19 +229,28 @@ def under_new_names(
     renamed: dict[str, Any] = {}
     notes = []
     for name, value in environ.items():
-        old, *below = name.upper().removeprefix(prefix).split("__")
-        if not name.upper().startswith(prefix) or old not in kind.old_names:
+        old = next((old for old in kind.old_names if _is_below(name.upper(), prefix + old)), None)
+        if old is None:
             renamed[name] = value
             continue
-        parts = [kind.old_names[old], *below]
-        new = prefix + "__".join(parts)
-        around = {prefix + "__".join(parts[:count]) for count in range(1, len(parts) + 1)}
+        new = prefix + kind.old_names[old] + name.upper().removeprefix(prefix + old)
+        around = {group for group in _groups(new) if not _is_below(name.upper(), group)}
         if around & there:
             notes.append(f"{name} is ignored: {min(around & there)}, its new name, is set too")
         else:
             renamed[new] = value
             notes.append(f"{name} is called {new} now; the old name is read until 0.2.0")
     return renamed, notes
+
+
+def _is_below(variable: str, group: str) -> bool:
+    return variable == group or variable.startswith(f"{group}__")
+
+
+def _groups(variable: str) -> Iterator[str]:
+    """The variable, and those that may hold it as JSON."""
+    parts = variable.split("__")
+    return ("__".join(parts[:count]) for count in range(2, len(parts) + 1))
 
 
 def is_set(kind: type[ProcessSettings], field: str) -> bool:

@@ -71,7 +71,7 @@ def test_the_api_reaches_its_workers_and_its_gallery(
     settings = settings_of(api, monkeypatch)
     (url,) = settings.worker.urls
     assert url == f"http://worker:{exposed_port('worker')}"
-    assert settings.worker.expand_names
+    assert settings.worker.resolve_dns
     (worker,) = reachable(api, "worker", there)
     assert target(worker) == "worker"
     asked = reachable(api, "qdrant", there)

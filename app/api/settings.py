@@ -30,7 +30,7 @@ class WorkerSettings(SettingsGroup):
         description='workers, a JSON list like `["http://worker:8100"]`; without any, '
         "`python -m app` starts one itself",
     )
-    expand_names: bool = Field(
+    resolve_dns: bool = Field(
         False,
         description="each name in `URLS` stands for all workers behind its addresses, looked up "
         "every 2 s, `http://` only; `false`: an address is one worker",
@@ -53,13 +53,13 @@ class WorkerSettings(SettingsGroup):
         return tuple(dict.fromkeys(addresses))
 
     @model_validator(mode="after")
-    def _names_can_be_expanded(self) -> "WorkerSettings":
+    def _names_can_be_resolved(self) -> "WorkerSettings":
         secured = [url for url in self.urls if url.startswith("https://")]
-        if self.expand_names and secured:
+        if self.resolve_dns and secured:
             raise ValueError(
-                "expand_names asks workers by address, which the certificate of "
+                "resolve_dns asks workers by address, which the certificate of "
                 f"{without_password(secured[0])!r} "
-                "does not name; use http://, or list the workers and leave expand_names off"
+                "does not name; use http://, or list the workers and leave resolve_dns off"
             )
         return self
 
@@ -124,6 +124,7 @@ class ApiSettings(PresetSettings):
         "QDRANT": "GALLERY",
         "JUDGE_COMPOSES": "RERANKER_COMPOSES",
         "ANSWER_RESERVE_MS": "RESPONSE_MARGIN_MS",
+        "WORKER__EXPAND_NAMES": "WORKER__RESOLVE_DNS",
     }
 
     encoder: EncoderSettings

@@ -47,6 +47,7 @@ OLD_NAMES = [
     (ApiSettings, "QDRANT__ALIAS", "GALLERY__ALIAS", "mine"),
     (ApiSettings, "JUDGE_COMPOSES", "RERANKER_COMPOSES", "true"),
     (ApiSettings, "ANSWER_RESERVE_MS", "RESPONSE_MARGIN_MS", "31"),
+    (ApiSettings, "WORKER__EXPAND_NAMES", "WORKER__RESOLVE_DNS", "true"),
     (WorkerSettings, "JUDGE__VISUAL_TOKENS", "RERANKER__VISUAL_TOKENS", "33"),
     (WorkerSettings, "PREFIX_CACHE", "PREFIX_CACHE_QUERIES", "3"),
     (WorkerSettings, "PARENT", "PARENT_PID", "3"),
@@ -78,7 +79,12 @@ def test_an_old_name_sets_what_the_new_one_does_and_is_logged(
 
 
 def test_every_old_name_is_tested() -> None:
-    tested = {(process, old.partition("__")[0]) for process, old, _, _ in OLD_NAMES}
+    tested = {
+        (process, name)
+        for process, old, _, _ in OLD_NAMES
+        for name in process.old_names
+        if old == name or old.startswith(f"{name}__")
+    }
     processes = (ApiSettings, WorkerSettings, IndexerSettings)
     assert tested == {(process, old) for process in processes for old in process.old_names}
 
@@ -103,6 +109,16 @@ def test_a_new_name_wins_over_the_old_one(
     assert caplog.messages == [
         f"CIR_API__{old[0]} is ignored: CIR_API__{new[0]}, its new name, is set too"
     ]
+
+
+def test_an_old_name_in_a_group_goes_with_the_json_of_the_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CIR_API__WORKER", '{"urls": ["http://worker:8100"]}')
+    monkeypatch.setenv("CIR_API__WORKER__EXPAND_NAMES", "true")
+    worker = read_settings(ApiSettings).worker
+    assert worker.urls == ("http://worker:8100",)
+    assert worker.resolve_dns
 
 
 def test_a_bad_value_under_an_old_name_is_named_by_the_new_one(

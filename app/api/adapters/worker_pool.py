@@ -7,7 +7,7 @@ workers alike, and a worker that leaves moves no other's queries.
 A worker that fails is left out at once and looked at in the background, after a wait that doubles
 up to a cap; it comes back when its `/readyz` says so. No search ever pays for trying.
 
-With `expand_names`, workers join and leave as the addresses behind the names do.
+With `resolve_dns`, workers join and leave as the addresses behind the names do.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class WorkerPool:
         self._http, self._settings, self._resolve = http, settings, resolve
         # what each URL stands for; a name stands for nobody until it is resolved
         self._behind: dict[str, Sequence[str]] = {
-            url: [] if settings.expand_names else [url] for url in settings.urls
+            url: [] if settings.resolve_dns else [url] for url in settings.urls
         }
         self._workers = [WorkerState(url) for urls in self._behind.values() for url in urls]
 
@@ -122,7 +122,7 @@ class WorkerPool:
 
     async def _follow_names(self) -> None:
         unknown: set[str] = set()
-        while self._settings.expand_names:
+        while self._settings.resolve_dns:
             for url in self._behind:
                 try:
                     self._behind[url] = await self._resolve(url)

@@ -40,7 +40,7 @@ async def until(pool: WorkerPool, holds: Callable[[set[str]], bool]) -> None:
 def watched(work: Callable[[WorkerPool, Directory], object]) -> None:
     """Run `work` beside a pool that follows a name."""
     directory = Directory()
-    settings = WorkerSettings(urls=(NAME,), expand_names=True, retry_after_s=0.1)
+    settings = WorkerSettings(urls=(NAME,), resolve_dns=True, retry_after_s=0.1)
 
     async def main() -> None:
         async with httpx.AsyncClient() as http:
@@ -134,7 +134,7 @@ def test_a_watch_that_fails_is_said_and_goes_on(caplog: pytest.LogCaptureFixture
 
     async def main(alive: str) -> None:
         directory.urls = [alive]
-        settings = WorkerSettings(urls=(NAME,), expand_names=True)
+        settings = WorkerSettings(urls=(NAME,), resolve_dns=True)
         async with httpx.AsyncClient() as http:
             pool = WorkerPool(http, settings, resolve)
             async with kept_up(pool.watch, retry_after_s=0.05):
@@ -147,4 +147,4 @@ def test_a_watch_that_fails_is_said_and_goes_on(caplog: pytest.LogCaptureFixture
 
 def test_a_certificate_names_no_address() -> None:
     with pytest.raises(ValidationError, match="certificate"):
-        WorkerSettings(urls=("https://worker:8100",), expand_names=True)
+        WorkerSettings(urls=("https://worker:8100",), resolve_dns=True)
