@@ -52,6 +52,8 @@ class ImageTextEncoder:
         loaded = load_encoder(settings, self._device)
         self._preprocess, self._tokenize = loaded.preprocess, loaded.tokenize
         self._model = loaded.model.eval().requires_grad_(False)
+        # convolutions with the channels last take a quarter less time on CPUs
+        self._model.visual.to(memory_format=torch.channels_last)
         self._read_patches = patch_reader(self._model.visual)
         self._read_texts = text_reader(self._model)
         self.has_patches = self._read_patches is not None

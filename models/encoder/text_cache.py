@@ -1,7 +1,8 @@
 """Text embeddings that are remembered."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,13 +12,18 @@ _REMEMBERED_TEXTS = 20_000
 
 
 class RememberedTexts:
-    """Text embeddings by text: vocabularies are embedded once, not per query nor per gallery."""
+    """Text embeddings by text: vocabularies are embedded once, not per query nor per gallery.
+
+    Attributes:
+        known: Text → float32 (D,) of what is remembered now.
+    """
 
     def __init__(self, encode_texts: EncodeTexts, embedding_dim: int) -> None:
         """`encode_texts`: texts → float32 (B, `embedding_dim`) unit rows."""
         self._encode_texts = encode_texts
         self._dim = embedding_dim
         self._rows: OrderedDict[str, Embedding] = OrderedDict()
+        self.known: Mapping[str, Embedding] = MappingProxyType(self._rows)
 
     def unknown(self, texts: Iterable[str]) -> list[str]:
         """Those that have not been embedded yet, each once."""

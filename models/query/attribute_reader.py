@@ -6,7 +6,7 @@ things in one image, also with pairs of them.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -42,44 +42,46 @@ class DepictedItem:
 
 
 @dataclass(frozen=True)
-class Readings:
-    """What an image may show: one item, or one of some pairs. The pairs' texts decide.
+class Reading:
+    """What an image may show.
 
     Attributes:
-        single: The likeliest item.
-        single_score: Cosine of the image and the item's phrase.
-        pairs: The likeliest pairs, best first by an estimate; none where the gallery's images show
-            one thing each.
-        two_known: Whether two things are known to be there, so that it is a pair.
+        items: One thing, or two.
+        score: Cosine of the image and the phrase; None where the phrase is not embedded yet.
     """
 
-    single: DepictedItem
-    single_score: float
-    pairs: Sequence[tuple[DepictedItem, DepictedItem]] = ()
-    two_known: bool = False
+    items: tuple[DepictedItem, ...]
+    score: float | None = None
 
     @property
-    def alternatives(self) -> list[tuple[DepictedItem, ...]]:
-        """The single item, then the pairs."""
-        return [(self.single,), *self.pairs]
+    def phrase(self) -> str:
+        """Like "a red striped sofa and a blue lamp"."""
+        return " and ".join(item.phrase for item in self.items)
 
-    @property
-    def texts(self) -> list[str]:
-        """The pairs in words: what `choose` wants the embeddings of."""
-        return [f"{left.phrase} and {right.phrase}" for left, right in self.pairs]
 
-    def choose(self, reference: Embedding, pair_embeddings: Embeddings) -> int:
-        """Index of the likeliest alternative.
+def still_possible(
+    readings: Sequence[Reading], reference: Embedding, known: Mapping[str, Embedding]
+) -> list[Reading]:
+    """The readings that may be the likeliest one: the best of those whose phrases are known, and
+    those that are not.
 
-        Args:
-            reference: The image's embedding, (D,).
-            pair_embeddings: Of `texts`, (pairs, D).
-        """
-        if not self.pairs:
-            return 0
-        scores = pair_embeddings @ reference  # (pairs,)
-        best = int(np.argmax(scores))
-        return best + 1 if self.two_known or scores[best] > self.single_score else 0
+    Args:
+        readings: Of one image.
+        reference: The image's embedding, (D,).
+        known: Text → its embedding, (D,).
+
+    Returns:
+        At least one; exactly one, with a score, where all phrases are known.
+    """
+    scored: list[Reading] = []
+    unknown: list[Reading] = []
+    for reading in readings:
+        row = known.get(reading.phrase) if reading.score is None else None
+        if row is not None:
+            reading = Reading(reading.items, float(row @ reference))
+        (unknown if reading.score is None else scored).append(reading)
+    best = [max(scored, key=lambda reading: reading.score or 0.0)] if scored else []
+    return [*best, *unknown]
 
 
 class AttributeReader:
@@ -97,9 +99,14 @@ class AttributeReader:
         self._describing = [f for f in words if f is not self._noun and not f.context]
         self._all: tuple[list[DepictedItem], Embeddings] | None = None  # of a small vocabulary
 
-    def read(self, reference: Embedding, categories: Iterable[str] = ()) -> TextRequests[Readings]:
-        """What an image may show; asks for no text but the vocabulary's, and that once, unless the
-        vocabulary is so large that its phrases depend on the image.
+    def read(
+        self, reference: Embedding, categories: Iterable[str] = ()
+    ) -> TextRequests[list[Reading]]:
+        """What an image may show: one item, or where the gallery's images show several things,
+        some pairs of them too.
+
+        Asks for no text but the vocabulary's, and that once, unless the vocabulary is so large that
+        its phrases depend on the image.
 
         Args:
             reference: The image's embedding, (D,).
@@ -111,12 +118,13 @@ class AttributeReader:
         scores = embeddings @ reference  # (n,)
         order = np.argsort(-scores)
         single = next(i for i in order if not known or items[i].category in known)
-        pairs = (
-            _likeliest_pairs(items, embeddings, scores, order, known)
-            if self._noun.multi_valued
-            else []
-        )
-        return Readings(items[single], float(scores[single]), pairs, len(known) == 2)
+        readings = [Reading((items[single],), float(scores[single]))]
+        if self._noun.multi_valued:
+            pairs = _likeliest_pairs(items, embeddings, scores, order, known)
+            if pairs and len(known) == 2:  # two things are there: no single one will do
+                readings = []
+            readings += [Reading(pair) for pair in pairs]
+        return readings
 
     def vocabulary(self) -> list[str]:
         """The texts that every image is compared with; pairs of them depend on the image."""

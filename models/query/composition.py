@@ -7,6 +7,7 @@ database needs one ordinary search.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from models.contracts.gallery import GallerySpec
 from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Intent
 from models.encoder.types import Embedding, Embeddings
-from models.query.intent_builder import IntentBuilder, IntentCandidates
+from models.query.attribute_reader import still_possible
+from models.query.intent_builder import IntentBuilder, IntentCandidate
 from models.query.text_requests import TextRequests
 from models.query.weights import CompositionMode, CompositionWeights
 
@@ -66,6 +68,9 @@ def _unit(vector: NDArray[np.floating]) -> Embedding:
     return (vector / length if length > 0 else vector).astype(np.float32)
 
 
+_NOTHING: Mapping[str, Embedding] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class ComposedQuery:
     """A composed query, ready to be searched with.
@@ -105,6 +110,7 @@ class Composer:
         text: str,
         intent: Intent | None = None,
         weights: CompositionWeights | None = None,
+        known: Mapping[str, Embedding] = _NOTHING,
     ) -> TextRequests[ComposedQuery]:
         """Intent and query embedding, with one request for all texts that either may need: those
         of every intent that the query may turn out to have.
@@ -118,32 +124,30 @@ class Composer:
             text: The modification text.
             intent: Of the client, or composed elsewhere; else the gallery's facets compose it.
             weights: Instead of the usual ones.
+            known: Text → its embedding, (D,), of texts that cost nothing; narrows what is asked.
         """
         weights = weights or self._weights
         if mode != "intersection":
             return ComposedQuery(
                 None, (yield from self.embed(mode, reference, text, None, weights))
             )
-        candidates = yield from self._candidates(reference, text, intent)
-        decisive = candidates.texts
-        needed = [
-            phrase
-            for candidate in candidates.intents
-            for phrase in _phrases(mode, text, candidate, weights)
-        ]
-        texts = list(dict.fromkeys([*decisive, *needed]))
-        rows = yield texts
-        table = dict(zip(texts, rows, strict=True))
-        chosen = candidates.choose(reference, _rows(table, decisive, len(reference)))
+        candidates = yield from self._candidates(reference, text, intent, known)
+        texts = _deciding(candidates)
+        for candidate in candidates:
+            texts += _phrases(mode, text, candidate.intent, weights)
+        texts = list(dict.fromkeys(texts))
+        table = dict(zip(texts, (yield texts), strict=True))
+        chosen = _chosen(candidates, reference, table)
         return ComposedQuery(chosen, _embedding(mode, reference, text, chosen, weights, table))
 
     def intent(
         self, reference: Embedding, text: str, intent: Intent | None = None
     ) -> TextRequests[ComposedIntent]:
         """The intent alone; see `compose`."""
-        candidates = yield from self._candidates(reference, text, intent)
-        rows = yield candidates.texts
-        return candidates.choose(reference, rows)
+        candidates = yield from self._candidates(reference, text, intent, _NOTHING)
+        texts = _deciding(candidates)
+        table = dict(zip(texts, (yield texts), strict=True))
+        return _chosen(candidates, reference, table)
 
     def embed(
         self,
@@ -165,20 +169,42 @@ class Composer:
         return _embedding(mode, reference, text, intent, weights, table)
 
     def _candidates(
-        self, reference: Embedding, text: str, intent: Intent | None
-    ) -> TextRequests[IntentCandidates]:
+        self, reference: Embedding, text: str, intent: Intent | None, known: Mapping[str, Embedding]
+    ) -> TextRequests[list[IntentCandidate]]:
         """The intents to choose from: the one that is given, else by facets, else none."""
         if isinstance(intent, ComposedIntent):
-            return IntentCandidates([intent])
+            return [IntentCandidate(intent)]
         if intent is not None:
-            return IntentCandidates([ComposedIntent(**intent.model_dump(), source="client")])
+            return [IntentCandidate(ComposedIntent(**intent.model_dump(), source="client"))]
         if self._builder is not None:
-            return (yield from self._builder.candidates(reference, text))
-        return IntentCandidates([ComposedIntent(target=text[:MAX_PHRASE_CHARS], source="none")])
+            return (yield from self._builder.candidates(reference, text, known))
+        unread = ComposedIntent(target=text[:MAX_PHRASE_CHARS], source="none")
+        return [IntentCandidate(unread)]
+
+
+def _deciding(candidates: Sequence[IntentCandidate]) -> list[str]:
+    """The texts that decide between candidates."""
+    readings = [candidate.reading for candidate in candidates]
+    return [one.phrase for one in readings if one is not None and one.score is None]
+
+
+def _chosen(
+    candidates: Sequence[IntentCandidate], reference: Embedding, table: Mapping[str, Embedding]
+) -> ComposedIntent:
+    """The intent of the likeliest reading, with at least the `_deciding` texts in the table."""
+    if len(candidates) == 1:
+        return candidates[0].intent
+    readings = [candidate.reading for candidate in candidates if candidate.reading is not None]
+    (likeliest,) = still_possible(readings, reference, table)
+    return next(
+        candidate.intent
+        for candidate in candidates
+        if candidate.reading is not None and candidate.reading.items == likeliest.items
+    )
 
 
 def _is_plain_sum(mode: CompositionMode, intent: ComposedIntent | None) -> bool:
-    """An intent by nobody has no words of its own to intersect with: it is embedded as a union."""
+    """An intent of source `none` has no words but the text's: it is embedded as a union."""
     return mode == "union" or (intent is not None and intent.source == "none")
 
 

@@ -5,44 +5,28 @@ Facets the text does not touch are preserved, values it replaces are forbidden, 
 (where something stands) are dropped unless the text names them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from models.contracts.gallery import Facet
 from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent
-from models.encoder.types import Embedding, Embeddings
-from models.query.attribute_reader import AttributeReader, DepictedItem, Readings
+from models.encoder.types import Embedding
+from models.query.attribute_reader import AttributeReader, DepictedItem, Reading, still_possible
 from models.query.facet_linking import Mention, has_word, kept_alone, link_facets, place_phrase
 from models.query.text_requests import TextRequests
 
 
 @dataclass(frozen=True)
-class IntentCandidates:
-    """The intents that a composed query may have, one per reading of its reference.
+class IntentCandidate:
+    """An intent that a composed query may have.
 
     Attributes:
-        intents: In the order of the readings' alternatives.
-        readings: None where the intent does not depend on a reading: there is one.
+        intent: The intent.
+        reading: Of the reference, the likeliest of which decides; None: this is the intent.
     """
 
-    intents: Sequence[ComposedIntent]
-    readings: Readings | None = None
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts that decide."""
-        return self.readings.texts if self.readings is not None else []
-
-    def choose(self, reference: Embedding, embeddings: Embeddings) -> ComposedIntent:
-        """The intent of the likeliest reading.
-
-        Args:
-            reference: The reference image's embedding, (D,).
-            embeddings: Of `texts`, (B, D).
-        """
-        if self.readings is None:
-            return self.intents[0]
-        return self.intents[self.readings.choose(reference, embeddings)]
+    intent: ComposedIntent
+    reading: Reading | None = None
 
 
 class IntentBuilder:
@@ -59,13 +43,16 @@ class IntentBuilder:
         """The texts that images are compared with, whatever is asked."""
         return self._reader.vocabulary()
 
-    def candidates(self, reference: Embedding, text: str) -> TextRequests[IntentCandidates]:
-        """Intents of a composed query, all with source `facets`.
+    def candidates(
+        self, reference: Embedding, text: str, known: Mapping[str, Embedding]
+    ) -> TextRequests[list[IntentCandidate]]:
+        """Intents of a composed query, all with source `facets`: one per reading of the reference.
 
         Args:
             reference: The reference image's embedding, (D,).
             text: The modification text, in any words; one without any word of the gallery is
                 desired as it stands.
+            known: Text → its embedding, (D,): what need not be asked for.
         """
         mentions = link_facets(text, self._facets)
         named = [m for m in mentions if m.facet == self._noun]
@@ -73,17 +60,17 @@ class IntentBuilder:
         alone = kept_alone(text, [m for m in named if m.definite], places)
         there = [m.value for m in named if m.definite or m.use == "exclude"]
         readings = yield from self._reader.read(reference, there)
-        intents = []
-        for items in readings.alternatives:
-            edit = _IntentEdit(list(items), self._noun)
+        candidates = []
+        for reading in still_possible(readings, reference, known):
+            edit = _IntentEdit(list(reading.items), self._noun)
             if not mentions:  # none of the gallery's words: the text is desired as it stands
                 edit.desired.append(text)
             for mention in places:
                 edit.place(place_phrase(text, mention), mention)
             edit.apply([m for m in mentions if m.facet not in self._context])
             edit.keep_only(alone)
-            intents.append(edit.intent(text))
-        return IntentCandidates(intents, readings)
+            candidates.append(IntentCandidate(edit.intent(text), reading))
+        return candidates
 
 
 @dataclass

@@ -85,7 +85,8 @@ class ClipQueryEncoder:
         def start(encoded: Embedding | None) -> TextRequests[EncodedQuery]:
             known = encoded if isinstance(reference, Image.Image) else reference
             assert known is not None
-            return _timed(composer.compose(mode, known, text, intent, whole))
+            remembered = self._queue.texts.known
+            return _timed(composer.compose(mode, known, text, intent, whole, remembered))
 
         return await self._queue.run(start, picture)
 
