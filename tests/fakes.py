@@ -2,9 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from app.api.http.dependencies import Services
+from app.api.search.admission import ConcurrencyLimit
+from app.api.search.explain import RelevanceExplainer
+from app.api.search.limits import SearchLimits
 from app.api.search.ports import (
     EncodedQuery,
     GallerySnapshot,
@@ -12,12 +18,15 @@ from app.api.search.ports import (
     RerankQuery,
     RerankScores,
 )
+from app.api.search.service import SearchService
 from app.web.errors import CandidatesFailed, RerankerError
 from indexer.gallery.errors import ImageNotFound
+from indexer.gallery.image_store import ImageStore
 from indexer.gallery.ports import Hit
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, Intent, IntentSource
-from models.encoder.types import Embedding
+from models.datasets.images import ImageLimits
+from models.encoder.types import Embedding, Embeddings, Patches
 from models.query.composition import Composer
 from models.query.weights import CompositionWeights
 
@@ -78,7 +87,7 @@ class FakeGallery:
         return self.images[:limit]
 
 
-class FakeQueryEmbedder:
+class FakeQueryEncoder:
     """Takes `delay_s` for a query embedding; composes with the source it is told."""
 
     fingerprint = "fake-1"
@@ -107,7 +116,28 @@ class FakeQueryEmbedder:
         return ComposedIntent(target=text, source=self.source)
 
 
-class FakeReferenceCopies:
+class FakePatchEncoder:
+    """Sees every phrase in the left half; counts images, and how many are encoded at once."""
+
+    logit_scale = 10.0
+
+    def __init__(self, explains: bool = True) -> None:
+        self.explains = explains
+        self.encoded = self.at_once = self.most_at_once = 0
+
+    async def encode_patches(self, image: Image.Image) -> Patches:
+        self.encoded += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.01)
+        self.at_once -= 1
+        return Patches(np.array([[[1, 0], [0, 1]]], np.float32), (0, 0, 1, 1))
+
+    async def encode_texts(self, texts: list[str]) -> Embeddings:
+        return np.array([[1, 0]] + [[0, 1]] * (len(texts) - 1), np.float32)
+
+
+class FakeReferenceImages:
     """One picture for all, unless `missing`."""
 
     def __init__(self, missing: bool = False) -> None:
@@ -128,10 +158,10 @@ class FakeReranker:
     Attributes:
         compose_error: Raised instead of an intent.
         rerank_error: Raised after `scored` candidates.
-        judged: How many candidates get a score; None: all.
+        scored: How many candidates get a score; None: all.
     """
 
-    version = "fake-judge-1"
+    version = "fake-reranker-1"
 
     def __init__(self, compose_s: float = 0, score_s: float = 0) -> None:
         self.compose_s, self.score_s = compose_s, score_s
@@ -166,3 +196,20 @@ class FakeReranker:
                 raise self.rerank_error
         finally:
             self.closed = True
+
+
+def fake_services(
+    gallery: FakeGallery, search: SearchService | None = None, store: ImageStore | None = None
+) -> Services:
+    """What routes work with, on fakes; an image store that is not given is empty."""
+    store = store or ImageStore(Path("no-images"))
+    limits = SearchLimits(50, 200, 5000, 2)
+    return Services(
+        search=search or SearchService(FakeQueryEncoder(), gallery, limits),
+        gallery=gallery,
+        explainer=RelevanceExplainer(gallery, FakePatchEncoder(), store),
+        browsing=ConcurrencyLimit(1, 16, "pages"),
+        image_store=store,
+        image_limits=ImageLimits(1_000_000, 1_000_000),
+        notice=None,
+    )

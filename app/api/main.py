@@ -12,17 +12,18 @@ from fastapi import FastAPI
 
 from app.api.adapters.gallery import AsyncGallery
 from app.api.adapters.query_encoder import ClipQueryEncoder
-from app.api.adapters.reference_images import StoredReferenceCopies
+from app.api.adapters.reference_images import StoredReferenceImages
 from app.api.adapters.rerankers import reranking
 from app.api.adapters.snapshots import SnapshotWatcher
 from app.api.http import openapi, page
+from app.api.http.dependencies import Services
 from app.api.http.explain import router as explain_router
-from app.api.http.gallery import router
+from app.api.http.gallery import router as gallery_router
 from app.api.http.search import router as search_router
+from app.api.search.admission import ConcurrencyLimit
 from app.api.search.explain import RelevanceExplainer
 from app.api.search.limits import SearchLimits
 from app.api.search.service import SearchService
-from app.api.search.turns import Turns
 from app.api.settings import ApiSettings, settings_from_environment
 from app.web import middleware, problems, startup
 from app.web.logging import configure_logging
@@ -36,7 +37,7 @@ from models.presets import preset_name
 _log = logging.getLogger(__name__)
 
 _FORM_OVERHEAD_BYTES = 1_000_000
-_MOST_BROWSING = 16
+_MAX_BROWSING = 16
 GRACE_S = 5  # for answers under way when the process is told to stop
 
 
@@ -59,10 +60,8 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     middleware.install(app, _body_limits(settings))
     app.state.settings = settings
-    app.state.image_store = ImageStore(settings.image_store)
-    app.state.image_limits = ImageLimits(settings.max_upload_bytes, settings.max_pixels)
     app.include_router(search_router)
-    app.include_router(router)
+    app.include_router(gallery_router)
     app.include_router(explain_router)
     openapi.install(app)
     page.install(app)
@@ -85,30 +84,29 @@ def _body_limits(settings: ApiSettings) -> BodyLimits:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the encoder, open the gallery, find the workers, serve, and let go of all in order."""
     settings: ApiSettings = app.state.settings
-    encoder = await asyncio.to_thread(ImageTextEncoder, settings.encoder)
-    _log.info("encoder %s on %s", encoder.fingerprint, encoder.device_reason)
-    generations = AsyncGallery(open_reader(settings.gallery))
-    embedder = ClipQueryEncoder(encoder, settings.composition)
-    gallery = SnapshotWatcher(generations, embedder, preset_name(settings.preset))
-    app.state.gallery, app.state.embedder = gallery, embedder
-    app.state.explanations = RelevanceExplainer(
-        gallery, embedder, app.state.image_store, settings.encoder.locates_kinds
-    )
-    app.state.browsing = Turns(1, _MOST_BROWSING, "pages")
-    app.state.notice = settings.encoder.notice
-    async with AsyncExitStack() as open_:
-        open_.callback(generations.close)
-        open_.callback(embedder.close)
+    model = await asyncio.to_thread(ImageTextEncoder, settings.encoder)
+    _log.info("encoder %s on %s", model.fingerprint, model.device_reason)
+    async with AsyncExitStack() as stack:
+        generations = AsyncGallery(open_reader(settings.gallery))
+        stack.callback(generations.close)
+        encoder = ClipQueryEncoder(model, settings.composition)
+        stack.callback(encoder.close)
+        gallery = SnapshotWatcher(generations, encoder, preset_name(settings.preset))
         await gallery.refuse_other_encoder()
-        second = await open_.enter_async_context(reranking(settings, app.state.image_store))
-        app.state.search = SearchService(
-            embedder,
-            gallery,
-            _limits(settings),
-            StoredReferenceCopies(app.state.image_store),
-            second,
+        store = ImageStore(settings.image_store)
+        stage = await stack.enter_async_context(reranking(settings, store))
+        app.state.services = Services(
+            search=SearchService(
+                encoder, gallery, _limits(settings), StoredReferenceImages(store), stage
+            ),
+            gallery=gallery,
+            explainer=RelevanceExplainer(gallery, encoder, store, settings.encoder.locates_kinds),
+            browsing=ConcurrencyLimit(1, _MAX_BROWSING, "pages"),
+            image_store=store,
+            image_limits=ImageLimits(settings.max_upload_bytes, settings.max_pixels),
+            notice=settings.encoder.notice,
         )
-        open_.callback(asyncio.create_task(gallery.watch()).cancel)
+        stack.callback(asyncio.create_task(gallery.watch()).cancel)
         yield
 
 

@@ -1,4 +1,4 @@
-"""The `QueryEncoder` and `PatchEmbedder` ports on open_clip, one hop to its thread each."""
+"""The `QueryEncoder` and `PatchEncoder` ports on open_clip, one hop to its thread each."""
 
 import time
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ from indexer.gallery.image_store import ImageStore
 from models.datasets.images import to_jpeg
 
 
-class StoredReferenceCopies:
+class StoredReferenceImages:
     """Makes copies of uploads, and reads those the indexer made."""
 
     def __init__(self, store: ImageStore) -> None:

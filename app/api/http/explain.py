@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.http.dependencies import EmbedderDep, ExplanationsDep, GalleryDep
+from app.api.http.dependencies import ServicesDep
 from app.api.http.responses import etag, not_modified
 from app.api.http.schemas import ExplainResponse
 from app.web.problems import ProblemDetail
@@ -26,32 +26,32 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 async def explain(
     request: Request,
     response: Response,
-    gallery: GalleryDep,
-    embedder: EmbedderDep,
-    explanations: ExplanationsDep,
+    services: ServicesDep,
     image_id: Annotated[str, Query(min_length=1, max_length=512)],
     phrase: Annotated[Phrase, Query(description="short: a word or two see best")],
 ) -> ExplainResponse | Response:
-    """A small grid over the image: how much of each place is the phrase, and not its rivals."""
-    generation = gallery.snapshot().generation
+    """A small grid over the image: how much of each place is the phrase, and not its contrasts."""
+    generation = services.gallery.snapshot().generation
+    spec = generation.spec
     image, _ = await generation.get(image_id)
-    said = hashlib.sha256(f"{phrase}\0{generation.spec.built_at}".encode()).hexdigest()
+    # the contrasting phrases, like the phrase itself, are part of the answer
+    phrases = hashlib.sha256(f"{phrase}\0{spec.built_at}".encode()).hexdigest()
     headers = {
-        "ETag": etag(embedder.fingerprint, image.content_hash[:16], said[:16]),
+        "ETag": etag(spec.encoder_fingerprint, image.content_hash[:16], phrases[:16]),
         "Cache-Control": "no-cache",
     }
     if (same := not_modified(request, headers)) is not None:
         return same
-    found = await explanations.explain(image, phrase)
+    explanation = await services.explainer.explain(image, phrase)
     response.headers.update(headers)
-    rows, columns = found.relevance.shape
+    rows, columns = explanation.relevance.shape
     return ExplainResponse(
         image_id=image_id,
         phrase=phrase,
-        against=found.against,
-        reliable=found.reliable,
+        against=explanation.against,
+        reliable=explanation.reliable,
         rows=rows,
         columns=columns,
-        box=found.box,
-        relevance=[[round(float(share), 4) for share in row] for row in found.relevance],
+        box=explanation.box,
+        relevance=[[round(float(share), 4) for share in row] for row in explanation.relevance],
     )

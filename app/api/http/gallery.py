@@ -9,14 +9,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.api.http.dependencies import (
-    BrowsingDep,
-    ExplanationsDep,
-    GalleryDep,
-    ImageStoreDep,
-    NoticeDep,
-    SearchDep,
-)
+from app.api.http.dependencies import ServicesDep
 from app.api.http.responses import etag, gallery_item, not_modified
 from app.api.http.schemas import (
     MAX_PAGE,
@@ -26,6 +19,7 @@ from app.api.http.schemas import (
     GallerySample,
     Readiness,
 )
+from app.api.search.ports import Generation
 from app.web.client_text import parse_json
 from app.web.problems import ProblemDetail
 from indexer.gallery.errors import GalleryUnavailable, ImageNotFound
@@ -54,11 +48,9 @@ FilterText = Annotated[
 
 
 @router.get("/gallery", tags=["gallery"])
-async def gallery(
-    gallery: GalleryDep, explanations: ExplanationsDep, search: SearchDep, notice: NoticeDep
-) -> GalleryResponse:
+async def gallery(services: ServicesDep) -> GalleryResponse:
     """What is searched: how many images, which attributes, which encoder."""
-    generation = gallery.snapshot().generation
+    generation = services.gallery.snapshot().generation
     spec = generation.spec
     return GalleryResponse(
         images=await generation.count(),
@@ -66,9 +58,9 @@ async def gallery(
         built_at=spec.built_at,
         noun_facet=spec.noun_facet,
         facets=list(spec.facets),
-        explains=explanations.supported,
-        notice=notice,
-        default_composition=search.limits.default_composition,
+        explains=services.explainer.supported,
+        notice=services.notice,
+        default_composition=services.search.limits.default_composition,
     )
 
 
@@ -77,16 +69,15 @@ async def gallery(
 )
 async def gallery_images(
     request: Request,
-    gallery: GalleryDep,
-    browsing: BrowsingDep,
+    services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 24,
     offset: Annotated[str | None, Query(max_length=64)] = None,
     filter_text: FilterText = None,
 ) -> Response:
     """Browse the gallery, or the part of it that fits a filter, a page at a time."""
     wanted = _filter(filter_text)
-    async with browsing.mine():
-        images, following = await gallery.snapshot().generation.page(limit, offset, wanted)
+    async with services.browsing.slot():
+        images, following = await services.gallery.snapshot().generation.page(limit, offset, wanted)
         return await asyncio.to_thread(
             lambda: _json(
                 GalleryPage(
@@ -98,9 +89,9 @@ async def gallery_images(
 
 
 @router.get("/gallery/images/{image_id:path}", tags=["gallery"])
-async def gallery_image(request: Request, image_id: str, gallery: GalleryDep) -> GalleryItem:
+async def gallery_image(request: Request, image_id: str, services: ServicesDep) -> GalleryItem:
     """What the gallery knows of one image."""
-    found, _ = await gallery.snapshot().generation.get(image_id)
+    found, _ = await services.gallery.snapshot().generation.get(image_id)
     return gallery_item(request, found)
 
 
@@ -109,37 +100,34 @@ async def gallery_image(request: Request, image_id: str, gallery: GalleryDep) ->
 )
 async def gallery_random(
     request: Request,
-    gallery: GalleryDep,
-    browsing: BrowsingDep,
+    services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
     filter_text: FilterText = None,
 ) -> Response:
     """Some images at random, all of them fitting a filter if there is one."""
     wanted = _filter(filter_text)
-    async with browsing.mine():
-        images = await gallery.snapshot().generation.sample(limit, wanted)
+    async with services.browsing.slot():
+        images = await services.gallery.snapshot().generation.sample(limit, wanted)
         return await asyncio.to_thread(
             lambda: _json(GallerySample(images=[gallery_item(request, image) for image in images]))
         )
 
 
 @router.get("/thumbnails/{image_id:path}", tags=["gallery"], response_class=FileResponse)
-async def thumbnail(
-    request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
-) -> Response:
+async def thumbnail(request: Request, image_id: str, services: ServicesDep) -> Response:
     """A gallery image, small."""
-    return await _copy(
-        request, image_id, gallery.snapshot().generation.spec.thumbnail_px, gallery, store
+    generation = services.gallery.snapshot().generation
+    return await _stored_copy(
+        request, image_id, generation, generation.spec.thumbnail_px, services.image_store
     )
 
 
 @router.get("/images/{image_id:path}", tags=["gallery"], response_class=FileResponse)
-async def image(
-    request: Request, image_id: str, gallery: GalleryDep, store: ImageStoreDep
-) -> Response:
+async def image(request: Request, image_id: str, services: ServicesDep) -> Response:
     """A gallery image, at the size that is re-ranked."""
-    return await _copy(
-        request, image_id, gallery.snapshot().generation.spec.rerank_px, gallery, store
+    generation = services.gallery.snapshot().generation
+    return await _stored_copy(
+        request, image_id, generation, generation.spec.rerank_px, services.image_store
     )
 
 
@@ -150,10 +138,10 @@ async def healthz() -> str:
 
 
 @router.get("/readyz", tags=["service"], response_model=Readiness)
-async def readyz(gallery: GalleryDep) -> JSONResponse:
+async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether searches can be answered: 200, or 503 with the reasons."""
     try:
-        await gallery.check_ready()
+        await services.gallery.check_ready()
     except GalleryUnavailable as error:
         return JSONResponse(Readiness(ready=False, reasons=[str(error)]).model_dump(), 503)
     return JSONResponse(Readiness(ready=True, reasons=[]).model_dump())
@@ -165,10 +153,10 @@ async def metrics() -> PlainTextResponse:
     return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _copy(
-    request: Request, image_id: str, side_px: int, gallery: GalleryDep, store: ImageStore
+async def _stored_copy(
+    request: Request, image_id: str, generation: Generation, side_px: int, store: ImageStore
 ) -> Response:
-    found, _ = await gallery.snapshot().generation.get(image_id)
+    found, _ = await generation.get(image_id)
     headers = {"ETag": etag(found.content_hash, str(side_px)), "Cache-Control": _A_DAY}
     if (same := not_modified(request, headers)) is not None:
         return same

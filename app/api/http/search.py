@@ -12,13 +12,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from app.api.http.dependencies import ImageLimitsDep, SearchDep
+from app.api.http.dependencies import Services, ServicesDep
 from app.api.http.openapi import SEARCH_BODY, SEARCH_ERRORS, STREAM_EVENTS
 from app.api.http.requests import decode_query, parse_search
 from app.api.http.responses import search_response
 from app.api.http.schemas import Composition, Progress, SearchResponse
 from app.api.search.metrics import StageTimer
-from app.api.search.service import SearchService
 from app.api.search.types import (
     IntentResolved,
     RerankProgress,
@@ -28,7 +27,6 @@ from app.api.search.types import (
     SearchResult,
 )
 from app.web.problems import problem_of
-from models.datasets.images import ImageLimits
 
 router = APIRouter(tags=["search"])
 
@@ -38,12 +36,10 @@ _CLIENT_CLOSED_REQUEST = 499
 @router.post(
     "/search", response_model=SearchResponse, responses=SEARCH_ERRORS, openapi_extra=SEARCH_BODY
 )
-async def search(
-    request: Request, service: SearchDep, limits: ImageLimitsDep
-) -> SearchResponse | Response:
+async def search(request: Request, services: ServicesDep) -> SearchResponse | Response:
     """Find the gallery images that look like the reference image with the text's change made."""
-    async with _admitted(request, service, limits) as (query, timer):
-        searching = asyncio.create_task(service.search(query, timer))
+    async with _admitted(request, services) as (query, timer):
+        searching = asyncio.create_task(services.search.search(query, timer))
         disconnecting = asyncio.create_task(wait_for_disconnect(request))
         try:
             await asyncio.wait({searching, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
@@ -58,7 +54,7 @@ async def search(
 
 @asynccontextmanager
 async def _admitted(
-    request: Request, service: SearchService, limits: ImageLimits
+    request: Request, services: Services
 ) -> AsyncIterator[tuple[SearchQuery, StageTimer]]:
     """A query to be searched for while inside; its time runs from the end of its upload.
 
@@ -66,13 +62,13 @@ async def _admitted(
     slow upload takes no place.
     """
     timer = StageTimer()
-    service.check_room()
+    services.search.check_room()
     with timer.stage("upload"):
         received = await parse_search(request)
     timer.restart()
-    with service.admitted(received.fields.timeout_ms):
+    with services.search.admitted(received.fields.timeout_ms):
         with timer.stage("decode"):
-            query = await decode_query(received, limits)
+            query = await decode_query(received, services.image_limits)
         yield query, timer
 
 
@@ -90,12 +86,12 @@ class StartedSearch:
 
 
 async def start_search(
-    request: Request, service: SearchDep, limits: ImageLimitsDep
+    request: Request, services: ServicesDep
 ) -> AsyncGenerator[StartedSearch, None]:
     """Everything that can be refused is refused here, with a status; stops the work at the end."""
     async with (
-        _admitted(request, service, limits) as (query, timer),
-        aclosing(service.events(query, timer)) as events,
+        _admitted(request, services) as (query, timer),
+        aclosing(services.search.events(query, timer)) as events,
     ):
         yield StartedSearch(await anext(events), events)
 

@@ -158,3 +158,37 @@ class CoarseWork:
             finally:
                 self.worked_s += time.perf_counter() - began
                 self._admission.end_turn()
+
+
+class ConcurrencyLimit:
+    """Lets a few in at a time, in the order they came, and few wait: for what must not take
+    encoder or gallery from searches.
+    """
+
+    def __init__(self, max_running: int, max_present: int, noun: str) -> None:
+        """Begin empty.
+
+        Args:
+            max_running: How many run at a time.
+            max_present: How many may be there, running or waiting.
+            noun: What they are, in the plural, for the sentence of a refusal.
+        """
+        self._running = asyncio.Semaphore(max_running)
+        self._max_present, self._noun = max_present, noun
+        self._present = 0
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a slot; it lasts as long as the block.
+
+        Raises:
+            Overloaded: Too many are there already.
+        """
+        if self._present >= self._max_present:
+            raise Overloaded(f"{self._present} {self._noun} are wanted already; try again soon")
+        self._present += 1
+        try:
+            async with self._running:
+                yield
+        finally:
+            self._present -= 1

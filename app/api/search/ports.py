@@ -116,7 +116,7 @@ class QueryEncoder(Protocol):
         """
 
 
-class PatchEmbedder(Protocol):
+class PatchEncoder(Protocol):
     """Images → embeddings place by place, to explain what is seen where."""
 
     @property

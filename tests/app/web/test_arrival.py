@@ -22,9 +22,8 @@ from app.api.search.limits import SearchLimits
 from app.api.search.service import SearchService
 from app.web import middleware, problems
 from app.web.request_body import BodyLimits
-from models.datasets.images import ImageLimits
 from tests.app.api.stub_worker import serving
-from tests.fakes import FakeGallery, FakeQueryEmbedder, gallery_image
+from tests.fakes import FakeGallery, FakeQueryEncoder, fake_services, gallery_image
 
 IMAGES = [gallery_image("one", "1" * 64), gallery_image("two", "2" * 64)]
 ASKED = {"reference_image": {"image_id": "one"}, "modification_text": "the same but blue"}
@@ -48,7 +47,7 @@ class Service:
     """A search service on fakes, behind its routes and real HTTP."""
 
     url: str
-    embedder: FakeQueryEmbedder
+    encoder: FakeQueryEncoder
     search: "WatchedSearch"
 
 
@@ -58,19 +57,18 @@ def service(delay_s: float = 0, bodies: BodyLimits = BODIES, **limits: Any) -> I
         "max_top_k": 50, "max_retrieval_depth": 200, "timeout_ms": 5000,
         "max_concurrent_searches": 2,
     }  # fmt: skip
-    embedder = FakeQueryEmbedder(delay_s=delay_s)
+    encoder = FakeQueryEncoder(delay_s=delay_s)
     app = FastAPI()
     middleware.install(app, bodies)
-    search = WatchedSearch(embedder, FakeGallery(IMAGES), SearchLimits(**(values | limits)))
-    app.state.search = search
-    app.state.embedder = embedder
-    app.state.image_limits = ImageLimits(1_000_000, 1_000_000)
+    gallery = FakeGallery(IMAGES)
+    search = WatchedSearch(encoder, gallery, SearchLimits(**(values | limits)))
+    app.state.services = fake_services(gallery, search)
     app.add_api_route("/thumbnails/{image_id:path}", lambda: None, name="thumbnail")
     app.add_api_route("/images/{image_id:path}", lambda: None, name="image")
     app.include_router(router)
     problems.install(app)
     with serving(app) as url:
-        yield Service(url, embedder, search)
+        yield Service(url, encoder, search)
 
 
 def in_two(body: bytes, pause_s: float) -> Iterator[bytes]:
@@ -144,7 +142,7 @@ def test_without_room_a_search_is_refused_before_its_body_is_read() -> None:
         uploading.begin(broken, sent=10)
         wait_for(lambda: running.search.entered == 1)
         first.begin(search, sent=len(search))
-        wait_for(lambda: running.embedder.modes)
+        wait_for(lambda: running.encoder.modes)
         late.begin(search, sent=10)
         status, headers, problem = late.answer()
         assert status == 429

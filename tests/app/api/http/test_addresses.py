@@ -10,12 +10,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.api.http.gallery import router
-from app.api.search.turns import Turns
 from app.web import problems
 from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import is_image_id
 from tests.app.api.stub_worker import serving
-from tests.fakes import SPEC, FakeGallery, as_jpeg, gallery_image
+from tests.fakes import SPEC, FakeGallery, as_jpeg, fake_services, gallery_image
 
 ONE, OTHER = "1" * 64, "2" * 64
 # what means something in an address, and what else an id may hold
@@ -23,16 +22,19 @@ CHARACTERS = st.sampled_from(" ./?#%&+:;@\\\"'<>[]{}|^~éß猫🙂") | st.charac
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+def store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
     store = ImageStore(tmp_path_factory.mktemp("images"))
     for content_hash in (ONE, OTHER):
         store.put(content_hash, SPEC.rerank_px, as_jpeg(f"rerank {content_hash}"))
         store.put(content_hash, SPEC.thumbnail_px, as_jpeg(f"thumbnail {content_hash}"))
+    return store
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
     app = FastAPI()
     app.include_router(router)
     problems.install(app)
-    app.state.image_store = store
-    app.state.browsing = Turns(1)
     return app
 
 
@@ -52,9 +54,11 @@ def http(app: FastAPI) -> Iterator[httpx.Client]:
 @example("/")
 @example("a/thumbnail")
 @example("...")
-def test_every_id_is_reached_by_its_addresses(app: FastAPI, http: httpx.Client, name: str) -> None:
-    longer = f"{name}/thumbnail"
-    app.state.gallery = FakeGallery([gallery_image(name, ONE), gallery_image(longer, OTHER)])
+def test_every_id_is_reached_by_its_addresses(
+    app: FastAPI, http: httpx.Client, store: ImageStore, name: str
+) -> None:
+    images = [gallery_image(name, ONE), gallery_image(f"{name}/thumbnail", OTHER)]
+    app.state.services = fake_services(FakeGallery(images), store=store)
     for item, content_hash in zip(
         http.get("/gallery/images").json()["images"], (ONE, OTHER), strict=True
     ):
@@ -63,10 +67,12 @@ def test_every_id_is_reached_by_its_addresses(app: FastAPI, http: httpx.Client, 
         assert http.get(f"/gallery{item['image_url']}").json() == item
 
 
-def test_what_is_no_picture_is_not_served(app: FastAPI, http: httpx.Client) -> None:
+def test_what_is_no_picture_is_not_served(
+    app: FastAPI, http: httpx.Client, store: ImageStore
+) -> None:
     damaged = "3" * 64
-    app.state.image_store.put(damaged, SPEC.rerank_px, b"<script>alert(1)</script>")
-    app.state.gallery = FakeGallery([gallery_image("one", damaged)])
+    store.put(damaged, SPEC.rerank_px, b"<script>alert(1)</script>")
+    app.state.services = fake_services(FakeGallery([gallery_image("one", damaged)]), store=store)
     for address, said in (
         ("/images/one", f"has a damaged copy of 'one' at {SPEC.rerank_px} px; build it again"),
         ("/thumbnails/one", f"has no copy of 'one' at {SPEC.thumbnail_px} px; build it again"),

@@ -13,10 +13,9 @@ from fastapi.testclient import TestClient
 
 from app.api.http import page as page_module
 from app.api.http.gallery import router
-from app.api.search.turns import Turns
 from app.web import problems
 from tests.app.api.http.test_api import REFERENCE, assert_problem
-from tests.fakes import FakeGallery, gallery_image
+from tests.fakes import FakeGallery, fake_services, gallery_image
 
 STATIC = Path(page_module.__file__).parents[1] / "static"
 GREEN_OR_RED = {"colour": ["green", "red"], "price": {"lte": 200}}
@@ -94,8 +93,8 @@ def test_who_browses_waits_for_a_turn_and_not_in_a_long_queue() -> None:
     app = FastAPI()
     app.include_router(router)
     problems.install(app)
-    app.state.gallery = gallery = SlowGallery([gallery_image("one")])
-    app.state.browsing = Turns(1, 16, "pages")
+    gallery = SlowGallery([gallery_image("one")])
+    app.state.services = fake_services(gallery)
 
     async def crowd() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app)

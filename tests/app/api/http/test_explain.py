@@ -14,30 +14,8 @@ from indexer.gallery.errors import ImageNotFound
 from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import Facet
 from models.datasets.images import to_jpeg
-from models.encoder.types import Embeddings, Patches
 from tests.app.api.http.test_api import REFERENCE, assert_problem
-from tests.fakes import SPEC, FakeGallery, gallery_image
-
-
-class FakePatchEmbedder:
-    """Sees every phrase in the left half; counts how often it looks, and how many look at once."""
-
-    logit_scale = 10.0
-
-    def __init__(self, explains: bool = True) -> None:
-        self.explains = explains
-        self.looked = self.at_once = self.most_at_once = 0
-
-    async def encode_patches(self, image: Image.Image) -> Patches:
-        self.looked += 1
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.sleep(0.01)
-        self.at_once -= 1
-        return Patches(np.array([[[1, 0], [0, 1]]], np.float32), (0, 0, 1, 1))
-
-    async def encode_texts(self, texts: list[str]) -> Embeddings:
-        return np.array([[1, 0]] + [[0, 1]] * (len(texts) - 1), np.float32)
+from tests.fakes import SPEC, FakeGallery, FakePatchEncoder, gallery_image
 
 
 @pytest.fixture
@@ -52,8 +30,8 @@ IMAGES = [gallery_image("one"), gallery_image("two", "b" * 64), gallery_image("g
 
 
 def test_a_picture_is_read_once_whatever_is_asked_of_it(store: ImageStore) -> None:
-    embedder = FakePatchEmbedder()
-    explanations = RelevanceExplainer(FakeGallery(IMAGES), embedder, store)
+    encoder = FakePatchEncoder()
+    explanations = RelevanceExplainer(FakeGallery(IMAGES), encoder, store)
 
     async def ask() -> None:
         for phrase in ("red", "sofa"):
@@ -62,12 +40,12 @@ def test_a_picture_is_read_once_whatever_is_asked_of_it(store: ImageStore) -> No
         await explanations.explain(IMAGES[1], "red")
 
     asyncio.run(ask())
-    assert embedder.looked == 2
+    assert encoder.encoded == 2
 
 
 def test_one_at_a_time_and_no_long_queue(store: ImageStore) -> None:
-    embedder = FakePatchEmbedder()
-    explanations = RelevanceExplainer(FakeGallery(IMAGES), embedder, store)
+    encoder = FakePatchEncoder()
+    explanations = RelevanceExplainer(FakeGallery(IMAGES), encoder, store)
 
     async def ask() -> list[object]:
         asked = [explanations.explain(IMAGES[n % 2], f"phrase {n}") for n in range(20)]
@@ -78,14 +56,14 @@ def test_one_at_a_time_and_no_long_queue(store: ImageStore) -> None:
     refused = [ending for ending in asyncio.run(ask()) if isinstance(ending, BaseException)]
     assert len(refused) == 4
     assert all(isinstance(error, Overloaded) for error in refused)
-    assert embedder.most_at_once == 1
+    assert encoder.most_at_once == 1
 
 
 def test_what_cannot_be_explained_says_so(store: ImageStore) -> None:
-    blind = RelevanceExplainer(FakeGallery(IMAGES), FakePatchEmbedder(explains=False), store)
+    blind = RelevanceExplainer(FakeGallery(IMAGES), FakePatchEncoder(explains=False), store)
     with pytest.raises(NotSupported, match="cannot show where"):
         asyncio.run(blind.explain(IMAGES[0], "red"))
-    seeing = RelevanceExplainer(FakeGallery(IMAGES), FakePatchEmbedder(), store)
+    seeing = RelevanceExplainer(FakeGallery(IMAGES), FakePatchEncoder(), store)
     with pytest.raises(ImageNotFound, match="build it again"):
         asyncio.run(seeing.explain(IMAGES[2], "red"))
 
@@ -100,7 +78,7 @@ def test_maps_of_kinds_are_trusted_only_where_that_was_found_good(store: ImageSt
     gallery.spec = SPEC.model_copy(update={"facets": facets, "noun_facet": "category"})
     expected = {"red": True, "sofa": False, "a red sofa": False, "something cosy": False}
     for known in (False, True):
-        explanations = RelevanceExplainer(gallery, FakePatchEmbedder(), store, locates_kinds=known)
+        explanations = RelevanceExplainer(gallery, FakePatchEncoder(), store, locates_kinds=known)
         for phrase, reliable in expected.items():
             found = asyncio.run(explanations.explain(IMAGES[0], phrase))
             assert found.reliable is (known or reliable), phrase

@@ -26,7 +26,7 @@ from tests.app.api.stub_worker import (
     saying,
     stub_worker,
 )
-from tests.fakes import FakeGallery, FakeQueryEmbedder, FakeReferenceCopies, gallery_image
+from tests.fakes import FakeGallery, FakeQueryEncoder, FakeReferenceImages, gallery_image
 
 IMAGES = [gallery_image(f"image-{number}", f"{number:064x}") for number in range(8)]
 TIMEOUT_MS, LATENESS_MS = 800, 50
@@ -71,10 +71,10 @@ async def search(url: str) -> tuple[SearchResult, float]:
     async with httpx.AsyncClient(timeout=httpx.Timeout(None, connect=0.5)) as http:
         reranker = WorkerReranker(http, WorkerPool(http, WorkerSettings(urls=(url,))))
         service = SearchService(
-            FakeQueryEmbedder(),
+            FakeQueryEncoder(),
             FakeGallery(IMAGES),
             SearchLimits(50, 200, TIMEOUT_MS, 2),
-            FakeReferenceCopies(),
+            FakeReferenceImages(),
             RerankingStage(reranker),
         )
         began = time.perf_counter()

@@ -33,8 +33,8 @@ from app.web.errors import (
 from models.contracts.intent import Intent, IntentSource
 from tests.fakes import (
     FakeGallery,
-    FakeQueryEmbedder,
-    FakeReferenceCopies,
+    FakeQueryEncoder,
+    FakeReferenceImages,
     FakeReranker,
     gallery_image,
 )
@@ -54,13 +54,13 @@ def service(
     source: IntentSource = "facets",
     compose_timeout_ms: int = 5000,
     composes: bool = True,
-    copies: FakeReferenceCopies | None = None,
+    copies: FakeReferenceImages | None = None,
 ) -> SearchService:
     return SearchService(
-        FakeQueryEmbedder(source),
+        FakeQueryEncoder(source),
         FakeGallery(IMAGES),
         LIMITS,
-        copies or FakeReferenceCopies(),
+        copies or FakeReferenceImages(),
         RerankingStage(reranker, composes, compose_timeout_ms),
     )
 
@@ -83,7 +83,7 @@ def test_the_head_is_in_the_rerankers_order_and_the_tail_in_the_coarse_one() -> 
     assert [one.retrieval_rank for one in outcome.ranked] == [3, 2, 1, 4, 5]
     assert [one.rerank_score for one in outcome.ranked] == [0.4, 0.2, 0.0, None, None]
     assert (outcome.reranked, outcome.degraded, outcome.reasons) == (3, False, [])
-    assert outcome.reranker == "fake-judge-1"
+    assert outcome.reranker == "fake-reranker-1"
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 100])
@@ -99,7 +99,7 @@ def test_none_of_those_to_re_rank_is_left_out_unsaid(asked: dict[str, int], scor
     images = [gallery_image(f"image-{n}", f"{n:064x}") for n in range(160)]
     limits = dataclasses.replace(LIMITS, default_rerank_depth=120)
     searching = SearchService(
-        FakeQueryEmbedder(), FakeGallery(images), limits, FakeReferenceCopies(),
+        FakeQueryEncoder(), FakeGallery(images), limits, FakeReferenceImages(),
         RerankingStage(FakeReranker()),
     )  # fmt: skip
     outcome = asyncio.run(searching.search(query(**asked), StageTimer()))
@@ -113,7 +113,7 @@ def test_no_depth_turns_the_second_stage_off_but_not_its_intents() -> None:
     assert outcome.intent is not None
     assert outcome.intent.source == "mllm"
     assert (outcome.reasons, outcome.degraded) == ([], False)
-    assert outcome.reranker == "fake-judge-1"
+    assert outcome.reranker == "fake-reranker-1"
 
 
 def test_neither_intents_nor_scores_wanted_means_the_reranker_is_not_asked() -> None:
@@ -171,14 +171,14 @@ def test_the_facets_step_in_for_the_reranker(
 def test_when_late_the_reranker_is_asked_for_no_intent_and_that_is_said() -> None:
     """The time that the candidates need, as earlier searches tell, is kept for them."""
     reranker = FakeReranker(compose_s=60)
-    embedder = FakeQueryEmbedder(delay_s=0.5)
+    encoder = FakeQueryEncoder(delay_s=0.5)
     searches = SearchService(
-        embedder, FakeGallery(IMAGES), LIMITS, FakeReferenceCopies(), RerankingStage(reranker)
+        encoder, FakeGallery(IMAGES), LIMITS, FakeReferenceImages(), RerankingStage(reranker)
     )
 
     async def two_searches() -> SearchResult:
         await searches.search(query(timeout_ms=2000), StageTimer())  # from which it learns
-        embedder.delay_s = 0
+        encoder.delay_s = 0
         return await searches.search(query(timeout_ms=400), StageTimer())
 
     outcome = asyncio.run(two_searches())
@@ -264,7 +264,7 @@ def test_time_up_keeps_what_was_judged() -> None:
 
 def test_a_reference_without_a_copy_is_not_judged() -> None:
     reranker = FakeReranker()
-    outcome = search(reranker, copies=FakeReferenceCopies(missing=True))
+    outcome = search(reranker, copies=FakeReferenceImages(missing=True))
     assert found(outcome) == [1, 2, 3, 4, 5]
     assert (outcome.reasons, outcome.degraded) == (["candidates_failed"], True)
     assert reranker.targets == []
@@ -301,11 +301,11 @@ def test_an_answer_names_the_reranker_that_had_a_part_in_it_not_the_last_one_ask
         first = asyncio.create_task(searching.search(query(intent_source="facets"), StageTimer()))
         while not reranker.targets:
             await asyncio.sleep(0)
-        reranker.version = "fake-judge-2"
+        reranker.version = "fake-reranker-2"
         second = asyncio.create_task(searching.search(query(rerank_depth=0), StageTimer()))
         return [(await one).reranker for one in (first, second)]
 
-    assert asyncio.run(overlapping()) == ["fake-judge-1", "fake-judge-2"]
+    assert asyncio.run(overlapping()) == ["fake-reranker-1", "fake-reranker-2"]
 
 
 def test_closing_the_events_stops_the_reranker_and_makes_room() -> None:

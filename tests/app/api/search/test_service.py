@@ -15,7 +15,7 @@ from app.api.search.types import SearchOptions, SearchQuery, SearchResult, Uploa
 from app.web.errors import DeadlineExceeded, Overloaded
 from indexer.gallery.errors import ImageNotFound, InvalidRequest
 from models.contracts.intent import Intent
-from tests.fakes import FakeGallery, FakeQueryEmbedder, gallery_image
+from tests.fakes import FakeGallery, FakeQueryEncoder, gallery_image
 
 IMAGES = [gallery_image("one", "1" * 64), gallery_image("two", "2" * 64)]
 LIMITS = SearchLimits(
@@ -30,9 +30,9 @@ def query(reference: Any = "one", **options: Any) -> SearchQuery:
 def search(
     asked: SearchQuery,
     gallery: FakeGallery | None = None,
-    embedder: FakeQueryEmbedder | None = None,
+    encoder: FakeQueryEncoder | None = None,
 ) -> SearchResult:
-    service = SearchService(embedder or FakeQueryEmbedder(), gallery or FakeGallery(IMAGES), LIMITS)
+    service = SearchService(encoder or FakeQueryEncoder(), gallery or FakeGallery(IMAGES), LIMITS)
     return asyncio.run(service.search(asked, StageTimer()))
 
 
@@ -72,7 +72,7 @@ def test_defaults_keep_to_what_the_operator_allows() -> None:
         ({"max_retrieval_depth": 50}, 50, 10),
         ({"max_retrieval_depth": 8, "default_rerank_depth": 20}, 8, 8),
     ):
-        service = SearchService(FakeQueryEmbedder(), gallery, dataclasses.replace(LIMITS, **limits))
+        service = SearchService(FakeQueryEncoder(), gallery, dataclasses.replace(LIMITS, **limits))
         asked = query("0", exclude_reference=False)
         outcome = asyncio.run(service.search(asked, StageTimer()))
         assert (len(outcome.ranked), outcome.top_k) == (candidates, results)
@@ -94,7 +94,7 @@ def test_more_than_there_can_be_is_said_and_never_cut(
     limits: dict[str, int], options: dict[str, int], sentence: str
 ) -> None:
     narrow = dataclasses.replace(LIMITS, **limits)
-    service = SearchService(FakeQueryEmbedder(), FakeGallery(IMAGES), narrow)
+    service = SearchService(FakeQueryEncoder(), FakeGallery(IMAGES), narrow)
     with pytest.raises(InvalidRequest, match=sentence):
         asyncio.run(service.search(query(**options), StageTimer()))
 
@@ -107,16 +107,16 @@ def test_without_a_reranker_it_says_so_and_is_degraded_only_if_one_was_asked_for
 
 
 def test_a_plain_sum_in_place_of_an_intersection_is_said() -> None:
-    outcome = search(query(), embedder=FakeQueryEmbedder(source="none"))
+    outcome = search(query(), encoder=FakeQueryEncoder(source="none"))
     assert "intent_fallback" in outcome.reasons
     assert outcome.degraded
 
 
 @pytest.mark.parametrize("mode", ["union", "text", "image"])
 def test_baselines_have_no_intent(mode: str) -> None:
-    embedder = FakeQueryEmbedder()
-    assert search(query(composition=mode), embedder=embedder).intent is None
-    assert embedder.modes == [mode]
+    encoder = FakeQueryEncoder()
+    assert search(query(composition=mode), encoder=encoder).intent is None
+    assert encoder.modes == [mode]
 
 
 def test_edited_roles_are_used() -> None:
@@ -146,12 +146,12 @@ def test_an_unknown_reference_is_refused() -> None:
 
 def test_the_deadline_holds() -> None:
     with pytest.raises(DeadlineExceeded, match="30 ms"):
-        search(query(timeout_ms=30), embedder=FakeQueryEmbedder(delay_s=30))
+        search(query(timeout_ms=30), encoder=FakeQueryEncoder(delay_s=30))
 
 
 def test_beyond_its_limit_it_refuses_at_the_door_and_recovers() -> None:
     async def crowd() -> list[SearchResult | BaseException]:
-        service = SearchService(FakeQueryEmbedder(delay_s=0.1), FakeGallery(IMAGES), LIMITS)
+        service = SearchService(FakeQueryEncoder(delay_s=0.1), FakeGallery(IMAGES), LIMITS)
 
         async def one() -> SearchResult:
             with service.admitted():
@@ -184,7 +184,7 @@ def test_a_search_that_broke_is_counted_as_failed_and_not_as_its_clients_leaving
     assert counted("failed") == before["failed"] + 1
 
     async def leave() -> None:
-        service = SearchService(FakeQueryEmbedder(), FakeGallery(IMAGES), LIMITS)
+        service = SearchService(FakeQueryEncoder(), FakeGallery(IMAGES), LIMITS)
         events = service.events(query(), StageTimer())
         await anext(events)
         await events.aclose()
@@ -198,7 +198,7 @@ def test_who_could_not_be_through_in_time_is_refused_at_once() -> None:
 
     async def crowd() -> list[SearchResult | BaseException]:
         limits = dataclasses.replace(LIMITS, max_concurrent_searches=100)
-        service = SearchService(FakeQueryEmbedder(delay_s=0.2), FakeGallery(IMAGES), limits)
+        service = SearchService(FakeQueryEncoder(delay_s=0.2), FakeGallery(IMAGES), limits)
         await service.search(query(), StageTimer())  # from which it learns
 
         async def one() -> SearchResult:
@@ -240,17 +240,17 @@ def test_a_preset_says_how_a_search_is_composed_that_does_not(
     options: dict[str, Any], mode: str
 ) -> None:
     """As a union it is whole, not an intersection that fell back to one."""
-    embedder = FakeQueryEmbedder()
+    encoder = FakeQueryEncoder()
     limits = dataclasses.replace(LIMITS, default_composition="union")
-    service = SearchService(embedder, FakeGallery(IMAGES), limits)
+    service = SearchService(encoder, FakeGallery(IMAGES), limits)
     outcome = asyncio.run(service.search(query(**options), StageTimer()))
     assert outcome.mode == mode
-    assert embedder.modes == [mode]
+    assert encoder.modes == [mode]
     assert not outcome.degraded
     assert (outcome.intent is None) == (mode != "intersection")
 
 
-class CrowdedEmbedder(FakeQueryEmbedder):
+class CrowdedEncoder(FakeQueryEncoder):
     """Counts how many queries it embeds at once."""
 
     at_once = most_at_once = 0
@@ -274,11 +274,11 @@ class CrowdedEmbedder(FakeQueryEmbedder):
     ],
 )
 def test_searches_that_name_much_take_turns(options: dict[str, Any], at_once: int) -> None:
-    embedder = CrowdedEmbedder(delay_s=0.01)
+    encoder = CrowdedEncoder(delay_s=0.01)
 
     async def crowd() -> None:
-        service = SearchService(embedder, FakeGallery(IMAGES), LIMITS)
+        service = SearchService(encoder, FakeGallery(IMAGES), LIMITS)
         await asyncio.gather(*(service.search(query(**options), StageTimer()) for _ in range(5)))
 
     asyncio.run(crowd())
-    assert embedder.most_at_once == at_once
+    assert encoder.most_at_once == at_once
