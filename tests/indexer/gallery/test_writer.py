@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from indexer.gallery import open_writer
+from indexer.gallery import open_reader, open_writer
 from indexer.gallery.errors import GalleryError
 from indexer.gallery.server import collections
 from indexer.gallery.server.client import connect
@@ -164,6 +164,45 @@ def test_an_embedding_is_not_copied_from_a_point_that_shows_something_else_by_no
             generation.put([own], [reusable])
     finally:
         writer.close()
+
+
+def test_a_gallery_of_schema_version_1_is_read_and_reused_and_the_next_says_2(
+    files: list[Path], tiny: ImageTextEncoder, tmp_path: Path
+) -> None:
+    settings = indexer_settings(tmp_path)
+    images = [
+        ImageRow(str(number), str(path), attributes={"colour": ["red", "blue"][: 1 + number % 2]})
+        for number, path in enumerate(files)
+    ]
+    build(images, tiny, settings)
+    facet = {"name": "colour", "kind": "keyword", "values": ["red", "blue"], "context": False}
+    version_1 = {
+        "schema_version": 1, "encoder_fingerprint": tiny.fingerprint,
+        "embedding_dim": tiny.embedding_dim, "facets": [{**facet, "several": True}],
+        "noun_facet": None, "preset": "demo", "rerank_px": 448, "thumbnail_px": 256,
+        "built_at": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+    name = in_service(settings)
+    assert name is not None
+    with looking_into(settings) as client:
+        stored = client.get_collection(name).config.metadata
+        assert stored is not None
+        assert stored["schema_version"] == 2
+        assert stored["facets"] == [{**facet, "multi_valued": True}]
+        client.update_collection(name, metadata=version_1)
+
+    reader = open_reader(settings.gallery)
+    info = reader.current()
+    assert (info.spec.schema_version, info.spec.facets[0].multi_valued) == (1, True)
+    found = reader.search(info, tiny.encode_images(pictures(1))[0], 20, where={"colour": "blue"})
+    assert {hit.image.image_id for hit in found} == {str(n) for n in range(1, PICTURES, 2)}
+    reader.close()
+
+    assert build(images, tiny, settings).embedded == 0
+    with looking_into(settings) as client:
+        stored = client.get_collection(settings.gallery.alias).config.metadata
+    assert stored is not None
+    assert stored["schema_version"] == 2
 
 
 def test_a_build_leaves_another_encoders_unfinished_build_alone(
