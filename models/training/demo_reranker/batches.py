@@ -1,4 +1,4 @@
-"""DemoData as token rows: questions, descriptions, intents, and judgements."""
+"""Demo data as token rows: questions, descriptions, intents, and answers about candidates."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,14 +7,14 @@ from models.reranker.prompts import QWEN_VL, Prompt
 from models.training.demo_reranker.data import DemoData, Negatives, Query
 from models.training.packing import Batch, PieceWriter, Row, collate, places_of
 
-SAID = 1  # the one kind of token that is learned here
+LEARNED = 1  # the one kind of token that is learned here
 PictureRow = Row[int]  # pictures are numbers in the catalogue
 PictureBatch = Batch[int]
-_LOOK = f"<|im_start|>user\n{QWEN_VL.picture}"
+_PICTURE = f"<|im_start|>user\n{QWEN_VL.picture}"
 
 
 class RowWriter(PieceWriter[int]):
-    """Writes lessons about square pictures of one size as rows."""
+    """Writes rows about square pictures of one size as rows."""
 
     def __init__(
         self,
@@ -32,22 +32,22 @@ class RowWriter(PieceWriter[int]):
         self, picture: int, asked: Sequence[tuple[str, bool]], caption: str
     ) -> PictureRow:
         """Many questions behind one picture, each with its answer; then its description."""
-        row = self.trunk(_LOOK, picture)
+        row = self.trunk(_PICTURE, picture)
         self._ask(row, asked)
         self.say(row, f"\nDescribe it.{QWEN_VL.answer_begins}")
-        self.say(row, self._template.answer(caption), asked=SAID)
+        self.say(row, self._template.answer(caption), asked=LEARNED)
         return row
 
     def candidate_questions(
-        self, query: Query, looked_at: Sequence[tuple[int, Sequence[tuple[str, bool]]]]
+        self, query: Query, candidates: Sequence[tuple[int, Sequence[tuple[str, bool]]]]
     ) -> PictureRow:
         """A query with its intent and, in branches, questions about candidates.
 
-        The step between looking at one picture and judging: which picture is meant has to be
-        learned, and many questions about it teach that sooner than one verdict.
+        The step between looking at one picture and scoring: which picture is meant has to be
+        learned, and many questions about it train that sooner than one answer.
         """
         row = self.query(query, [])
-        for picture, asked in looked_at:
+        for picture, asked in candidates:
             self.fork(row)
             self.say(row, self._template.candidate_prefix, [picture])
             self._ask(row, asked)
@@ -67,12 +67,12 @@ class RowWriter(PieceWriter[int]):
         shows_target: bool = True,
         asks_intent: bool = True,
     ) -> PictureRow:
-        """A query with its intent and judgements of candidates, each a branch."""
+        """A query with its intent and answers about candidates, each a branch."""
         row = self.trunk(self._template.prefix(query.text), query.reference)
         if asks_intent and self._template.compose_instruction is not None:
             self.fork(row)
             self.say(row, self._template.compose_instruction)
-            self.say(row, self._template.answer(query.intent), asked=SAID)
+            self.say(row, self._template.answer(query.intent), asked=LEARNED)
         for picture, fits in candidates:
             self.fork(row)
             asked = self._template.candidate(query.target if shows_target else None)
@@ -81,7 +81,7 @@ class RowWriter(PieceWriter[int]):
         return row
 
     def _answer(self, row: PictureRow, yes: bool) -> None:
-        self.say(row, self._template.yes if yes else self._template.no, asked=SAID)
+        self.say(row, self._template.yes if yes else self._template.no, asked=LEARNED)
 
 
 Batches = Iterator[PictureBatch]
@@ -93,10 +93,12 @@ def base_batches(examples: DemoData, writer: RowWriter, rows: int, rng: random.R
     while True:
         yield collate([question_row(examples, writer, rng) for _ in range(rows)])
         yield collate([writer.query(rng.choice(examples.queries), []) for _ in range(rows)])
-        yield collate([_glance_row(examples, negatives, writer, rng) for _ in range(rows // 2)])
+        yield collate(
+            [_candidate_question_row(examples, negatives, writer, rng) for _ in range(rows // 2)]
+        )
 
 
-def _glance_row(
+def _candidate_question_row(
     examples: DemoData, negatives: Negatives, writer: RowWriter, rng: random.Random
 ) -> PictureRow:
     query = rng.choice(examples.queries)

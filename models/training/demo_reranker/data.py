@@ -1,4 +1,4 @@
-"""What a catalogue teaches a reranker: descriptions, questions, composed queries, wrong
+"""What a demo catalogue holds for a reranker: descriptions, questions, composed queries, wrong
 candidates.
 """
 
@@ -24,7 +24,7 @@ from models.query.text_requests import answer
 from models.reranker import intent_format
 from models.reranker.prompts import CIR, QWEN_VL, Prompt
 
-TEMPLATE = Prompt(CIR, QWEN_VL)  # what the reranker is taught to be asked
+PROMPT = Prompt(CIR, QWEN_VL)  # what the reranker is trained on
 _DESCRIBE = f"<|im_start|>user\n{QWEN_VL.picture}\nDescribe it.{QWEN_VL.answer_begins}"
 
 
@@ -42,7 +42,7 @@ class Query:
 
 @dataclass(frozen=True)
 class DemoData:
-    """Everything a catalogue teaches.
+    """Everything a reranker learns from a catalogue.
 
     Attributes:
         captions: One canonical caption per picture.
@@ -59,15 +59,15 @@ class DemoData:
     def texts(self) -> list[str]:
         """A sample of all that is said, for a tokenizer to learn words from."""
         said = [
-            TEMPLATE.start,
-            TEMPLATE.compose_instruction or "",
-            TEMPLATE.candidate(None),
+            PROMPT.start,
+            PROMPT.compose_instruction or "",
+            PROMPT.candidate(None),
             _DESCRIBE,
         ] * 50
-        said += [TEMPLATE.yes, TEMPLATE.no] * 500  # each must become one token
+        said += [PROMPT.yes, PROMPT.no] * 500  # each must become one token
         said += self.captions[:20000]
         for query in self.queries[:40000]:
-            said += [TEMPLATE.request(query.text), query.intent, TEMPLATE.candidate(query.target)]
+            said += [PROMPT.request(query.text), query.intent, PROMPT.candidate(query.target)]
         return said
 
 
@@ -191,10 +191,10 @@ def mine(
     mined = {}
     for number in tqdm(random.Random(seed).sample(range(len(examples.queries)), count), "mine"):
         query = examples.queries[number]
-        roles = Intent(**intent_format.parse_intent(query.intent).model_dump(exclude=_LEFT_OUT))
+        intent = Intent(**intent_format.parse_intent(query.intent).model_dump(exclude=_LEFT_OUT))
         reference = gallery[query.reference]
-        asking = composer.compose("intersection", reference, query.text, roles)
-        similarity = gallery @ answer(asking, texts.encode).embedding
+        composing = composer.compose("intersection", reference, query.text, intent)
+        similarity = gallery @ answer(composing, texts.encode).embedding
         first = np.argpartition(-similarity, depth)[:depth]
         ranked = first[np.argsort(-similarity[first], kind="stable")].tolist()
         wrong = [n for n in ranked if n not in query.answers and n != query.reference]

@@ -26,7 +26,7 @@ _VALIDATE_EVERY = 100
 
 
 @dataclass(frozen=True)
-class SeenPictures:
+class PictureFeatures:
     """Visual tokens of N pictures, and what deepstack adds, both float16 (N, T, D)."""
 
     tokens: Tensor
@@ -42,20 +42,22 @@ class SeenPictures:
 
 
 @torch.no_grad()
-def see(tower: Any, images: Tensor) -> SeenPictures:
+def extract_features(tower: Any, images: Tensor) -> PictureFeatures:
     """Run a vision tower over uint8 pictures (N, 3, S, S)."""
     patch, merge = tower.config.patch_size, tower.config.spatial_merge_size
     parts: list[list[Tensor]] = []
-    for chunk in tqdm(torch.split(images, 256), "see", unit="batch"):
+    for chunk in tqdm(torch.split(images, 256), "features", unit="batch"):
         pixels = chunk.to(tower.device).float() / 255
-        seen = tower(to_patches(pixels, patch, merge), grid_thw=grid(pixels, patch))
-        levels = [seen.pooler_output, *seen.deepstack_features]
+        encoded = tower(to_patches(pixels, patch, merge), grid_thw=grid(pixels, patch))
+        levels = [encoded.pooler_output, *encoded.deepstack_features]
         parts.append([level.view(len(chunk), -1, level.shape[-1]).half().cpu() for level in levels])
     tokens, *deepstack = (torch.cat(level) for level in zip(*parts, strict=True))
-    return SeenPictures(tokens, deepstack)
+    return PictureFeatures(tokens, deepstack)
 
 
-def answer_loss(model: Any, batch: PictureBatch, seen: SeenPictures) -> tuple[Tensor, Tensor]:
+def answer_loss(
+    model: Any, batch: PictureBatch, features: PictureFeatures
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy of what was asked for; the vocabulary is only projected there.
 
     Returns:
@@ -67,20 +69,20 @@ def answer_loss(model: Any, batch: PictureBatch, seen: SeenPictures) -> tuple[Te
         position_ids=batch.positions.to(device),
         attention_mask=torch.where(batch.mask, 0.0, torch.finfo(torch.float32).min).to(device),
         use_cache=False,
-        mm_encoder_outputs={"image": seen.pick(batch.pictures, device)},
+        mm_encoder_outputs={"image": features.pick(batch.pictures, device)},
     ).last_hidden_state
-    wanted = batch.labels[:, 1:].to(device)
-    asked = wanted != IGNORED
+    targets = batch.labels[:, 1:].to(device)
+    asked = targets != IGNORED
     logits = model.lm_head(hidden[:, :-1][asked])
-    loss = functional.cross_entropy(logits, wanted[asked])
-    return loss, logits.argmax(-1) == wanted[asked]
+    loss = functional.cross_entropy(logits, targets[asked])
+    return loss, logits.argmax(-1) == targets[asked]
 
 
 def train_language(
     name: str,
     model: Any,
     batches: Iterator[PictureBatch],
-    seen: SeenPictures,
+    features: PictureFeatures,
     checkpoint: Path,
     *,
     steps: int,
@@ -93,7 +95,7 @@ def train_language(
         lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True,
     )  # fmt: skip
     Loop(name, model, optimizer, checkpoint).run(
-        lambda _: answer_loss(model, next(batches), seen)[0],
+        lambda _: answer_loss(model, next(batches), features)[0],
         steps=steps,
         learning_rate=learning_rate,
         validate=validate,
@@ -101,14 +103,14 @@ def train_language(
     )
 
 
-def examiner(
-    model: Any, evaluation: DemoData, writer: RowWriter, seen: SeenPictures
+def make_evaluator(
+    model: Any, validation: DemoData, writer: RowWriter, features: PictureFeatures
 ) -> Callable[[], str]:
-    """Asks the same validation rows every time: questions, intents, and judgements."""
+    """Evaluates the same validation rows every time: questions, intents, candidates."""
     rng = random.Random(7)
-    queries = rng.sample(evaluation.queries, min(64, len(evaluation.queries)))
-    negatives = Negatives(evaluation)
-    questions = collate([question_row(evaluation, writer, rng) for _ in range(48)])
+    queries = rng.sample(validation.queries, min(64, len(validation.queries)))
+    negatives = Negatives(validation)
+    questions = collate([question_row(validation, writer, rng) for _ in range(48)])
     intents = collate([writer.query(query, []) for query in queries])
     scored = {
         shows: collate(
@@ -127,18 +129,18 @@ def examiner(
     }
 
     @torch.inference_mode()
-    def score_held_out() -> str:
-        right = answer_loss(model, questions, seen)[1].float().mean()
-        exact = _rows_all_right(intents, answer_loss(model, intents, seen)[1])
+    def evaluate() -> str:
+        right = answer_loss(model, questions, features)[1].float().mean()
+        exact = _rows_all_right(intents, answer_loss(model, intents, features)[1])
         with_target, without = (
-            answer_loss(model, scored[shows], seen)[1].float().mean() for shows in (True, False)
+            answer_loss(model, scored[shows], features)[1].float().mean() for shows in (True, False)
         )
         return (
             f"questions {right:.3f} intents word for word {exact:.3f} "
-            f"judgements {with_target:.3f}, target hidden {without:.3f}"
+            f"candidates {with_target:.3f}, target hidden {without:.3f}"
         )
 
-    return score_held_out
+    return evaluate
 
 
 def _rows_all_right(batch: PictureBatch, correct: torch.Tensor) -> float:

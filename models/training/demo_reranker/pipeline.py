@@ -1,5 +1,5 @@
 """Trains a reranker: a vision tower, a base that answers and composes, a LoRA adapter that
-rerankers.
+reranks.
 
     vision    patch labels from boxes                      → the tower, frozen afterwards
     base      questions about a scene, its description,    → `<out>/base`, a hub-like folder
@@ -33,11 +33,16 @@ from models.reranker.adapter_card import AdapterCard, write_card
 from models.reranker.loading import content_hash
 from models.training.demo_reranker import base_model
 from models.training.demo_reranker.batches import RowWriter, adapter_batches, base_batches
-from models.training.demo_reranker.data import TEMPLATE, DemoData, Query, mine, read_examples
-from models.training.demo_reranker.language import SeenPictures, examiner, see, train_language
+from models.training.demo_reranker.data import PROMPT, DemoData, Query, mine, read_examples
+from models.training.demo_reranker.language import (
+    PictureFeatures,
+    extract_features,
+    make_evaluator,
+    train_language,
+)
 from models.training.demo_reranker.vision import load_grounded, load_pictures, train_vision
-from models.training.kept import check_result, made_of, state_path
 from models.training.options import DemoRerankerOptions
+from models.training.run_identity import check_result, fingerprint, state_path
 
 IMAGE_PX, PATCH, MERGE, VOCABULARY = 128, 16, 2, 1024
 VISION: dict[str, Any] = {
@@ -75,7 +80,7 @@ def train(options: DemoRerankerOptions) -> None:
     """
     work = options.out / "work"
     work.mkdir(parents=True, exist_ok=True)
-    data = made_of(options.catalogue, options.validation)
+    data = fingerprint(options.catalogue, options.validation)
     base = {"data": data} | _chosen(options, _VISION_OPTIONS + _BASE_OPTIONS)
     if not check_result(options.out / "base" / "config.json", work / "base.json", base):
         _train_base(options, work, base)
@@ -96,27 +101,27 @@ def _train_base(
     options: DemoRerankerOptions, work: Path, ingredients: Mapping[str, object]
 ) -> None:
     examples = read_examples(options.catalogue, options.pictures)
-    evaluation = read_examples(options.validation)
+    validation = read_examples(options.validation)
     processor = base_model.create_processor(examples.texts(), VOCABULARY, IMAGE_PX, PATCH, MERGE)
     model = base_model.create_model(
         processor, IMAGE_PX, vision=VISION, text=TEXT, seed=options.seed
     )
     vision = [ingredients[name] for name in ("data", *_VISION_OPTIONS)]
-    tower = _tower(options, model.model.visual.config, work, made_of(vision))
+    tower = _tower(options, model.model.visual.config, work, fingerprint(vision))
     model.model.visual.load_state_dict(tower.state_dict())
     model.model.visual.requires_grad_(False)
-    seen, seen_exam = _see_all(options, tower, examples, evaluation, work)
+    picture_features, validation_features = _extract_all(options, tower, examples, validation, work)
     writer = _writer(processor, model.config)
     rng = random.Random(options.seed)
     train_language(
         "base",
         model,
         base_batches(examples, writer, options.rows, rng),
-        seen,
-        state_path(work, "base", made_of(ingredients)),
+        picture_features,
+        state_path(work, "base", fingerprint(ingredients)),
         steps=options.base_steps,
         learning_rate=options.learning_rate,
-        validate=examiner(model, evaluation, writer, seen_exam),
+        validate=make_evaluator(model, validation, writer, validation_features),
     )
     model.half()  # type: ignore[no-untyped-call]
     base_model.save(model, processor, options.out / "base")
@@ -131,8 +136,10 @@ def _train_adapter(
     )
     processor = Qwen3VLProcessor.from_pretrained(options.out / "base")
     examples = read_examples(options.catalogue, options.pictures)
-    evaluation = read_examples(options.validation)
-    seen, seen_exam = _see_all(options, base.model.visual, examples, evaluation, work)
+    validation = read_examples(options.validation)
+    picture_features, validation_features = _extract_all(
+        options, base.model.visual, examples, validation, work
+    )
     writer = _writer(processor, base.config)
     lora = LoraConfig(
         r=options.lora_rank,
@@ -146,18 +153,18 @@ def _train_adapter(
         "adapter",
         wrapped.get_base_model(),
         adapter_batches(examples, mined, writer, options.queries, options.candidates, rng),
-        seen,
-        state_path(work, "adapter", made_of(ingredients)),
+        picture_features,
+        state_path(work, "adapter", fingerprint(ingredients)),
         steps=options.adapter_steps,
         learning_rate=options.learning_rate,
-        validate=examiner(wrapped.get_base_model(), evaluation, writer, seen_exam),
+        validate=make_evaluator(wrapped.get_base_model(), validation, writer, validation_features),
     )
-    # folders are moved and copied; whoever loads the adapter says what its base is
+    # folders are moved and copied; the base is named where the adapter is loaded
     wrapped.peft_config["default"].base_model_name_or_path = None
     wrapped.half().save_pretrained(str(options.out / "adapter"))
     card = AdapterCard(
-        template=TEMPLATE.template.name,
-        template_version=TEMPLATE.version,
+        template=PROMPT.template.name,
+        template_version=PROMPT.version,
         base="base",
         base_hash=content_hash(options.out / "base"),
         visual_tokens=(IMAGE_PX // PATCH // MERGE) ** 2,
@@ -187,27 +194,27 @@ def _tower(
     return finished
 
 
-def _see_all(
-    options: DemoRerankerOptions, tower: Any, examples: DemoData, evaluation: DemoData, work: Path
-) -> tuple[SeenPictures, SeenPictures]:
+def _extract_all(
+    options: DemoRerankerOptions, tower: Any, examples: DemoData, validation: DemoData, work: Path
+) -> tuple[PictureFeatures, PictureFeatures]:
     """Visual tokens of both catalogues, computed once by each tower and kept in `work`."""
     catalogues = [
         sorted((folder / "images").iterdir())[: len(captions)]
         for folder, captions in (
-            (options.catalogue, examples.captions), (options.validation, evaluation.captions),
+            (options.catalogue, examples.captions), (options.validation, validation.captions),
         )
     ]  # fmt: skip
     # a base is saved in half precision, so its tower is known by its weights in half
     weights = {name: value.half() for name, value in tower.state_dict().items()}
-    kept = state_path(work, "seen", made_of(weights, *catalogues[0], *catalogues[1]))
+    kept = state_path(work, "features", fingerprint(weights, *catalogues[0], *catalogues[1]))
     if not kept.exists():
-        seen = []
+        computed = []
         for images in catalogues:
-            made = see(tower, load_pictures(images, IMAGE_PX))
-            seen.append((made.tokens, made.deepstack))
-        torch.save(seen, kept)
-    train, validation = (SeenPictures(*parts) for parts in torch.load(kept, weights_only=True))
-    return train, validation
+            features = extract_features(tower, load_pictures(images, IMAGE_PX))
+            computed.append((features.tokens, features.deepstack))
+        torch.save(computed, kept)
+    training, held_out = (PictureFeatures(*parts) for parts in torch.load(kept, weights_only=True))
+    return training, held_out
 
 
 def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
@@ -215,7 +222,7 @@ def _writer(processor: Qwen3VLProcessor, config: Qwen3VLConfig) -> RowWriter:
         ids: list[int] = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    return RowWriter(TEMPLATE, tokenize, config.image_token_id, IMAGE_PX // PATCH // MERGE)
+    return RowWriter(PROMPT, tokenize, config.image_token_id, IMAGE_PX // PATCH // MERGE)
 
 
 def _mined(options: DemoRerankerOptions, examples: DemoData, work: Path) -> dict[Query, list[int]]:
@@ -224,7 +231,7 @@ def _mined(options: DemoRerankerOptions, examples: DemoData, work: Path) -> dict
     preset = load_preset(options.coarse)
     queries = options.catalogue / "queries.jsonl"
     counted = (preset.model_dump(mode="json"), options.mined, options.seed)
-    kept = state_path(work, "mined", made_of(queries, *images, counted), ".json")
+    kept = state_path(work, "mined", fingerprint(queries, *images, counted), ".json")
     if not kept.exists():
         mined = mine(examples, images, preset, options.mined, _MINED_DEPTH, options.seed)
         kept.write_text(json.dumps(mined), encoding="utf-8")

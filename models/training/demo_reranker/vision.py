@@ -1,7 +1,7 @@
 """Stage one: the vision tower learns to say, for every patch, what lies there.
 
-Real judges start from a vision tower that was trained alone; so does this one. A manifest with
-`items`, each with facets and a box, gives a label for every patch: 64 lessons per picture where a
+Real rerankers start from a vision tower that was trained alone; so does this one. A manifest with
+`items`, each with facets and a box, gives a label for every patch: 64 labels per picture where a
 caption gives one, which is what makes shapes learnable for a small transformer within minutes.
 """
 
@@ -174,9 +174,9 @@ def _read(
     tower: Qwen3VLVisionModel, heads: PatchHeads, images: torch.Tensor
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
     patch, merge = int(tower.config.patch_size), tower.config.spatial_merge_size  # type: ignore[arg-type]
-    seen = tower(to_patches(images, patch, merge), grid_thw=grid(images, patch))
+    encoded = tower(to_patches(images, patch, merge), grid_thw=grid(images, patch))
     # the language model adds deepstack features to the tokens in its first layers; so do we
-    tokens = torch.stack([seen.pooler_output, *seen.deepstack_features]).sum(dim=0)
+    tokens = torch.stack([encoded.pooler_output, *encoded.deepstack_features]).sum(dim=0)
     facets, place = heads(tokens.view(len(images), -1, tower.config.out_hidden_size))
     return facets, place
 
@@ -191,8 +191,8 @@ def _loss(
     facets, place = _read(tower, heads, images)
     loss = functional.cross_entropy(place, settings.to(place.device))
     for facet, logits in enumerate(facets):
-        wanted = labels[:, facet].to(logits.device).flatten()
-        loss = loss + functional.cross_entropy(logits.flatten(0, 1), wanted, ignore_index=_UNSURE)
+        targets = labels[:, facet].to(logits.device).flatten()
+        loss = loss + functional.cross_entropy(logits.flatten(0, 1), targets, ignore_index=_UNSURE)
     return loss
 
 

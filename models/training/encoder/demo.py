@@ -21,9 +21,9 @@ from models.training.encoder.contrastive import (
     two_captions,
 )
 from models.training.encoder.pairs import batches, jitter, load_pairs
-from models.training.kept import made_of, state_path
 from models.training.loop import Loop
 from models.training.options import DemoEncoderOptions
+from models.training.run_identity import fingerprint, state_path
 
 _VALIDATE_EVERY = 100
 
@@ -47,7 +47,7 @@ def train(options: DemoEncoderOptions) -> None:
         options.group_from, options.seed,
     )  # fmt: skip
     data = (options.manifest, pairs.images, options.validation, validation.images)
-    made = made_of(model.state_dict(), options.init, *data, settings)
+    made = fingerprint(model.state_dict(), options.init, *data, settings)
     loop = Loop(
         "encoder", model, optimizer, state_path(options.out, "checkpoint", made, ".partial")
     )

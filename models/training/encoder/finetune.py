@@ -1,7 +1,8 @@
 """Fine-tunes an encoder on the captions of a catalogue of one's own, at a low learning rate.
 
-A few hundred steps teach an encoder a catalogue's words; more make it forget others, so the figures
-before and after are on pictures it was not trained on. Statistics of batch norm stay as they are.
+After a few hundred steps an encoder knows a catalogue's words; more make it forget others, so the
+figures before and after are on pictures it was not trained on. Statistics of batch norm
+stay as they are.
 """
 
 import json
@@ -23,10 +24,10 @@ from models.training.encoder.contrastive import (
     two_captions,
 )
 from models.training.encoder.pairs import Pairs, Tokenize, jitter, load_pairs
-from models.training.kept import made_of, state_path
 from models.training.loop import Loop
 from models.training.options import EncoderOptions
 from models.training.plots import plot_loss
+from models.training.run_identity import fingerprint, state_path
 
 _WARMUP_SHARE, _RESAMPLES = 0.1, 2000
 
@@ -87,7 +88,7 @@ def run(options: EncoderOptions, command_line: str) -> None:
         return contrastive_loss(model, images, two_captions(pairs, rows).to(mean.device))
 
     before = measure()
-    state = state_path(work, "encoder", _made_of(options, model, pairs, validation))
+    state = state_path(work, "encoder", _fingerprint(options, model, pairs, validation))
     loop = Loop("encoder", model, adamw(model, options.learning_rate), state)
     loop.run(
         loss_of,
@@ -114,13 +115,13 @@ def _read_pairs(options: EncoderOptions, tokenize: Tokenize, size_px: int) -> tu
     return trained, load_pairs(options.manifest, tokenize, size_px, chosen=held_out)
 
 
-def _made_of(
+def _fingerprint(
     options: EncoderOptions, model: torch.nn.Module, pairs: Pairs, validation: Pairs
 ) -> str:
     """Names what the trained weights, and what is measured on the way, follow from."""
     settings = (options.steps, options.batch_size, options.learning_rate, options.seed)
     data = (options.manifest, pairs.images, options.validation, validation.images)
-    return made_of(model.state_dict(), *data, settings)
+    return fingerprint(model.state_dict(), *data, settings)
 
 
 def _is_held_out(image_id: str, share: float) -> bool:

@@ -105,7 +105,7 @@ def batches(pairs: Pairs, size: int, group_by: Sequence[str], seed: int) -> Iter
 
     With `group_by` a batch is made of groups whose pictures share a value of each of those facets:
     blue things on the beach, red ones in the snow. What tells a group apart is everything but what
-    was easy, so a batch teaches more; several groups keep its statistics (batch norm) like the
+    was easy, so its loss says more; several groups keep its statistics (batch norm) like the
     gallery's.
 
     Raises:

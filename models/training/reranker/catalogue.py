@@ -38,19 +38,19 @@ Values = Mapping[
 
 @dataclass(frozen=True)
 class Relevance:
-    """How N pictures stand to a wish.
+    """How N pictures stand to an attribute query; masks are bool (N,).
 
     Attributes:
-        fits: Every facet of the wish is labelled, has one value, and agrees.
-        misses: Every facet of the wish is labelled, and one or more surely contradict it. Pictures
-            in neither mask lack a label, or have several values of which nobody can tell to which
-            thing they belong.
-        wrong: Facet → where that facet surely contradicts the wish.
+        relevant: Every facet of the query is labelled, has one value, and agrees.
+        irrelevant: Every facet of the query is labelled, and one or more surely contradict it.
+            Pictures in neither mask lack a label, or have several values of a facet, which may
+            belong to different things.
+        violations: Facet → where that facet surely contradicts the query.
     """
 
-    fits: Mask
-    misses: Mask
-    wrong: Mapping[str, Mask]
+    relevant: Mask
+    irrelevant: Mask
+    violations: Mapping[str, Mask]
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,21 @@ class AttributeQuery:
     """What must be there, by facet, and what must not.
 
     Attributes:
-        wanted: Facet → values the picture must have; several where it must show several things.
-        unwanted: Facet → the value it must not have.
+        required: Facet → values the picture must have; several where it must show several things.
+        excluded: Facet → the value it must not have.
     """
 
-    wanted: Values
-    unwanted: Mapping[str, str] = field(default_factory=dict)
+    required: Values
+    excluded: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def facets(self) -> frozenset[str]:
-        """All facets that the wish is about."""
-        return frozenset([*self.wanted, *self.unwanted])
+        """All facets that the query is about."""
+        return frozenset([*self.required, *self.excluded])
 
 
 class AttributeTable:
-    """The attributes of N pictures, as columns, so that a wish is one pass over them."""
+    """The attributes of N pictures, as columns, so that a query is one pass over them."""
 
     def __init__(self, pictures: Sequence[Values]) -> None:
         self._pictures = pictures
@@ -99,27 +99,27 @@ class AttributeTable:
         return self._pictures[picture]
 
     def relevance(self, attribute_query: AttributeQuery) -> Relevance:
-        """Hold a wish against all pictures."""
-        nobody = np.zeros(len(self), bool)
-        labelled, fits = ~nobody, ~nobody
-        wrong: dict[str, Mask] = {}
+        """Compare all pictures with a query."""
+        nowhere = np.zeros(len(self), bool)
+        labelled, relevant = ~nowhere, ~nowhere
+        violations: dict[str, Mask] = {}
         for facet in attribute_query.facets:
-            known, single = self._known.get(facet, nobody), self._single.get(facet, nobody)
+            known, single = self._known.get(facet, nowhere), self._single.get(facet, nowhere)
             labelled &= known
             agrees, contradicts = self._against(attribute_query, facet)
-            fits &= agrees & single
-            wrong[facet] = contradicts & known
-        some = np.logical_or.reduce(list(wrong.values())) if wrong else nobody
-        return Relevance(fits, labelled & some, wrong)
+            relevant &= agrees & single
+            violations[facet] = contradicts & known
+        some = np.logical_or.reduce(list(violations.values())) if violations else nowhere
+        return Relevance(relevant, labelled & some, violations)
 
     def _against(self, attribute_query: AttributeQuery, facet: str) -> tuple[Mask, Mask]:
-        """Where a facet has what is wanted and not what is unwanted; and where it surely fails."""
+        """Where a facet has what is required and nothing excluded; and where it surely fails."""
         agrees, contradicts = np.ones(len(self), bool), np.zeros(len(self), bool)
-        for value in attribute_query.wanted.get(facet, ()):
+        for value in attribute_query.required.get(facet, ()):
             agrees &= self._where(facet, value)
             contradicts |= ~self._where(facet, value)
-        if facet in attribute_query.unwanted:
-            there = self._where(facet, attribute_query.unwanted[facet])
+        if facet in attribute_query.excluded:
+            there = self._where(facet, attribute_query.excluded[facet])
             agrees &= ~there
             # of several things one may still be what is meant
             contradicts |= there & self._single.get(facet, np.zeros(len(self), bool))
@@ -150,7 +150,7 @@ class Catalogue:
     noun_facet: str
 
     @cached_property
-    def labels(self) -> AttributeTable:
+    def attribute_table(self) -> AttributeTable:
         """The pictures' values of those facets."""
         return AttributeTable([values_of(row.attributes, self.facets) for row in self.rows])
 

@@ -1,6 +1,4 @@
-"""What a reranker makes of held-out lessons, asked as it is asked in service; and how good that
-is.
-"""
+"""Scores of held-out examples, prompted as in service, and how good they are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +32,7 @@ class LoadedReranker:
     dtype: torch.dtype
 
 
-def serve(settings: RerankerSettings) -> LoadedReranker:
+def load(settings: RerankerSettings) -> LoadedReranker:
     """Load base and adapter, merged.
 
     Raises:
@@ -58,10 +56,21 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two rerankers on the same lessons; `gain` is that of the AUC."""
+    """Two rerankers on the same examples.
+
+    Attributes:
+        group: Which examples and candidates count, in words.
+        mode: One of `PROMPT_MODES`.
+        queries: How many count.
+        auc_before: AUC over all pairs of a right and a wrong candidate, 0 to 1.
+        auc_after: The same of the other reranker.
+        gain: AUC after minus before, resampled together.
+        first_before: Share of queries whose best candidate is right, 0 to 1: recall@1.
+        first_after: The same of the other reranker.
+    """
 
     group: str
-    way: str
+    mode: str
     queries: int
     auc_before: Interval
     auc_after: Interval
@@ -71,35 +80,36 @@ class Comparison:
 
 
 def score_held_out(
-    served: LoadedReranker,
+    loaded: LoadedReranker,
     examples: Sequence[RerankExample],
     rows: Sequence[ImageRow],
-    seen: FeatureFile,
+    feature_file: FeatureFile,
 ) -> dict[str, list[list[float]]]:
-    """Scores of every lesson's candidates.
+    """Scores of every example's candidates.
 
     Args:
-        served: The reranker.
+        loaded: The reranker.
         examples: Held-out ones; `rows` is their catalogue.
         rows: The catalogue's pictures.
-        seen: Visual tokens of the candidates.
+        feature_file: Visual tokens of the candidates.
 
     Returns:
-        For each of `PROMPT_MODES`, one list of scores per lesson, in the order of its candidates.
+        For each of `PROMPT_MODES`, one list of scores per example, each from 0 to 1, in the order
+        of its candidates.
     """
-    reranker = served.reranker
-    found: dict[str, list[list[float]]] = {way: [] for way in PROMPT_MODES}
-    for example in tqdm(examples, "examine", unit="query"):
+    reranker = loaded.reranker
+    found: dict[str, list[list[float]]] = {mode: [] for mode in PROMPT_MODES}
+    for example in tqdm(examples, "score", unit="query"):
         prefix = reranker.prefill(
             reranker.prepare(decode_row(rows[example.reference])), example.text
         )
         pictures = [
-            seen.features(rows[c.picture].location, served.device, served.dtype)
+            feature_file.features(rows[c.picture].location, loaded.device, loaded.dtype)
             for c in example.candidates
         ]
-        for way, shows in PROMPT_MODES.items():
-            asked = reranker.with_target(prefix, example.roles.target) if shows else prefix
-            found[way].append(reranker.score(asked, pictures))
+        for mode, shows in PROMPT_MODES.items():
+            asked = reranker.with_target(prefix, example.intent.target) if shows else prefix
+            found[mode].append(reranker.score(asked, pictures))
     return found
 
 
@@ -108,66 +118,66 @@ def compare(
     before: Mapping[str, list[list[float]]],
     after: Mapping[str, list[list[float]]],
 ) -> list[Comparison]:
-    """All lessons; those about each facet; and right answers against pictures that only one facet
-    makes wrong, which says most about what a reranker knows of that facet. Each in both ways.
+    """All examples; those about each facet; and right answers against pictures that only one facet
+    makes wrong, which says most about what a reranker knows of that facet. Each in both modes.
     """
     facets = sorted({facet for example in examples for facet in example.facets})
-    everyone = [[True] * len(example.candidates) for example in examples]
-    groups: dict[str, list[list[bool]]] = {"all": everyone}
+    all_candidates = [[True] * len(example.candidates) for example in examples]
+    groups: dict[str, list[list[bool]]] = {"all": all_candidates}
     for facet in facets:
         groups[f"about {facet}"] = [
             row if facet in example.facets else []
-            for row, example in zip(everyone, examples, strict=True)
+            for row, example in zip(all_candidates, examples, strict=True)
         ]
     groups["by caption"] = [
         row if example.edit == "caption" else []
-        for row, example in zip(everyone, examples, strict=True)
+        for row, example in zip(all_candidates, examples, strict=True)
     ]
     for facet in facets:
         groups[f"against wrong {facet}"] = [
             _against(example, f"wrong {facet}") for example in examples
         ]
     return [
-        _compare(group, way, examples, shown, before[way], after[way])
-        for way in PROMPT_MODES
+        _compare(group, mode, examples, shown, before[mode], after[mode])
+        for mode in PROMPT_MODES
         for group, shown in groups.items()
         if any(shown)
     ]
 
 
-def _against(example: RerankExample, why: str) -> list[bool]:
-    """Which candidates fit or are wrong for this reason; none if none is wrong for it."""
-    if all(candidate.why != why for candidate in example.candidates):
+def _against(example: RerankExample, origin: str) -> list[bool]:
+    """Which candidates are right or of this origin; none if none is of it."""
+    if all(candidate.origin != origin for candidate in example.candidates):
         return []
-    return [candidate.fits or candidate.why == why for candidate in example.candidates]
+    return [candidate.relevant or candidate.origin == origin for candidate in example.candidates]
 
 
 def _compare(
     group: str,
-    way: str,
+    mode: str,
     examples: Sequence[RerankExample],
     shown: Sequence[Sequence[bool]],
     before: Sequence[Sequence[float]],
     after: Sequence[Sequence[float]],
 ) -> Comparison:
-    """`shown`: per lesson, which of its candidates count; empty where the lesson does not."""
+    """`shown`: per example, which of its candidates count; empty where the example does not."""
     asked = [number for number, row in enumerate(shown) if row]
-    fits = [list(compress(_answers(examples[n]), shown[n])) for n in asked]
+    relevant = [list(compress(_answers(examples[n]), shown[n])) for n in asked]
     drawn = _resamples(len(asked))
     areas, firsts = [], []
     for scored in (before, after):
         scores = [list(compress(scored[n], shown[n])) for n in asked]
-        areas.append(_areas(fits, scores, drawn))
-        firsts.append(_means(_first_is_right(fits, scores), drawn))
+        areas.append(_areas(relevant, scores, drawn))
+        firsts.append(_means(_first_is_right(relevant, scores), drawn))
     return Comparison(
-        group, way, len(asked),
+        group, mode, len(asked),
         _interval(areas[0]), _interval(areas[1]), _interval(areas[1] - areas[0]),
         _interval(firsts[0]), _interval(firsts[1]),
     )  # fmt: skip
 
 
 def _answers(example: RerankExample) -> list[bool]:
-    return [candidate.fits for candidate in example.candidates]
+    return [candidate.relevant for candidate in example.candidates]
 
 
 def _resamples(queries: int) -> NDArray[np.int64]:
@@ -178,13 +188,13 @@ def _resamples(queries: int) -> NDArray[np.int64]:
 
 
 def _areas(
-    fits: Sequence[Sequence[bool]], scores: Sequence[Sequence[float]], drawn: NDArray[np.int64]
+    relevant: Sequence[Sequence[bool]], scores: Sequence[Sequence[float]], drawn: NDArray[np.int64]
 ) -> Floats:
     """The area under the ROC curve over all pairs, for every resample: how often a right candidate
     scores above a wrong one, of any query; ties count half (Mann–Whitney U).
     """
-    query = np.repeat(np.arange(len(fits)), [len(row) for row in fits])
-    right = np.concatenate([np.asarray(row, bool) for row in fits])
+    query = np.repeat(np.arange(len(relevant)), [len(row) for row in relevant])
+    right = np.concatenate([np.asarray(row, bool) for row in relevant])
     levels, level = np.unique(np.concatenate([np.asarray(r) for r in scores]), return_inverse=True)
     areas = []
     for weights in drawn[:, query]:
@@ -195,10 +205,12 @@ def _areas(
     return np.array(areas)
 
 
-def _first_is_right(fits: Sequence[Sequence[bool]], scores: Sequence[Sequence[float]]) -> Floats:
-    """Per query, whether the candidate with the highest score fits: recall@1 among them."""
+def _first_is_right(
+    relevant: Sequence[Sequence[bool]], scores: Sequence[Sequence[float]]
+) -> Floats:
+    """Per query, whether the candidate with the highest score is right: recall@1 among them."""
     return np.array(
-        [float(row[int(np.argmax(own))]) for row, own in zip(fits, scores, strict=True)]
+        [float(row[int(np.argmax(own))]) for row, own in zip(relevant, scores, strict=True)]
     )
 
 

@@ -16,7 +16,12 @@ from models.contracts.intent import Intent
 from models.datasets.manifest import ManifestError
 from models.datasets.phrasings import Part
 from models.training.reranker.catalogue import Catalogue
-from models.training.reranker.negatives import Candidate, CandidateConfig, InMemoryRetriever, choose
+from models.training.reranker.negatives import (
+    Candidate,
+    CandidateConfig,
+    InMemoryRetriever,
+    sample_candidates,
+)
 from models.training.reranker.queries import Query, compose_queries, part_of
 
 FEWEST = {"training": 20, "validation": 10}
@@ -24,14 +29,24 @@ FEWEST = {"training": 20, "validation": 10}
 
 @dataclass(frozen=True)
 class RerankExample:
-    """A query with candidates; pictures are numbers in the catalogue of its part."""
+    """A query with candidates to score; pictures are numbers in the catalogue of its part.
+
+    Attributes:
+        part: Whether it is trained on or measured with.
+        edit: The kind of query in words, such as "change colour" or "caption".
+        facets: The facets that change; none for captions.
+        reference: The reference picture.
+        text: The modification text.
+        intent: What the query means.
+        candidates: Right and wrong ones, at least one of each.
+    """
 
     part: Part
     edit: str
     facets: tuple[str, ...]
     reference: int
     text: str
-    roles: Intent
+    intent: Intent
     candidates: tuple[Candidate, ...]
 
 
@@ -44,7 +59,7 @@ class SynthesisConfig:
         validation: The most to measure with.
         validation_share: Of the references, kept for validation where both parts are one catalogue.
         caption_share: Of the queries, made from captions.
-        seed: Same catalogue, amounts and limits give the same lessons.
+        seed: Same catalogues and configs give the same examples.
     """
 
     training: int
@@ -57,34 +72,34 @@ class SynthesisConfig:
 def make_examples(
     catalogues: Mapping[Part, Catalogue],
     coarse: Mapping[Part, InMemoryRetriever | None],
-    amounts: SynthesisConfig,
-    limits: CandidateConfig,
+    synthesis: SynthesisConfig,
+    sampling: CandidateConfig,
 ) -> list[RerankExample]:
-    """Make the lessons of both parts.
+    """Make the examples of both parts.
 
     Args:
         catalogues: Of each part; the same object twice has its references split between them.
         coarse: Each catalogue's coarse stage, for hard negatives.
-        amounts: How many.
-        limits: Of candidates.
+        synthesis: How many queries, and of what.
+        sampling: Of candidates.
 
     Raises:
         ManifestError: The attributes are too sparse to make queries of.
     """
     examples = []
     whole = catalogues["training"] is not catalogues["validation"]
-    counts: dict[Part, int] = {"training": amounts.training, "validation": amounts.validation}
+    counts: dict[Part, int] = {"training": synthesis.training, "validation": synthesis.validation}
     for part, count in counts.items():
         catalogue = catalogues[part]
         references = [
             number
             for number, row in enumerate(catalogue.rows)
-            if whole or part_of(row.image_id, amounts.validation_share) == part
+            if whole or part_of(row.image_id, synthesis.validation_share) == part
         ]
         queries = compose_queries(
-            catalogue, part, references, count, amounts.seed, amounts.caption_share
+            catalogue, part, references, count, synthesis.seed, synthesis.caption_share
         )
-        made = _with_candidates(part, queries, catalogue, coarse[part], limits, amounts.seed)
+        made = _with_candidates(part, queries, catalogue, coarse[part], sampling, synthesis.seed)
         if len(made) < FEWEST[part]:
             raise ManifestError(
                 f"{catalogue.name}: the attributes are too sparse for {part}: "
@@ -98,18 +113,18 @@ def make_examples(
 
 def _with_candidates(
     part: Part, queries: Sequence[Query], catalogue: Catalogue, coarse: InMemoryRetriever | None,
-    limits: CandidateConfig, seed: int,
+    sampling: CandidateConfig, seed: int,
 ) -> list[RerankExample]:  # fmt: skip
     rng = random.Random(f"candidates/{part}/{seed}")
     examples = []
     if coarse is not None:
-        coarse.read(queries)
+        coarse.embed_texts(queries)
     for query in tqdm(queries, f"candidates for {part}", unit="query"):
-        candidates = choose(query, catalogue.labels, coarse, limits, rng)
-        if len({candidate.fits for candidate in candidates}) == 2:
+        candidates = sample_candidates(query, catalogue.attribute_table, coarse, sampling, rng)
+        if len({candidate.relevant for candidate in candidates}) == 2:
             examples.append(
                 RerankExample(
-                    part, query.edit, query.facets, query.reference, query.text, query.roles,
+                    part, query.edit, query.facets, query.reference, query.text, query.intent,
                     tuple(candidates),
                 )
             )  # fmt: skip
@@ -158,10 +173,10 @@ def summary(examples: Sequence[RerankExample]) -> list[str]:
     for part in FEWEST:
         mine = [example for example in examples if example.part == part]
         candidates = [candidate for example in mine for candidate in example.candidates]
-        sources = Counter(c.why.split(" rank")[0] for c in candidates).most_common()
+        sources = Counter(c.origin.split(" rank")[0] for c in candidates).most_common()
         lines.append(
             f"{part}: {len(mine)} queries, {len(candidates)} candidates: "
-            + ", ".join(f"{count} {why}" for why, count in sources)
+            + ", ".join(f"{count} {origin}" for origin, count in sources)
         )
     return lines
 
@@ -173,9 +188,9 @@ def _as_row(example: RerankExample, rows: Sequence[Any]) -> dict[str, Any]:
         "facets": example.facets,
         "reference": rows[example.reference].image_id,
         "modification_text": example.text,
-        **example.roles.model_dump(mode="json"),
+        **example.intent.model_dump(mode="json"),
         "candidates": [
-            {"image_id": rows[c.picture].image_id, "fits": c.fits, "why": c.why}
+            {"image_id": rows[c.picture].image_id, "relevant": c.relevant, "origin": c.origin}
             for c in example.candidates
         ],
     }
@@ -188,8 +203,9 @@ def _from_row(row: dict[str, Any], numbers: Mapping[str, int]) -> RerankExample:
         facets=tuple(row["facets"]),
         reference=numbers[row["reference"]],
         text=row["modification_text"],
-        roles=Intent(**{name: row[name] for name in Intent.model_fields}),
+        intent=Intent(**{name: row[name] for name in Intent.model_fields}),
         candidates=tuple(
-            Candidate(numbers[c["image_id"]], bool(c["fits"]), c["why"]) for c in row["candidates"]
+            Candidate(numbers[c["image_id"]], bool(c["relevant"]), c["origin"])
+            for c in row["candidates"]
         ),
     )

@@ -1,4 +1,4 @@
-"""What the frozen vision tower makes of the catalogue's pictures: computed once, kept in a file.
+"""The frozen vision tower's output for the catalogue's pictures: computed once, kept in a file.
 
 The tower is never trained, so a step costs the language model alone. The file is mapped, not read:
 it may be larger than memory.
@@ -17,8 +17,8 @@ from tqdm import tqdm
 from models.datasets.manifest import ImageRow
 from models.reranker.architectures.base import EncoderOutput, VisualFeatures
 from models.reranker.reranker import Reranker
-from models.training.kept import made_of
 from models.training.reranker.catalogue import decode_row
+from models.training.run_identity import fingerprint
 
 _CHUNK = 16
 Grid = tuple[int, int, int]  # frames, rows and columns of patches
@@ -26,7 +26,13 @@ Grid = tuple[int, int, int]  # frames, rows and columns of patches
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a picture's visual tokens are: from token `start` on, as many as its grid has."""
+    """Where a picture's visual tokens are.
+
+    Attributes:
+        start: The first token's place in the file.
+        tokens: How many follow.
+        grid: Its patches.
+    """
 
     start: int
     tokens: int
@@ -60,10 +66,10 @@ class FeatureFile:
         self, locations: Sequence[str], device: torch.device, dtype: torch.dtype
     ) -> EncoderOutput:
         """Pictures as the vision tower would give them to the language model."""
-        seen = [self._of(location).to(device=device, dtype=dtype) for location in locations]
+        pictures = [self._of(location).to(device=device, dtype=dtype) for location in locations]
         return EncoderOutput(
-            tuple(levels[:, 0] for levels in seen),
-            [tuple(levels[:, i] for levels in seen) for i in range(1, self._levels)],
+            tuple(levels[:, 0] for levels in pictures),
+            [tuple(levels[:, i] for levels in pictures) for i in range(1, self._levels)],
         )
 
     def features(self, location: str, device: torch.device, dtype: torch.dtype) -> VisualFeatures:
@@ -80,7 +86,9 @@ class FeatureFile:
         return self._values[entry.start : entry.start + entry.tokens]
 
 
-def see(reranker: Reranker, rows: Sequence[ImageRow], folder: Path, tower: str) -> FeatureFile:
+def extract_features(
+    reranker: Reranker, rows: Sequence[ImageRow], folder: Path, tower: str
+) -> FeatureFile:
     """Run the vision tower over pictures, or open what an earlier run kept in `folder`.
 
     Args:
@@ -94,7 +102,7 @@ def see(reranker: Reranker, rows: Sequence[ImageRow], folder: Path, tower: str) 
         ManifestError: A picture cannot be read.
     """
     values, index = folder / "features.f16", folder / "features.json"
-    key = made_of(tower, [(row.location, _bytes_on_disk(row)) for row in rows])
+    key = fingerprint(tower, [(row.location, _bytes_on_disk(row)) for row in rows])
     known = json.loads(index.read_text("utf-8")) if index.exists() else {}
     if known.get("key") != key:
         index.unlink(missing_ok=True)
@@ -117,16 +125,16 @@ def _compute(reranker: Reranker, rows: Sequence[ImageRow], values: Path) -> dict
     entries: dict[str, tuple[int, int, list[int]]] = {}
     start = levels = width = 0
     with values.open("wb") as file:
-        for row, seen in tqdm(_all_seen(reranker, rows), "see", len(rows), unit="image"):
-            stack = torch.stack([seen.tokens, *seen.deepstack], dim=1)  # (T, levels, D)
+        for row, features in tqdm(_encode_all(reranker, rows), "features", len(rows), unit="image"):
+            stack = torch.stack([features.tokens, *features.deepstack], dim=1)  # (T, levels, D)
             tokens, levels, width = stack.shape
-            entries[row.location] = (start, tokens, seen.grid[0].tolist())
+            entries[row.location] = (start, tokens, features.grid[0].tolist())
             file.write(stack.half().cpu().contiguous().numpy().tobytes())
             start += tokens
     return {"levels": levels, "width": width, "entries": entries}
 
 
-def _all_seen(
+def _encode_all(
     reranker: Reranker, rows: Sequence[ImageRow]
 ) -> Iterator[tuple[ImageRow, VisualFeatures]]:
     for begin in range(0, len(rows), _CHUNK):

@@ -1,9 +1,9 @@
-"""Trains a LoRA adapter for a catalogue of one's own, and measures what it was worth.
+"""Trains a LoRA adapter for a catalogue of one's own, and measures it before and after.
 
     queries   made of the manifest's attributes and captions   → `<out>/work/queries.jsonl`
     pictures  through the base's vision tower, once            → `<out>/work/features.f16`
     adapter   trained on the queries, resumable                → `<out>`, a peft LoRA folder
-    exam      held-out queries, before and after               → `<out>/README.md`, `<out>/report`
+    evaluation  held-out queries, before and after               → `<out>/README.md`, `<out>/report`
 
 `CIR_WORKER__RERANKER__ADAPTER=<out>` serves it. `<out>/work` can be deleted afterwards.
 """
@@ -23,50 +23,50 @@ from models.hub import local_folder
 from models.reranker.adapter_card import AdapterCard, write_card
 from models.reranker.loading import HUB_FILES, content_hash
 from models.settings import RerankerSettings
-from models.training.kept import made_of, state_path
 from models.training.loop import Loop
 from models.training.options import RerankerOptions
 from models.training.reranker.catalogue import Catalogue
-from models.training.reranker.evaluation import LoadedReranker, compare, score_held_out, serve
+from models.training.reranker.evaluation import LoadedReranker, compare, load, score_held_out
 from models.training.reranker.examples import RerankExample, summary
-from models.training.reranker.features import FeatureFile, see
+from models.training.reranker.features import FeatureFile, extract_features
 from models.training.reranker.lora import adapt, load_base
 from models.training.reranker.model_card import Provenance, table, write_report, write_scores
-from models.training.reranker.sequences import TEMPLATE
+from models.training.reranker.sequences import PROMPT
 from models.training.reranker.synthesize import (
     QUERIES,
     read_catalogues,
     synthesized,
 )
 from models.training.reranker.trainer import AdapterTrainer, TuningSettings, row_writer
+from models.training.run_identity import fingerprint, state_path
 
 
 @dataclass(frozen=True)
-class _Material:
-    """What training and exam both need.
+class _TrainingInputs:
+    """What training and evaluation both need.
 
     Attributes:
         start: The reranker that training begins with.
         base: Its base's folder.
         catalogues: The pictures of each part.
         examples: Queries with candidates, of both parts.
-        seen: Visual tokens of every picture they show.
+        feature_file: Visual tokens of every picture they show.
     """
 
     start: RerankerSettings
     base: Path
     catalogues: Mapping[Part, Catalogue]
     examples: Sequence[RerankExample]
-    seen: FeatureFile
+    feature_file: FeatureFile
 
     def of(self, part: Part) -> list[RerankExample]:
-        """The lessons of one part."""
+        """The examples of one part."""
         return [example for example in self.examples if example.part == part]
 
-    def score_held_out(self, served: LoadedReranker) -> dict[str, list[list[float]]]:
-        """A reranker's scores of the held-out lessons."""
+    def score_held_out(self, loaded: LoadedReranker) -> dict[str, list[list[float]]]:
+        """A reranker's scores of the held-out examples, see `evaluation.score_held_out`."""
         rows = self.catalogues["validation"].rows
-        return score_held_out(served, self.of("validation"), rows, self.seen)
+        return score_held_out(loaded, self.of("validation"), rows, self.feature_file)
 
 
 def run(options: RerankerOptions, command_line: str) -> None:
@@ -85,44 +85,44 @@ def run(options: RerankerOptions, command_line: str) -> None:
     work = options.out / "work"
     work.mkdir(parents=True, exist_ok=True)
     catalogues = read_catalogues(options)
-    served = serve(start)  # before hours are spent: a base or adapter may not load
+    loaded = load(start)  # before hours are spent: a base or adapter may not load
     examples = synthesized(options, catalogues, work)
     print("\n".join(summary(examples)))
     base = local_folder(start.base_source, "the reranker's base", HUB_FILES)
     tower = f"{content_hash(base)}/{options.visual_tokens}"
-    seen = see(served.reranker, _pictures(examples, catalogues), work, tower)
-    material = _Material(start, base, catalogues, examples, seen)
-    asked = made_of(served.reranker.version, work / QUERIES, seen.name)
-    before = _kept_scores(work / f"before-{asked}.json", material, served)
-    del served  # its memory is the adapter's now
+    feature_file = extract_features(loaded.reranker, _pictures(examples, catalogues), work, tower)
+    inputs = _TrainingInputs(start, base, catalogues, examples, feature_file)
+    evaluated = fingerprint(loaded.reranker.version, work / QUERIES, feature_file.name)
+    before = _kept_scores(work / f"before-{evaluated}.json", inputs, loaded)
+    del loaded  # its memory is the adapter's now
 
     started = time.monotonic()
-    made = made_of(asked, _what_counts(_tuning_settings(options)))
-    loop = _train(options, material, state_path(work, "adapter", made))
+    made = fingerprint(evaluated, _decisive_settings(_tuning_settings(options)))
+    loop = _train(options, inputs, state_path(work, "adapter", made))
     seconds = time.monotonic() - started
     _write_reranker_json(options, base)
-    _measure(options, material, before, loop, seconds, command_line)
+    _measure(options, inputs, before, loop, seconds, command_line)
 
 
 def _measure(
-    options: RerankerOptions, material: _Material, before: dict[str, list[list[float]]],
+    options: RerankerOptions, inputs: _TrainingInputs, before: dict[str, list[list[float]]],
     loop: Loop, seconds: float, command_line: str,
 ) -> None:  # fmt: skip
-    """Examine the adapter as a worker will load it, and write all that lies beside it."""
-    served = serve(material.start.model_copy(update={"adapter": str(options.out)}))
-    after = material.score_held_out(served)
-    held_out = material.of("validation")
+    """Evaluate the adapter as a worker will load it, and write all that lies beside it."""
+    loaded = load(inputs.start.model_copy(update={"adapter": str(options.out)}))
+    after = inputs.score_held_out(loaded)
+    held_out = inputs.of("validation")
     comparisons = compare(held_out, before, after)
-    ids = [row.image_id for row in material.catalogues["validation"].rows]
-    write_scores(options.out / "report" / "judgements.jsonl", held_out, ids, before, after)
-    source = material.start.adapter_source
+    ids = [row.image_id for row in inputs.catalogues["validation"].rows]
+    write_scores(options.out / "report" / "scores.jsonl", held_out, ids, before, after)
+    source = inputs.start.adapter_source
     provenance = Provenance(
         base=options.base,
         start=source and Path(source).name,
-        data=summary(material.examples),
+        data=summary(inputs.examples),
         settings={**asdict(_tuning_settings(options)), "visual_tokens": options.visual_tokens},
         seconds=seconds,
-        device=served.reranker.device_reason,
+        device=loaded.reranker.device_reason,
         command=command_line,
     )
     write_report(options.out, comparisons, loop, provenance)
@@ -131,7 +131,7 @@ def _measure(
 
 def _reranker_settings(options: RerankerOptions) -> RerankerSettings:
     settings = RerankerSettings(
-        base=options.base, adapter=options.adapter, template=TEMPLATE.template.name,
+        base=options.base, adapter=options.adapter, template=PROMPT.template.name,
         visual_tokens=options.visual_tokens, device=options.device,
     )  # fmt: skip
     if options.adapter == "none":  # the folder itself: a base without its own adapter
@@ -151,24 +151,26 @@ def _tuning_settings(options: RerankerOptions) -> TuningSettings:
     )  # fmt: skip
 
 
-def _train(options: RerankerOptions, material: _Material, checkpoint: Path) -> Loop:
+def _train(options: RerankerOptions, inputs: _TrainingInputs, checkpoint: Path) -> Loop:
     device, _ = resolve_device(options.device)
     in_half = device.type == "cuda" and torch.cuda.is_bf16_supported()
     dtype = torch.bfloat16 if in_half else torch.float32
-    model, processor = load_base(material.base, device, dtype)
-    settings, source = _tuning_settings(options), material.start.adapter_source
+    model, processor = load_base(inputs.base, device, dtype)
+    settings, source = _tuning_settings(options), inputs.start.adapter_source
     wrapped = adapt(
         model, rank=settings.rank, dropout=settings.dropout, seed=settings.seed,
         start=local_folder(source, "the reranker's adapter", HUB_FILES) if source else None,
     )  # fmt: skip
     locations: dict[str, dict[int, str]] = {
         part: {number: row.location for number, row in enumerate(catalogue.rows)}
-        for part, catalogue in material.catalogues.items()
+        for part, catalogue in inputs.catalogues.items()
     }
-    writer = row_writer(model, processor, material.seen)
-    tutor = AdapterTrainer(wrapped.get_base_model(), writer, material.seen, locations, settings)
-    loop = tutor.train(material.of("training"), material.of("validation"), checkpoint)
-    # folders are moved and copied; whoever loads the adapter says what its base is
+    writer = row_writer(model, processor, inputs.feature_file)
+    trainer = AdapterTrainer(
+        wrapped.get_base_model(), writer, inputs.feature_file, locations, settings
+    )
+    loop = trainer.train(inputs.of("training"), inputs.of("validation"), checkpoint)
+    # folders are moved and copied; the base is named where the adapter is loaded
     wrapped.peft_config["default"].base_model_name_or_path = None
     wrapped.save_pretrained(str(options.out))
     return loop
@@ -177,7 +179,7 @@ def _train(options: RerankerOptions, material: _Material, checkpoint: Path) -> L
 def _pictures(
     examples: Sequence[RerankExample], catalogues: Mapping[Part, Catalogue]
 ) -> list[ImageRow]:
-    """Every picture that some lesson shows, once."""
+    """Every picture that some example shows, once."""
     shown = {
         catalogues[example.part].rows[number].location: catalogues[example.part].rows[number]
         for example in examples
@@ -187,18 +189,18 @@ def _pictures(
 
 
 def _kept_scores(
-    path: Path, material: _Material, served: LoadedReranker
+    path: Path, inputs: _TrainingInputs, loaded: LoadedReranker
 ) -> dict[str, list[list[float]]]:
     """The scores of the reranker that training begins with, kept for a run that goes on."""
     if path.exists():
         kept: dict[str, list[list[float]]] = json.loads(path.read_text(encoding="utf-8"))
         return kept
-    scores = material.score_held_out(served)
+    scores = inputs.score_held_out(loaded)
     path.write_text(json.dumps(scores), encoding="utf-8")
     return scores
 
 
-def _what_counts(settings: TuningSettings) -> dict[str, float]:
+def _decisive_settings(settings: TuningSettings) -> dict[str, float]:
     """The settings that the weights follow from."""
     others = ("gradient_checkpointing", "validate_every")
     return {name: value for name, value in asdict(settings).items() if name not in others}
@@ -207,8 +209,8 @@ def _what_counts(settings: TuningSettings) -> dict[str, float]:
 def _write_reranker_json(options: RerankerOptions, base: Path) -> None:
     """What a reranker made of this adapter must be: its template, base and visual tokens."""
     card = AdapterCard(
-        template=TEMPLATE.template.name,
-        template_version=TEMPLATE.version,
+        template=PROMPT.template.name,
+        template_version=PROMPT.version,
         base=options.base if options.base.count("/") == 1 else Path(options.base).name,
         base_hash=content_hash(base),
         visual_tokens=options.visual_tokens,

@@ -24,7 +24,7 @@ def load_base(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[A
     """A base and its processor.
 
     Raises:
-        UnfitBase: It cannot be loaded, or is of a family whose lessons cannot be packed.
+        UnfitBase: It cannot be loaded, or is of an architecture whose examples cannot be packed.
     """
     try:
         model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)

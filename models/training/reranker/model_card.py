@@ -28,7 +28,7 @@ class Provenance:
     Attributes:
         base: As it was named: `demo`, a hub name or a folder.
         start: The adapter that training began with, if any.
-        data: Lines about lessons, see `examples.summary`.
+        data: Lines about the examples, see `examples.summary`.
         settings: Of training, by name.
         seconds: How long the steps of this run took.
         device: Where.
@@ -47,13 +47,13 @@ class Provenance:
 def table(comparisons: Sequence[Comparison]) -> list[str]:
     """A Markdown table, a part for each of `PROMPT_MODES`."""
     lines = list(_HEADER)
-    for way in PROMPT_MODES:
+    for mode in PROMPT_MODES:
         lines += [
-            f"| {c.group}, {way} | {c.queries} | {c.auc_before} | {c.auc_after} | "
+            f"| {c.group}, {mode} | {c.queries} | {c.auc_before} | {c.auc_after} | "
             f"{c.gain.value:+.3f} [{c.gain.low:+.3f}, {c.gain.high:+.3f}] | "
             f"{c.first_before} | {c.first_after} |"
             for c in comparisons
-            if c.way == way
+            if c.mode == mode
         ]
     return lines
 
@@ -72,8 +72,8 @@ def write_report(
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     validated = [(step, found["loss"]) for step, found in loop.validations]
-    plot_loss(loop.losses, validated, folder / "loss.png", "validation, verdicts alone")
-    named = [c for c in comparisons if c.way == next(iter(PROMPT_MODES))]
+    plot_loss(loop.losses, validated, folder / "loss.png", "validation, answers alone")
+    named = [c for c in comparisons if c.mode == next(iter(PROMPT_MODES))]
     plot_areas(named, folder / "before_after.png")
     (out / "README.md").write_text(_card(comparisons, provenance), encoding="utf-8")
 
@@ -85,21 +85,21 @@ def write_scores(
     before: Mapping[str, list[list[float]]],
     after: Mapping[str, list[list[float]]],
 ) -> None:
-    """Every held-out verdict, one query per line, to look at what goes wrong."""
+    """Every held-out score, one query per line, to look at what goes wrong."""
     path.parent.mkdir(exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         for number, example in enumerate(examples):
             scores = {
-                f"{when}, {way}": scored[way][number]
+                f"{when}, {mode}": scored[mode][number]
                 for when, scored in (("before", before), ("after", after))
-                for way in PROMPT_MODES
+                for mode in PROMPT_MODES
             }
             row = {
                 "reference": ids[example.reference],
                 "modification_text": example.text,
-                "target": example.roles.target,
+                "target": example.intent.target,
                 "candidates": [
-                    {"image_id": ids[c.picture], "fits": c.fits, "why": c.why}
+                    {"image_id": ids[c.picture], "relevant": c.relevant, "origin": c.origin}
                     | {when: round(own[place], 6) for when, own in scores.items()}
                     for place, c in enumerate(example.candidates)
                 ],
@@ -165,7 +165,7 @@ _BEFORE, _AFTER = "#8a93a3", "#0072b2"
 
 
 def plot_areas(comparisons: Sequence[Comparison], path: Path) -> None:
-    """AUC before and after, with intervals, one pair of bars for each group of one way."""
+    """AUC before and after, with intervals, one pair of bars for each group of one prompt mode."""
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(_WIDTH_IN, 0.6 + 0.5 * len(comparisons)), layout="constrained")
         axes = figure.subplots()

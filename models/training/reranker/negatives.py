@@ -1,10 +1,10 @@
 """Candidates of a query for a reranker to learn from: right ones, and wrong ones that look right.
 
 Hard negatives that are no negatives do more harm than easy ones: RocketQA (arXiv 2010.08191, §4.2)
-found that 70 % of the passages its retriever ranked first, and nobody had labelled, were right;
+found that 70 % of the passages its retriever ranked first, without being labelled so, were right;
 NV-Retriever (arXiv 2407.15831) compares ways to drop those too close to a positive, and ends better
 with every one of them than without. So here
-* a negative contradicts the wish by its own labels; where a label is missing, it is left alone;
+* a negative contradicts the query by its own labels; where a label is missing, it is left alone;
 * what the coarse stage ranks high is dropped if it nearly is one of the right pictures.
 """
 
@@ -38,13 +38,13 @@ class Candidate:
 
     Attributes:
         picture: Its number in the catalogue.
-        fits: The right answer.
-        why: Where it comes from, in words.
+        relevant: Whether it is a right answer.
+        origin: Where it comes from, in words.
     """
 
     picture: int
-    fits: bool
-    why: str
+    relevant: bool
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ class InMemoryRetriever:
         self._texts: dict[str, NDArray[np.float32]] = {}
         self._composer = Composer(spec, preset.composition)
 
-    def read(self, queries: Sequence[Query]) -> None:
+    def embed_texts(self, queries: Sequence[Query]) -> None:
         """Embed all that queries say in large batches; one by one takes ten times as long."""
         said = {
             text
             for query in queries
             for text in (
-                query.text, query.roles.target, *query.roles.preserve, *query.roles.desired,
-                *query.roles.forbidden,
+                query.text, query.intent.target, *query.intent.preserve, *query.intent.desired,
+                *query.intent.forbidden,
             )
         }  # fmt: skip
         unknown = sorted(said - self._texts.keys())
@@ -97,11 +97,11 @@ class InMemoryRetriever:
             self._texts.update(zip(chunk, self._encoder.encode_texts(chunk), strict=True))
 
     def search(self, query: Query, depth: int) -> list[int]:
-        """The first ranks for a query that was `read`, best first; not its reference."""
+        """The first ranks for a query whose texts are embedded, best first; not its reference."""
         reference = self._gallery[query.reference]
-        intent = ComposedIntent(**query.roles.model_dump(), source="client")
-        asking = self._composer.embed("intersection", reference, query.text, intent)
-        similarity = self._gallery @ answer(asking, self._encode_texts)
+        intent = ComposedIntent(**query.intent.model_dump(), source="client")
+        embedding = self._composer.embed("intersection", reference, query.text, intent)
+        similarity = self._gallery @ answer(embedding, self._encode_texts)
         similarity[query.reference] = -np.inf
         ranked: list[int] = np.argsort(-similarity, kind="stable")[:depth].tolist()
         return ranked
@@ -115,11 +115,11 @@ class InMemoryRetriever:
         return float((self._gallery[list(others)] @ self._gallery[picture]).max())
 
 
-def choose(
+def sample_candidates(
     query: Query,
-    labels: AttributeTable,
+    attribute_table: AttributeTable,
     coarse: InMemoryRetriever | None,
-    limits: CandidateConfig,
+    sampling: CandidateConfig,
     rng: random.Random,
 ) -> list[Candidate]:
     """Right and wrong candidates; wrong ones are the reference itself, pictures with one facet
@@ -127,27 +127,27 @@ def choose(
 
     Args:
         query: The query.
-        labels: Of the whole catalogue.
+        attribute_table: Of the whole catalogue.
         coarse: Finds first ranks; without it there are none.
-        limits: How many, and how deep.
+        sampling: How many, and how deep.
         rng: Chooses.
 
     Returns:
-        At most `limits.candidates`, the right ones first; a catalogue may not have as many.
+        At most `sampling.candidates`, the right ones first; a catalogue may not have as many.
     """
-    relevance = labels.relevance(query.attribute_query)
-    most = max(1, limits.candidates // 3)
+    relevance = attribute_table.relevance(query.attribute_query)
+    most = max(1, sampling.candidates // 3)
     right = rng.sample(query.answers, min(len(query.answers), rng.randint(1, most)))
-    chosen = [Candidate(picture, True, "fits") for picture in right]
+    chosen = [Candidate(picture, True, "right") for picture in right]
     taken = {*right}
-    if relevance.misses[query.reference]:
+    if relevance.irrelevant[query.reference]:
         chosen.append(Candidate(query.reference, False, "the reference"))
         taken.add(query.reference)
     near = _one_facet_wrong(relevance)
-    ranked = _ranked(query, relevance, coarse, limits)
-    missing = np.flatnonzero(relevance.misses).tolist()
+    ranked = _coarse_candidates(query, relevance, coarse, sampling)
+    missing = np.flatnonzero(relevance.irrelevant).tolist()
     anything = [(n, "random") for n in rng.sample(missing, min(len(missing), _RANDOM_POOL))]
-    while len(chosen) < limits.candidates:
+    while len(chosen) < sampling.candidates:
         candidate = _draw(near, ranked, anything, taken, rng)
         if candidate is None:
             break
@@ -170,32 +170,32 @@ def _draw(
     for pool in pools:
         left = [entry for entry in pool if entry[0] not in taken]
         if left:
-            picture, why = rng.choice(left)
-            return Candidate(picture, False, why)
+            picture, origin = rng.choice(left)
+            return Candidate(picture, False, origin)
     return None
 
 
 def _one_facet_wrong(relevance: Relevance) -> list[list[tuple[int, str]]]:
-    """Per facet, the pictures that miss the wish by that facet alone."""
-    wrong_facets = np.sum(list(relevance.wrong.values()), axis=0)
-    alone = relevance.misses & (wrong_facets == 1)
+    """Per facet, the pictures that contradict the query by that facet alone."""
+    wrong_facets = np.sum(list(relevance.violations.values()), axis=0)
+    alone = relevance.irrelevant & (wrong_facets == 1)
     return [
-        [(int(n), f"wrong {facet}") for n in np.flatnonzero(alone & wrong)]
-        for facet, wrong in sorted(relevance.wrong.items())
+        [(int(n), f"wrong {facet}") for n in np.flatnonzero(alone & violations)]
+        for facet, violations in sorted(relevance.violations.items())
     ]
 
 
-def _ranked(
-    query: Query, relevance: Relevance, coarse: InMemoryRetriever | None, limits: CandidateConfig
+def _coarse_candidates(
+    query: Query, relevance: Relevance, coarse: InMemoryRetriever | None, sampling: CandidateConfig
 ) -> list[tuple[int, str]]:
     if coarse is None:
         return []
-    ranks = coarse.search(query, limits.coarse_depth)
+    ranks = coarse.search(query, sampling.coarse_depth)
     return [
         (picture, f"coarse rank {rank}")
         for rank, picture in enumerate(ranks, start=1)
-        if relevance.misses[picture]
-        and coarse.similarity(picture, query.answers) < limits.duplicate_similarity
+        if relevance.irrelevant[picture]
+        and coarse.similarity(picture, query.answers) < sampling.duplicate_similarity
     ]
 
 
@@ -208,8 +208,8 @@ def embed(encoder: ImageTextEncoder, rows: Sequence[ImageRow], kept: Path) -> ND
     Returns:
         float32 (N, D), unit rows.
     """
-    wanted = "\n".join([encoder.fingerprint, *(row.location for row in rows)])
-    key = hashlib.sha256(wanted.encode()).hexdigest()
+    identity = "\n".join([encoder.fingerprint, *(row.location for row in rows)])
+    key = hashlib.sha256(identity.encode()).hexdigest()
     if kept.exists():
         with np.load(kept) as saved:
             if str(saved["key"]) == key:

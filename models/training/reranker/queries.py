@@ -1,4 +1,4 @@
-"""Composed queries from a catalogue's attributes and captions: nobody has to label anything.
+"""Composed queries from a catalogue's attributes and captions, without further labels.
 
 "This, but wooden" changes one or two facets of a reference and keeps the others; "not wooden"
 leaves the new value open; a caption asks for another picture in a whole sentence. What an answer
@@ -28,8 +28,8 @@ class Query:
         facets: The facets that change.
         reference: The reference picture's number in the catalogue.
         text: The modification text.
-        roles: What it means.
-        wish: What an answer must satisfy.
+        intent: What it means.
+        attribute_query: What an answer must satisfy.
         answers: Numbers of pictures that do; never the reference.
     """
 
@@ -37,7 +37,7 @@ class Query:
     facets: tuple[str, ...]
     reference: int
     text: str
-    roles: Intent
+    intent: Intent
     attribute_query: AttributeQuery
     answers: tuple[int, ...]
 
@@ -67,8 +67,10 @@ def compose_queries(
     makers = [
         _changes(catalogue, facets, negated, shuffled, part, rng) for facets, negated in edits
     ]
-    captioned = _in_turn([_captions(catalogue, shuffled, part, rng)], round(caption_share * count))
-    return [*captioned, *_in_turn(makers, count - len(captioned))]
+    captioned = _round_robin(
+        [_captions(catalogue, shuffled, part, rng)], round(caption_share * count)
+    )
+    return [*captioned, *_round_robin(makers, count - len(captioned))]
 
 
 def part_of(image_id: str, validation_share: float) -> Part:
@@ -81,30 +83,30 @@ def _changes(
     part: Part, rng: random.Random,
 ) -> Iterator[Query]:  # fmt: skip
     """Every query that one kind of change makes of the references, one each."""
-    labels = catalogue.labels
+    attribute_table = catalogue.attribute_table
     edit = f"{'not this' if negated else 'change'} {' and '.join(facets)}"
     for reference in references:
-        known = labels.single(reference)
+        known = attribute_table.single(reference)
         # a reference with several things would leave open which of them is meant
-        if len(known) < len(labels.all_of(reference)) or not known.keys() >= set(facets):
+        if len(known) < len(attribute_table.all_of(reference)) or not known.keys() >= set(facets):
             continue
         kept = {f: known[f] for f in catalogue.core if f in known and f not in facets}
         old = tuple(known[facet] for facet in facets)
         new = () if negated else _new_values(catalogue, kept, facets, old, rng)
         if not kept or new is None:  # where nothing is kept, the reference would have no say
             continue
-        wanted = {**kept, **dict(zip(facets, new, strict=False))}
+        required = {**kept, **dict(zip(facets, new, strict=False))}
         attribute_query = AttributeQuery(
-            {facet: frozenset([value]) for facet, value in wanted.items()},
+            {facet: frozenset([value]) for facet, value in required.items()},
             {facets[0]: old[0]} if negated else {},
         )
-        answers = np.flatnonzero(labels.relevance(attribute_query).fits)
+        answers = np.flatnonzero(attribute_table.relevance(attribute_query).relevant)
         if not len(answers):
             continue
         yield Query(
             edit, facets, reference,
             phrase(_form(catalogue, facets, negated), facets, old, new, part, rng),
-            _roles(catalogue, wanted, kept, old, new, negated),
+            _intent(catalogue, required, kept, old, new, negated),
             attribute_query, tuple(answers.tolist()),
         )  # fmt: skip
 
@@ -114,13 +116,13 @@ def _new_values(
     rng: random.Random,
 ) -> tuple[str, ...] | None:  # fmt: skip
     """Values that some picture has, which agrees with the reference in all that is kept."""
-    labels = catalogue.labels
-    alike = labels.relevance(
+    attribute_table = catalogue.attribute_table
+    alike = attribute_table.relevance(
         AttributeQuery({facet: frozenset([value]) for facet, value in kept.items()})
-    ).fits
+    ).relevant
     there = set()
     for picture in np.flatnonzero(alike):
-        known = labels.single(int(picture))
+        known = attribute_table.single(int(picture))
         new = tuple(known.get(facet, "") for facet in facets)
         if all(new) and all(a != b for a, b in zip(old, new, strict=True)):
             there.add(new)
@@ -132,15 +134,15 @@ def _captions(
 ) -> Iterator[Query]:
     """Queries that ask for another picture by its caption.
 
-    The wish holds what the caption says in the catalogue's own words, no more: "a sofa" is no
-    reason to call another colour wrong. Right is the captioned picture alone, because a caption
-    may say what no attribute does.
+    The attribute query holds what the caption says in the catalogue's own words, no more: "a sofa"
+    is no reason to call another colour wrong. Right is the captioned picture alone, because a
+    caption may say what no attribute does.
     """
     for reference, picture in zip(references, [*references[1:], *references[:1]], strict=True):
         caption = catalogue.rows[picture].caption
         if not caption or picture == reference:
             continue
-        labelled = catalogue.labels.all_of(picture)
+        labelled = catalogue.attribute_table.all_of(picture)
         said: dict[str, set[str]] = {}
         for mention in link_facets(caption, catalogue.facets):
             if mention.value in labelled.get(mention.facet, ()):
@@ -156,19 +158,19 @@ def _captions(
         )  # fmt: skip
 
 
-def _roles(
-    catalogue: Catalogue, wanted: Mapping[str, str], kept: Mapping[str, str],
+def _intent(
+    catalogue: Catalogue, required: Mapping[str, str], kept: Mapping[str, str],
     old: tuple[str, ...], new: tuple[str, ...], negated: bool,
 ) -> Intent:  # fmt: skip
     """What the query means, with the target in the words that the service finds for it."""
-    noun = wanted.get(catalogue.noun_facet, "one")
+    noun = required.get(catalogue.noun_facet, "one")
     adjectives = [
-        (facet, wanted[facet])
+        (facet, required[facet])
         for facet in catalogue.core
-        if facet in wanted and facet != catalogue.noun_facet
+        if facet in required and facet != catalogue.noun_facet
     ]
     target = DepictedItem(noun, tuple(adjectives)).phrase
-    target += "".join(f", {wanted[facet]}" for facet in catalogue.context if facet in wanted)
+    target += "".join(f", {required[facet]}" for facet in catalogue.context if facet in required)
     target += f" that is not {old[0]}" if negated else ""
     return Intent(
         target=target[:MAX_PHRASE_CHARS],
@@ -186,7 +188,7 @@ def _form(catalogue: Catalogue, facets: tuple[str, ...], negated: bool) -> str:
     return "noun" if facets[0] == catalogue.noun_facet else "change"
 
 
-def _in_turn(makers: Sequence[Iterator[Query]], count: int) -> list[Query]:
+def _round_robin(makers: Sequence[Iterator[Query]], count: int) -> list[Query]:
     """One of each maker, again and again, until there are `count` or all are exhausted."""
     running = list(makers)
     made: list[Query] = []

@@ -1,4 +1,4 @@
-"""DemoData as token rows, with pictures of any shape."""
+"""Examples as token rows, with pictures of any shape."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,14 +9,14 @@ from models.training.packing import Batch, PieceWriter, Places, Row, places_of
 from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import Grid
 
-INTENT, VERDICT = 1, 2  # kinds of what the model must say
+INTENT, ANSWER = 1, 2  # kinds of what the model must say
 
 LocatedRow = Row[str]  # pictures are known by their locations
 LocatedBatch = Batch[str]
 
 
 class RowWriter(PieceWriter[str]):
-    """Writes lessons as rows."""
+    """Writes examples as rows."""
 
     def __init__(
         self,
@@ -48,33 +48,33 @@ class RowWriter(PieceWriter[str]):
         shows_target: bool,
         asks_intent: bool,
     ) -> LocatedRow:
-        """A lesson as a row.
+        """An example as a row.
 
         Args:
             example: The query and its candidates.
             locations: Of the pictures by number.
             shows_target: Whether the question names the target.
-            asks_intent: Whether the intent is a branch; verdicts always are.
+            asks_intent: Whether the intent is a branch; yes-or-no answers always are.
         """
-        row = self.trunk(TEMPLATE.prefix(example.text), locations[example.reference])
-        if asks_intent and TEMPLATE.compose_instruction is not None:
+        row = self.trunk(PROMPT.prefix(example.text), locations[example.reference])
+        if asks_intent and PROMPT.compose_instruction is not None:
             self.fork(row)
-            self.say(row, TEMPLATE.compose_instruction)
-            self.say(row, intent(example.roles), asked=INTENT)
+            self.say(row, PROMPT.compose_instruction)
+            self.say(row, intent_answer(example.intent), asked=INTENT)
         for candidate in example.candidates:
             self.fork(row)
-            target = example.roles.target if shows_target else None
-            self.say(row, TEMPLATE.candidate(target), [locations[candidate.picture]])
-            self.say(row, TEMPLATE.yes if candidate.fits else TEMPLATE.no, asked=VERDICT)
+            target = example.intent.target if shows_target else None
+            self.say(row, PROMPT.candidate(target), [locations[candidate.picture]])
+            self.say(row, PROMPT.yes if candidate.relevant else PROMPT.no, asked=ANSWER)
         return row
 
 
-TEMPLATE = Prompt(CIR, QWEN_VL)
+PROMPT = Prompt(CIR, QWEN_VL)
 
 
-def intent(roles: Intent) -> str:
+def intent_answer(intent: Intent) -> str:
     """The answer to the template's `ask`, with its end."""
     said = format_intent(
-        roles.target, list(roles.preserve), list(roles.desired), list(roles.forbidden)
+        intent.target, list(intent.preserve), list(intent.desired), list(intent.forbidden)
     )
-    return TEMPLATE.answer(said)
+    return PROMPT.answer(said)

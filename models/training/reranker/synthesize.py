@@ -52,19 +52,19 @@ def synthesize(
         ManifestError: The attributes are too sparse.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    amounts = SynthesisConfig(
+    synthesis = SynthesisConfig(
         training=options.queries,
         validation=options.validation_queries,
         validation_share=options.validation_share,
         caption_share=options.caption_share,
         seed=options.seed,
     )
-    limits = CandidateConfig(
+    sampling = CandidateConfig(
         candidates=options.candidates,
         coarse_depth=options.coarse_depth,
         duplicate_similarity=options.duplicate_similarity,
     )
-    examples = make_examples(catalogues, _coarse(options, catalogues, folder), amounts, limits)
+    examples = make_examples(catalogues, _coarse(options, catalogues, folder), synthesis, sampling)
     write_examples(folder / QUERIES, examples, catalogues)
     return examples
 

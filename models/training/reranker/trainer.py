@@ -1,4 +1,4 @@
-"""Teaches lessons to an adapted base: the loss of a batch, and the steps.
+"""Trains an adapted base on examples: the loss of a batch, and the steps.
 
 The base is in bfloat16 on a GPU that has it, LoRA's updates always in float32.
 """
@@ -18,9 +18,9 @@ from models.training.loop import Loop
 from models.training.packing import collate
 from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import FeatureFile
-from models.training.reranker.sequences import INTENT, VERDICT, LocatedBatch, RowWriter
+from models.training.reranker.sequences import ANSWER, INTENT, LocatedBatch, RowWriter
 
-_HIDES_TARGET_EVERY = 4  # every so many lessons the question does not name the target
+_HIDES_TARGET_EVERY = 4  # in every so many examples the question does not name the target
 _WARMUP_SHARE = 0.05
 _MAX_BATCHES_VALIDATED = 16
 
@@ -36,10 +36,10 @@ class TuningSettings:
         learning_rate: The highest.
         rank: LoRA's r, of new weights.
         dropout: See `lora.adapt`.
-        intent_weight: What saying the intent counts beside the verdicts, which count 1.
+        intent_weight: Weight of the intent's loss beside that of the yes-or-no answers, which is 1.
         gradient_checkpointing: Compute activations twice instead of keeping them.
         validate_every: Steps between two checkpoints.
-        seed: Of lessons' order, dropout and new weights.
+        seed: Of the examples' order, dropout and new weights.
     """
 
     steps: int
@@ -54,7 +54,7 @@ class TuningSettings:
     seed: int
 
 
-def row_writer(model: Any, processor: Any, seen: FeatureFile) -> RowWriter:
+def row_writer(model: Any, processor: Any, feature_file: FeatureFile) -> RowWriter:
     """Writes rows for this base."""
 
     def tokenize(text: str) -> list[int]:
@@ -62,11 +62,11 @@ def row_writer(model: Any, processor: Any, seen: FeatureFile) -> RowWriter:
         return ids
 
     merge = int(processor.image_processor.merge_size)
-    return RowWriter(tokenize, int(model.config.image_token_id), merge, seen.grid)
+    return RowWriter(tokenize, int(model.config.image_token_id), merge, feature_file.grid)
 
 
-def verdict_logits(
-    model: Any, batch: LocatedBatch, seen: FeatureFile
+def answer_logits(
+    model: Any, batch: LocatedBatch, feature_file: FeatureFile
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Read rows and predict every token that is asked for.
 
@@ -79,7 +79,7 @@ def verdict_logits(
         position_ids=batch.positions.to(device),
         attention_mask=torch.where(batch.mask, 0.0, torch.finfo(dtype).min).to(device, dtype),
         use_cache=False,
-        mm_encoder_outputs={"image": seen.encoder_output(batch.pictures, device, dtype)},
+        mm_encoder_outputs={"image": feature_file.encoder_output(batch.pictures, device, dtype)},
     ).last_hidden_state
     kinds = batch.asked[:, 1:].to(device)
     logits = model.lm_head(hidden[:, :-1][kinds > 0]).float()
@@ -87,13 +87,13 @@ def verdict_logits(
 
 
 class AdapterTrainer:
-    """Teaches lessons to an adapted model."""
+    """Trains an adapted model on examples."""
 
     def __init__(
         self,
         model: Any,
         writer: RowWriter,
-        seen: FeatureFile,
+        feature_file: FeatureFile,
         locations: Mapping[str, Mapping[int, str]],
         settings: TuningSettings,
     ) -> None:
@@ -101,12 +101,12 @@ class AdapterTrainer:
 
         Args:
             model: The base under peft's wrapping; its updates are in its layers already.
-            writer: Writes lessons for it.
-            seen: All pictures of the lessons.
+            writer: Writes examples for it.
+            feature_file: Visual tokens of all pictures of the examples.
             locations: Part → number of a picture → its location.
             settings: How to train.
         """
-        self._model, self._writer, self._seen = model, writer, seen
+        self._model, self._writer, self._feature_file = model, writer, feature_file
         self._locations, self._settings = locations, settings
 
     def train(
@@ -163,32 +163,32 @@ class AdapterTrainer:
         )
 
     def _loss(self, batch: LocatedBatch) -> Tensor:
-        logits, right, kinds = verdict_logits(self._model, batch, self._seen)
+        logits, right, kinds = answer_logits(self._model, batch, self._feature_file)
         each = functional.cross_entropy(logits, right, reduction="none")
-        loss: Tensor = each[kinds == VERDICT].mean()
+        loss: Tensor = each[kinds == ANSWER].mean()
         if self._settings.intent_weight > 0:
             loss = loss + self._settings.intent_weight * each[kinds == INTENT].mean()
         return loss
 
     @torch.inference_mode()
     def _validate(self, evaluations: Sequence[LocatedBatch]) -> dict[str, float]:
-        """Mean loss over validation lessons, and the share of verdicts that are right."""
+        """Mean loss over validation examples, and the share of answers that are right."""
         losses, right_ones = [], []
         for batch in evaluations:
-            logits, right, kinds = verdict_logits(self._model, batch, self._seen)
+            logits, right, kinds = answer_logits(self._model, batch, self._feature_file)
             each = functional.cross_entropy(logits, right, reduction="none")
-            losses.append(each[kinds == VERDICT].mean())
-            right_ones.append((logits.argmax(-1) == right)[kinds == VERDICT].float().mean())
+            losses.append(each[kinds == ANSWER].mean())
+            right_ones.append((logits.argmax(-1) == right)[kinds == ANSWER].float().mean())
         return {
             "loss": round(float(torch.stack(losses).mean()), 4),
-            "verdicts": round(float(torch.stack(right_ones).mean()), 4),
+            "answers": round(float(torch.stack(right_ones).mean()), 4),
         }
 
 
 def examples_of_batch(
     examples: Sequence[RerankExample], number: int, size: int, seed: int
 ) -> list[RerankExample]:
-    """Every lesson once, then every lesson again in another order, and so on."""
+    """Every example once, then every example again in another order, and so on."""
     picked = []
     for place in range(number * size, (number + 1) * size):
         turn, within = divmod(place, len(examples))

@@ -1,4 +1,4 @@
-"""What a reranker is taught is what it is later asked: the same tokens, positions and masks."""
+"""A reranker is prompted in training as in service: the same tokens, positions and masks."""
 
 import random
 from dataclasses import replace
@@ -15,12 +15,12 @@ from models.reranker.loading import RerankerParts
 from models.reranker.reranker import Reranker
 from models.settings import RerankerSettings
 from models.training.demo_reranker import base_model, pipeline
-from models.training.demo_reranker.data import TEMPLATE, DemoData, Negatives, mine, read_examples
-from models.training.demo_reranker.language import answer_loss, see
+from models.training.demo_reranker.data import PROMPT, DemoData, Negatives, mine, read_examples
+from models.training.demo_reranker.language import answer_loss, extract_features
 from models.training.demo_reranker.vision import grid, load_pictures, to_patches
-from models.training.kept import OtherRun
 from models.training.options import DemoRerankerOptions
 from models.training.packing import IGNORED, collate
+from models.training.run_identity import OtherRun
 
 SMALL_VISION = {**pipeline.VISION, "hidden_size": 32, "intermediate_size": 64, "depth": 3}
 SMALL_TEXT = {**pipeline.TEXT, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -70,13 +70,13 @@ def test_patches_are_those_of_the_image_processor(reranker: Reranker, catalogue:
 
 
 @pytest.mark.parametrize("shows_target", [True, False])
-def test_branches_of_a_lesson_score_as_the_reranker_does(
+def test_branches_of_an_example_score_as_the_reranker_does(
     reranker: Reranker, examples: DemoData, catalogue: Path, shows_target: bool
 ) -> None:
     query = examples.queries[0]
     paths = images_of(catalogue)
     model = reranker._loaded.model
-    seen = see(model.model.visual, load_pictures(paths, pipeline.IMAGE_PX))
+    picture_features = extract_features(model.model.visual, load_pictures(paths, pipeline.IMAGE_PX))
     writer = pipeline._writer(reranker._loaded.processor, model.config)
     candidates = [3, 50, query.reference]
     batch = collate(
@@ -95,11 +95,13 @@ def test_branches_of_a_lesson_score_as_the_reranker_does(
             position_ids=batch.positions,
             attention_mask=torch.where(batch.mask, 0.0, torch.finfo(torch.float32).min),
             use_cache=False,
-            mm_encoder_outputs={"image": seen.pick(batch.pictures, torch.device("cpu"))},
+            mm_encoder_outputs={
+                "image": picture_features.pick(batch.pictures, torch.device("cpu"))
+            },
         ).last_hidden_state[0]
-    (yes,) = reranker._architecture.tokenize(TEMPLATE.yes)
+    (yes,) = reranker._architecture.tokenize(PROMPT.yes)
     places = (batch.labels[0] == yes).nonzero()[:, 0][-len(candidates) :] - 1
-    taught = (hidden[places] @ reranker._yes_minus_no).sigmoid().tolist()
+    in_training = (hidden[places] @ reranker._yes_minus_no).sigmoid().tolist()
 
     prefix = reranker.prefill(reranker.prepare(Image.open(paths[query.reference])), query.text)
     if shows_target:
@@ -107,7 +109,7 @@ def test_branches_of_a_lesson_score_as_the_reranker_does(
     features = reranker.features([reranker.prepare(Image.open(paths[i])) for i in candidates])
     asked = reranker.score(prefix, features)
     # visual features are kept in half precision for training
-    assert taught == pytest.approx(asked, abs=5e-3)
+    assert in_training == pytest.approx(asked, abs=5e-3)
     assert max(asked) - min(asked) > 0.02
 
 
@@ -117,7 +119,7 @@ def test_only_answers_are_asked_for(reranker: Reranker, examples: DemoData) -> N
     labels = collate([row]).labels[0].tolist()
     asked = [token for token in labels if token != IGNORED]
     said = reranker._architecture.tokenizer.decode(asked)
-    assert said == TEMPLATE.answer(examples.queries[0].intent) + TEMPLATE.yes + TEMPLATE.no
+    assert said == PROMPT.answer(examples.queries[0].intent) + PROMPT.yes + PROMPT.no
 
 
 def test_negatives_are_never_right_answers(examples: DemoData) -> None:
@@ -163,7 +165,7 @@ def test_all_stages_run_resume_and_make_a_reranker_that_loads(
     )
     base = Reranker(RerankerSettings(base=str(tmp_path / "base")))
     assert "-cir-1-" in adapted.version, "the adapter's own card says what it is asked"
-    assert "-instruct-1-" in base.version, "a base of that name is nobody's in particular"
+    assert "-instruct-1-" in base.version, "a base of that name names no template"
     picture = base.prepare(Image.open(images_of(catalogue)[0]))
     for made in (base, adapted):
         (score,) = made.score(made.prefill(picture, "in blue"), made.features([picture]))
@@ -184,26 +186,28 @@ def test_all_stages_run_resume_and_make_a_reranker_that_loads(
         pipeline.train(options)
     other = read_examples(catalogue, 100)
     tower = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path / "base").model.visual
-    seen, _ = pipeline._see_all(options, tower, other, other, tmp_path / "work")
-    assert len(seen.tokens) == 100, (
-        "what was seen of more pictures, or by another tower, is another"
+    picture_features, _ = pipeline._extract_all(options, tower, other, other, tmp_path / "work")
+    assert len(picture_features.tokens) == 100, (
+        "features of more pictures, or of another tower, are another file"
     )
 
 
-def test_loss_falls_on_a_lesson_repeated(
+def test_loss_falls_on_an_example_repeated(
     reranker: Reranker, examples: DemoData, catalogue: Path
 ) -> None:
     """The gradient reaches the language model through prefix, branches and pictures."""
     import copy
 
     model = copy.deepcopy(reranker._loaded.model).requires_grad_(True).train()
-    seen = see(model.model.visual, load_pictures(images_of(catalogue), pipeline.IMAGE_PX))
+    picture_features = extract_features(
+        model.model.visual, load_pictures(images_of(catalogue), pipeline.IMAGE_PX)
+    )
     writer = pipeline._writer(reranker._loaded.processor, model.config)
     batch = collate([writer.query(q, [(0, True), (1, False)]) for q in examples.queries[:4]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):
-        loss, _ = answer_loss(model, batch, seen)
+        loss, _ = answer_loss(model, batch, picture_features)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -29,7 +29,7 @@ from models.training.reranker.examples import (
     read_examples,
     write_examples,
 )
-from models.training.reranker.negatives import CandidateConfig, InMemoryRetriever, choose
+from models.training.reranker.negatives import CandidateConfig, InMemoryRetriever, sample_candidates
 from models.training.reranker.queries import Query, compose_queries, part_of
 
 CANDIDATES = CandidateConfig(candidates=8, coarse_depth=30, duplicate_similarity=0.97)
@@ -96,14 +96,14 @@ def could_satisfy(attribute_query: AttributeQuery, picture: dict[str, frozenset[
     """Whether some way to label what is not labelled, and to point at one of several things, would
     make the picture an answer.
     """
-    wanted = all(
-        words <= picture.get(name, words) for name, words in attribute_query.wanted.items()
+    required = all(
+        words <= picture.get(name, words) for name, words in attribute_query.required.items()
     )
     allowed = all(
         picture.get(name, frozenset("?")) != {word}
-        for name, word in attribute_query.unwanted.items()
+        for name, word in attribute_query.excluded.items()
     )
-    return wanted and allowed
+    return required and allowed
 
 
 @given(PICTURES, st.integers(0, 5))
@@ -111,11 +111,13 @@ def test_a_negative_never_satisfies_its_query(
     pictures: list[dict[str, list[str]]], seed: int
 ) -> None:
     catalogue = catalogue_of(pictures)
-    labels = [values_of(row.attributes, FACETS) for row in catalogue.rows]
+    values = [values_of(row.attributes, FACETS) for row in catalogue.rows]
     for query in queries_of(catalogue, seed=seed):
-        for candidate in choose(query, catalogue.labels, None, CANDIDATES, random.Random(seed)):
-            known = dict(labels[candidate.picture])
-            if candidate.fits:
+        for candidate in sample_candidates(
+            query, catalogue.attribute_table, None, CANDIDATES, random.Random(seed)
+        ):
+            known = dict(values[candidate.picture])
+            if candidate.relevant:
                 assert candidate.picture in query.answers
                 assert could_satisfy(query.attribute_query, known)
             else:
@@ -134,14 +136,14 @@ def test_answers_satisfy_their_query_and_never_are_the_reference(
         assert query.reference not in query.answers
         for answer in query.answers:
             shown = values_of(catalogue.rows[answer].attributes, FACETS)
-            for name, words in query.attribute_query.wanted.items():
+            for name, words in query.attribute_query.required.items():
                 assert shown[name] == words
-            for name, word in query.attribute_query.unwanted.items():
+            for name, word in query.attribute_query.excluded.items():
                 assert word not in shown[name]
 
 
 @given(PICTURES)
-def test_verdicts_agree_with_the_labels_one_by_one(
+def test_relevance_agrees_with_the_labels_one_by_one(
     pictures: list[dict[str, list[str]]],
 ) -> None:
     values = [{name: frozenset(words) for name, words in p.items()} for p in pictures]
@@ -150,21 +152,23 @@ def test_verdicts_agree_with_the_labels_one_by_one(
     for number, shown in enumerate(values):
         labelled = shown.keys() >= {"category", "colour"}
         single = labelled and len(shown["category"]) == len(shown["colour"]) == 1
-        fits = single and "sofa" in shown["category"] and "red" not in shown["colour"]
-        assert relevance.fits[number] == fits
-        assert relevance.misses[number] == (labelled and not could_satisfy(attribute_query, shown))
+        relevant = single and "sofa" in shown["category"] and "red" not in shown["colour"]
+        assert relevance.relevant[number] == relevant
+        assert relevance.irrelevant[number] == (
+            labelled and not could_satisfy(attribute_query, shown)
+        )
 
 
 def test_hard_negatives_are_the_reference_and_pictures_with_one_facet_wrong() -> None:
     catalogue = full_catalogue()
     reasons, rng = [], random.Random(1)
     for query in queries_of(catalogue):
-        chosen = choose(query, catalogue.labels, None, CANDIDATES, rng)
+        chosen = sample_candidates(query, catalogue.attribute_table, None, CANDIDATES, rng)
         assert len({candidate.picture for candidate in chosen}) == len(chosen) == 8
-        reasons += [candidate.why for candidate in chosen]
+        reasons += [candidate.origin for candidate in chosen]
         if query.edit != "caption":
-            assert "the reference" in {candidate.why for candidate in chosen}
-    assert {"fits", "random", "wrong colour", "wrong material", "wrong category"} <= {*reasons}
+            assert "the reference" in {candidate.origin for candidate in chosen}
+    assert {"right", "random", "wrong colour", "wrong material", "wrong category"} <= {*reasons}
 
 
 def test_a_caption_only_rules_out_what_it_says() -> None:
@@ -175,8 +179,8 @@ def test_a_caption_only_rules_out_what_it_says() -> None:
     captioned = [query for query in queries_of(catalogue) if query.edit == "caption"]
     assert captioned
     for query in captioned:
-        assert query.attribute_query.wanted == {"category": {"sofa"}, "colour": {"red"}}
-        assert query.roles.target == "a red sofa"
+        assert query.attribute_query.required == {"category": {"sofa"}, "colour": {"red"}}
+        assert query.intent.target == "a red sofa"
 
 
 def near_twins(
@@ -188,7 +192,7 @@ def near_twins(
     gallery = (gallery / np.linalg.norm(gallery, axis=1, keepdims=True)).astype(np.float32)
     coarse = InMemoryRetriever(encoder, load_preset("demo"), gallery)
     queries = queries_of(catalogue, 12)
-    coarse.read(queries)
+    coarse.embed_texts(queries)
     return coarse, queries
 
 
@@ -197,18 +201,20 @@ def test_what_nearly_is_a_right_picture_is_not_mined(encoder: ImageTextEncoder) 
     coarse, queries = near_twins(encoder, catalogue)
 
     def mined(similarity: float) -> int:
-        limits = dataclasses.replace(CANDIDATES, duplicate_similarity=similarity)
+        sampling = dataclasses.replace(CANDIDATES, duplicate_similarity=similarity)
         return sum(
-            candidate.why.startswith("coarse")
+            candidate.origin.startswith("coarse")
             for query in queries
-            for candidate in choose(query, catalogue.labels, coarse, limits, random.Random(0))
+            for candidate in sample_candidates(
+                query, catalogue.attribute_table, coarse, sampling, random.Random(0)
+            )
         )
 
     assert mined(similarity=1.01) > 0
     assert mined(similarity=0.97) == 0
 
 
-def lessons_of(catalogue: Catalogue, seed: int = 0) -> list[RerankExample]:
+def examples_of(catalogue: Catalogue, seed: int = 0) -> list[RerankExample]:
     return make_examples(
         {"training": catalogue, "validation": catalogue},
         {"training": None, "validation": None},
@@ -221,7 +227,7 @@ def lessons_of(catalogue: Catalogue, seed: int = 0) -> list[RerankExample]:
 
 def test_parts_share_no_reference_and_no_phrasing() -> None:
     catalogue = full_catalogue()
-    examples = lessons_of(catalogue)
+    examples = examples_of(catalogue)
     references = {
         part: {catalogue.rows[one.reference].image_id for one in examples if one.part == part}
         for part in PARTS
@@ -232,15 +238,15 @@ def test_parts_share_no_reference_and_no_phrasing() -> None:
     assert all(part_of(name, 0.3) == part for part, names in references.items() for name in names)
 
 
-def test_the_same_seed_gives_the_same_lessons() -> None:
-    assert lessons_of(full_catalogue()) == lessons_of(full_catalogue())
-    assert lessons_of(full_catalogue()) != lessons_of(full_catalogue(), seed=1)
+def test_the_same_seed_gives_the_same_examples() -> None:
+    assert examples_of(full_catalogue()) == examples_of(full_catalogue())
+    assert examples_of(full_catalogue()) != examples_of(full_catalogue(), seed=1)
 
 
-def test_lessons_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+def test_examples_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     catalogue = full_catalogue()
     catalogues = {"training": catalogue, "validation": catalogue}
-    examples = lessons_of(catalogue)
+    examples = examples_of(catalogue)
     path = tmp_path / "queries.jsonl"
     write_examples(path, examples, catalogues)  # type: ignore[arg-type]
     assert read_examples(path, catalogues) == examples  # type: ignore[arg-type]
@@ -258,7 +264,7 @@ def test_sparse_attributes_are_refused_with_a_way_out() -> None:
         for name, end in (("category", "thing"), ("colour", "ish"))
     )
     with pytest.raises(ManifestError, match="too sparse for training: .* give 0 queries"):
-        lessons_of(dataclasses.replace(sparse, facets=facets))
+        examples_of(dataclasses.replace(sparse, facets=facets))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""An adapter of one's own: taught as it is asked, trained, cut off, resumed, served."""
+"""An adapter of one's own: prompted as in service, trained, cut off, resumed, served."""
 
 import json
 from dataclasses import replace
@@ -20,15 +20,15 @@ from models.training.__main__ import main
 from models.training.packing import collate
 from models.training.reranker import evaluation
 from models.training.reranker.examples import RerankExample
-from models.training.reranker.features import FeatureFile, see
+from models.training.reranker.features import FeatureFile, extract_features
 from models.training.reranker.lora import UnfitBase, adapt, load_base, lora_targets
 from models.training.reranker.negatives import Candidate
-from models.training.reranker.sequences import TEMPLATE, VERDICT
+from models.training.reranker.sequences import ANSWER, PROMPT
 from models.training.reranker.trainer import (
     AdapterTrainer,
     TuningSettings,
+    answer_logits,
     row_writer,
-    verdict_logits,
 )
 from tests.models.rerankers import shrunken
 
@@ -38,11 +38,11 @@ SETTINGS = TuningSettings(
     steps=4, queries=2, accumulate=1, learning_rate=1e-3, rank=4, dropout=0.1, intent_weight=0.3,
     gradient_checkpointing=False, validate_every=2, seed=0,
 )  # fmt: skip
-LESSONS = [
+EXAMPLES = [
     RerankExample(
         "training", "change colour", ("colour",), reference, "this, but blue",
         Intent(target="a blue sofa", desired=("blue",), forbidden=("red",)),
-        (Candidate(1, True, "fits"), Candidate(2, False, "random"), Candidate(3, False, "random")),
+        (Candidate(1, True, "right"), Candidate(2, False, "random"), Candidate(3, False, "random")),
     )
     for reference in (0, 4, 5)
 ]  # fmt: skip
@@ -62,72 +62,74 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[ImageRow]:
 
 
 @pytest.fixture(scope="module")
-def served() -> evaluation.LoadedReranker:
-    return evaluation.serve(RerankerSettings())
+def loaded() -> evaluation.LoadedReranker:
+    return evaluation.load(RerankerSettings())
 
 
 @pytest.fixture(scope="module")
-def seen(
+def feature_file(
     rows: list[ImageRow],
-    served: evaluation.LoadedReranker,
+    loaded: evaluation.LoadedReranker,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> FeatureFile:
-    return see(served.reranker, rows, tmp_path_factory.mktemp("seen"), "the demo tower")
+    return extract_features(
+        loaded.reranker, rows, tmp_path_factory.mktemp("seen"), "the demo tower"
+    )
 
 
-def test_a_picture_that_was_replaced_is_seen_anew(
-    served: evaluation.LoadedReranker, tmp_path: Path
+def test_features_of_a_replaced_picture_are_computed_again(
+    loaded: evaluation.LoadedReranker, tmp_path: Path
 ) -> None:
     row = ImageRow("one", str(tmp_path / "one.png"))
-    seen = []
+    files = []
     for size in ((128, 128), (128, 128), (64, 256)):
         Image.new("RGB", size, "red").save(row.location)
-        seen.append(see(served.reranker, [row], tmp_path, "the demo tower"))
-    assert seen[0].name == seen[1].name != seen[2].name
-    assert seen[0].grid(row.location) == seen[1].grid(row.location) != seen[2].grid(row.location)
+        files.append(extract_features(loaded.reranker, [row], tmp_path, "the demo tower"))
+    assert files[0].name == files[1].name != files[2].name
+    assert files[0].grid(row.location) == files[1].grid(row.location) != files[2].grid(row.location)
 
 
 def locations(rows: list[ImageRow]) -> dict[str, dict[int, str]]:
     return {"training": {number: row.location for number, row in enumerate(rows)}}
 
 
-def taught_scores(
-    model: Any, processor: Any, seen: FeatureFile, rows: list[ImageRow]
+def training_scores(
+    model: Any, processor: Any, feature_file: FeatureFile, rows: list[ImageRow]
 ) -> list[float]:
-    """σ(z_yes − z_no) of the first lesson's candidates, as training sees them: packed."""
-    writer = row_writer(model, processor, seen)
+    """σ(z_yes − z_no) of the first example's candidates, as training sees them: packed."""
+    writer = row_writer(model, processor, feature_file)
     packed = [
         writer.write(one, locations(rows)["training"], shows_target=True, asks_intent=asks)
-        for one, asks in ((LESSONS[0], True), (LESSONS[1], False))  # the second to pad against
+        for one, asks in ((EXAMPLES[0], True), (EXAMPLES[1], False))  # the second to pad against
     ]
     with torch.inference_mode():
-        logits, _, kinds = verdict_logits(model, collate(packed), seen)
+        logits, _, kinds = answer_logits(model, collate(packed), feature_file)
     (yes,), (no,) = (
         processor.tokenizer(word, add_special_tokens=False)["input_ids"]
-        for word in (TEMPLATE.yes, TEMPLATE.no)
+        for word in (PROMPT.yes, PROMPT.no)
     )
-    relevance = logits[kinds == VERDICT][:3]
+    relevance = logits[kinds == ANSWER][:3]
     scores: list[float] = (relevance[:, yes] - relevance[:, no]).sigmoid().tolist()
     return scores
 
 
-def asked_scores(reranker: Reranker, rows: list[ImageRow]) -> list[float]:
+def serving_scores(reranker: Reranker, rows: list[ImageRow]) -> list[float]:
     """The same as the service asks."""
     pictures = [reranker.prepare(Image.open(row.location)) for row in rows]
-    prefix = reranker.prefill(pictures[LESSONS[0].reference], LESSONS[0].text)
-    shown = reranker.features([pictures[c.picture] for c in LESSONS[0].candidates])
-    return reranker.score(reranker.with_target(prefix, LESSONS[0].roles.target), shown)
+    prefix = reranker.prefill(pictures[EXAMPLES[0].reference], EXAMPLES[0].text)
+    shown = reranker.features([pictures[c.picture] for c in EXAMPLES[0].candidates])
+    return reranker.score(reranker.with_target(prefix, EXAMPLES[0].intent.target), shown)
 
 
-def test_what_is_taught_is_what_is_asked(
-    rows: list[ImageRow], served: evaluation.LoadedReranker, seen: FeatureFile
+def test_training_and_serving_score_alike(
+    rows: list[ImageRow], loaded: evaluation.LoadedReranker, feature_file: FeatureFile
 ) -> None:
     """Base and adapter apart and packed, or merged and with a cached prefix: the same scores."""
     model, processor = load_base(DEMO / "base", CPU, torch.float32)
     adapt(model, rank=0, dropout=0, seed=0, start=DEMO / "adapter")
-    taught = taught_scores(model.eval(), processor, seen, rows)
+    in_training = training_scores(model.eval(), processor, feature_file, rows)
     # visual features are kept in half precision for training
-    assert taught == pytest.approx(asked_scores(served.reranker, rows), abs=5e-3)
+    assert in_training == pytest.approx(serving_scores(loaded.reranker, rows), abs=5e-3)
 
 
 @pytest.mark.parametrize("family", ["Qwen3-VL", "Qwen2.5-VL"])
@@ -135,46 +137,50 @@ def test_pictures_of_any_shape_are_packed_as_their_family_has_it(
     family: str, rows: list[ImageRow], tmp_path: Path
 ) -> None:
     reranker = shrunken(family)
-    seen = see(reranker, rows, tmp_path, family)
-    assert len({seen.grid(row.location) for row in rows}) > 2
+    feature_file = extract_features(reranker, rows, tmp_path, family)
+    assert len({feature_file.grid(row.location) for row in rows}) > 2
     loaded = reranker._loaded
-    taught = taught_scores(loaded.model, loaded.processor, seen, rows)
-    assert taught == pytest.approx(asked_scores(reranker, rows), abs=1e-2)
+    in_training = training_scores(loaded.model, loaded.processor, feature_file, rows)
+    assert in_training == pytest.approx(serving_scores(reranker, rows), abs=1e-2)
 
 
 class CutOff:
     """Features that a kill comes between, after so many batches."""
 
-    def __init__(self, seen: FeatureFile, batches: int) -> None:
-        self._seen, self._left = seen, batches
+    def __init__(self, feature_file: FeatureFile, batches: int) -> None:
+        self._feature_file, self._left = feature_file, batches
 
     def encoder_output(self, *arguments: Any) -> EncoderOutput:
         if self._left == 0:
             raise KeyboardInterrupt
         self._left -= 1
-        return self._seen.encoder_output(*arguments)
+        return self._feature_file.encoder_output(*arguments)
 
 
-def tuned(
-    seen: Any, whole: FeatureFile, rows: list[ImageRow], checkpoint: Path, settings: TuningSettings
+def trained_weights(
+    feature_file: Any,
+    whole: FeatureFile,
+    rows: list[ImageRow],
+    checkpoint: Path,
+    settings: TuningSettings,
 ) -> dict[str, torch.Tensor]:
     model, processor = load_base(DEMO / "base", CPU, torch.float32)
     adapt(model, rank=4, dropout=settings.dropout, seed=0, start=None)
     writer = row_writer(model, processor, whole)
-    AdapterTrainer(model, writer, seen, locations(rows), settings).train(
-        LESSONS, LESSONS[:1], checkpoint
+    AdapterTrainer(model, writer, feature_file, locations(rows), settings).train(
+        EXAMPLES, EXAMPLES[:1], checkpoint
     )
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def test_a_run_that_was_cut_off_ends_where_it_would_have(
-    rows: list[ImageRow], seen: FeatureFile, tmp_path: Path
+    rows: list[ImageRow], feature_file: FeatureFile, tmp_path: Path
 ) -> None:
-    whole = tuned(seen, seen, rows, tmp_path / "whole.pt", SETTINGS)
+    whole = trained_weights(feature_file, feature_file, rows, tmp_path / "whole.pt", SETTINGS)
     with pytest.raises(KeyboardInterrupt):  # after two steps, a validation, and a third step
-        tuned(CutOff(seen, 4), seen, rows, tmp_path / "cut.pt", SETTINGS)
+        trained_weights(CutOff(feature_file, 4), feature_file, rows, tmp_path / "cut.pt", SETTINGS)
     assert torch.load(tmp_path / "cut.pt", weights_only=True)["step"] == 2
-    resumed = tuned(seen, seen, rows, tmp_path / "cut.pt", SETTINGS)
+    resumed = trained_weights(feature_file, feature_file, rows, tmp_path / "cut.pt", SETTINGS)
     assert whole.keys() == resumed.keys()
     for name, weights in whole.items():
         assert torch.allclose(weights, resumed[name], atol=1e-6), name
@@ -182,12 +188,12 @@ def test_a_run_that_was_cut_off_ends_where_it_would_have(
 
 
 def test_accumulated_batches_and_recomputed_activations_train_alike(
-    rows: list[ImageRow], seen: FeatureFile, tmp_path: Path
+    rows: list[ImageRow], feature_file: FeatureFile, tmp_path: Path
 ) -> None:
     plain = replace(SETTINGS, steps=1, dropout=0.0, queries=1, accumulate=2)
     spared = replace(plain, gradient_checkpointing=True)
-    first = tuned(seen, seen, rows, tmp_path / "plain.pt", plain)
-    second = tuned(seen, seen, rows, tmp_path / "spared.pt", spared)
+    first = trained_weights(feature_file, feature_file, rows, tmp_path / "plain.pt", plain)
+    second = trained_weights(feature_file, feature_file, rows, tmp_path / "spared.pt", spared)
     for name, weights in first.items():
         assert torch.allclose(weights, second[name], atol=1e-5), name
 
@@ -240,7 +246,7 @@ def test_one_command_trains_measures_and_writes_what_a_worker_serves(
     reranker = Reranker(
         RerankerSettings(adapter=str(out))
     )  # what CIR_WORKER__RERANKER__ADAPTER sets
-    row = json.loads((out / "report" / "judgements.jsonl").read_text().splitlines()[0])
+    row = json.loads((out / "report" / "scores.jsonl").read_text().splitlines()[0])
     pictures = {one.image_id: one.location for one in read_manifest(manifest)}
 
     def prepared(image_id: str) -> Any:
@@ -270,14 +276,14 @@ def test_errors_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_areas_are_those_of_counting_pairs() -> None:
-    fits = [[True, False, False], [True, True, False]]
+    relevant = [[True, False, False], [True, True, False]]
     scores = [[0.9, 0.9, 0.1], [0.2, 0.8, 0.3]]
     examples = [
         replace(
-            LESSONS[0],
+            EXAMPLES[0],
             candidates=tuple(Candidate(n, fit, "") for n, fit in enumerate(row)),
         )
-        for row in fits
+        for row in relevant
     ]
     same = dict.fromkeys(evaluation.PROMPT_MODES, scores)
     (found, *_) = evaluation.compare(examples, same, same)

@@ -1,8 +1,8 @@
-"""What a run leaves for later ones is named by all that it is made of.
+"""The identity of a run: what it leaves for later ones is named by all that it is made of.
 
-A state of training, or pictures seen by a tower, are good for the run that made them: the same
-data, options and weights to begin with. With anything else they are another thing, under another
-name, and stay as they are.
+A state of training, or a tower's features of pictures, are used by runs of the same data, options
+and weights to begin with. With anything else they are another thing, under another name, and stay
+as they are.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ class OtherRun(InputError):
     """A result is there already, made of something else; the message is a sentence."""
 
 
-def made_of(*ingredients: object) -> str:
+def fingerprint(*ingredients: object) -> str:
     """A short name for what something is made of; other ingredients give another name.
 
     Args:
@@ -53,7 +53,8 @@ def check_result(result: Path, record: Path, ingredients: Mapping[str, object]) 
 
     Args:
         result: The file that is written last of it.
-        record: What it was made of, as `ingredients` of an earlier run; none: nobody knows.
+        record: What it was made of, as `ingredients` of an earlier run; a result without a record
+            is taken for this one.
         ingredients: Names and values that JSON can write.
 
     Raises:
