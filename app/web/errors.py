@@ -104,3 +104,18 @@ class RerankerUntrusted(RerankerError):
 
 class ComposeUnsupported(RerankerError):
     """This reranker gives scores only; intents come from elsewhere."""
+
+
+def most_telling(one: RerankerError | None, other: RerankerError) -> RerankerError:
+    """Which failure to report of a rerank that failed in several parts; of equals, the first.
+
+    One of a reranker that answers says more than one that is gone, and both say more than single
+    candidates that failed.
+    """
+    return one if one is not None and _tells(one) >= _tells(other) else other
+
+
+def _tells(error: RerankerError) -> int:
+    if isinstance(error, CandidatesFailed):
+        return 0
+    return 1 if isinstance(error, RerankerUnavailable) else 2

@@ -117,7 +117,7 @@ def tops_of(coarse: Mapping[str, np.ndarray]) -> dict[str, list[list[int]]]:
     return tops
 
 
-def reranker_all(
+def rerank_all(
     sight: Sight,
     tops: Mapping[str, list[list[int]]],
     bench: Bench,
@@ -238,7 +238,7 @@ def main() -> None:
 
     coarse = similarities(bench, composed)
     tops = tops_of(coarse)
-    known = reranker_all(sight, tops, bench, composed)
+    known = rerank_all(sight, tops, bench, composed)
     for weight in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if options.tune else (options.weight,):
         print(f"rerank weight {weight}, top {DEPTH}")
         print("| composition | recall@50 | mAP@10 | re-ranked | recall@1 | re-ranked |")

@@ -1,7 +1,7 @@
-"""The `Reranker` port on HTTP: asks workers, tries the next one, believes nothing unchecked.
+"""The `Reranker` port on HTTP: asks workers, tries the next one, checks every answer.
 
-It limits no time by itself beyond connecting; whoever calls stops waiting at their deadline, which
-closes the connection, and the worker drops the work.
+The only limit of time of its own is that of connecting. A caller that stops waiting closes the
+connection, and the worker cancels the work.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from app.web.errors import (
     RerankerOverloaded,
     RerankerUnavailable,
     RerankTimeout,
+    most_telling,
 )
 from models.contracts.gallery import GalleryImage
 from models.contracts.rerank import (
@@ -43,7 +44,7 @@ _JSON = {"content-type": "application/json"}
 
 
 class WorkerReranker:
-    """Composes and rerankers on whichever worker a query belongs to."""
+    """Composes and reranks on the worker that a query belongs to."""
 
     def __init__(self, http: httpx.AsyncClient, pool: WorkerPool) -> None:
         self._http, self._pool = http, pool
@@ -51,18 +52,18 @@ class WorkerReranker:
     async def compose(self, query: RerankQuery, timeout_s: float) -> RerankerIntent:
         """The intent by the reranker; see the port."""
         until = asyncio.get_running_loop().time() + timeout_s
-        failure: RerankerError = RerankerUnavailable("no worker can be reached")
-        for worker in self._pool.order(_key(query)):
+        failure: RerankerError | None = None
+        for worker in self._pool.ranked_for(_key(query)):
             body = ComposeRequest(**_fields(query, until))
             try:
-                async with self._asked(worker, "/v1/compose", body) as answer:
+                async with self._post(worker, "/v1/compose", body) as answer:
                     composed = _composed(await _whole(answer))
             except (RerankerUnavailable, RerankerOverloaded) as error:
-                failure = _worse(failure, error)
+                failure = most_telling(failure, error)
                 continue
-            self._pool.answered(worker, composed.reranker)
+            self._pool.mark_healthy(worker, composed.reranker)
             return RerankerIntent(composed.intent, composed.reranker)
-        raise failure
+        raise failure or RerankerUnavailable("no worker can be reached")
 
     async def rerank(
         self,
@@ -73,73 +74,74 @@ class WorkerReranker:
     ) -> AsyncGenerator[RerankScores, None]:
         """Scores as they come; what a lost worker leaves, the next one gets. See the port.
 
-        Once there are scores, a worker with another version of the reranker is passed over. Judging
-        anew with that version could end with fewer scores than there were, and would take back
-        what was told as done.
+        Once there are scores, a worker with another version of the reranker is passed over: scores
+        of two versions cannot be compared, and those that are delivered cannot be taken back.
         """
         until = asyncio.get_running_loop().time() + timeout_s
-        sheet = _ScoreSheet(candidates, query.rerank_px)
-        failure: RerankerError = RerankerUnavailable("no worker can be reached")
-        for worker in self._pool.order(_key(query)):
+        pending = PendingScores(candidates, query.rerank_px)
+        failure: RerankerError | None = None
+        for worker in self._pool.ranked_for(_key(query)):
             body = RerankRequest(
-                **_fields(query, until), target=target, candidates=sheet.unanswered()
+                **_fields(query, until), target=target, candidates=pending.candidates
             )
             try:
-                async with self._asked(worker, "/v1/rerank", body) as answer:
+                async with self._post(worker, "/v1/rerank", body) as answer:
                     async for line in _lines(answer):
                         if isinstance(line, RerankEnd):
-                            self._pool.answered(worker, line.reranker)
+                            self._pool.mark_healthy(worker, line.reranker)
                             if line.status == "shutting_down":
-                                self._pool.failed(worker, "it is shutting down")
-                            sheet.close(line)
+                                self._pool.mark_down(worker, "it is shutting down")
+                            pending.finish(line)
                             return
-                        if scores := sheet.enter(line):
+                        if scores := pending.record(line):
                             yield scores
-                self._pool.suspect(worker)
-                sheet.cut_off()
+                self._pool.probe_soon(worker)
+                pending.check_all_scored()
                 return
             except (RerankerUnavailable, RerankerOverloaded) as error:
-                failure = _worse(failure, error)
-                if sheet.answered:  # it was lost between its last score and its last line
-                    sheet.finish()
+                failure = most_telling(failure, error)
+                if not pending.candidates:  # lost between its last score and its last line
+                    pending.check_all_scored()
                     return
-        raise failure
+        raise failure or RerankerUnavailable("no worker can be reached")
 
     @asynccontextmanager
-    async def _asked(
+    async def _post(
         self, worker: WorkerState, path: str, body: BaseModel
     ) -> AsyncIterator[httpx.Response]:
-        """A worker's answer with status 200, as it comes in; everything else is a
-        `RerankerError`.
+        """A worker's answer with status 200, as it comes in.
+
+        Raises:
+            RerankerError: There is no such answer.
         """
         url, content = worker.url + path, body.model_dump_json()
         try:
             async with self._http.stream("POST", url, content=content, headers=_JSON) as answer:
                 if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-                    self._pool.failed(worker, "not ready (503)")
+                    self._pool.mark_down(worker, "not ready (503)")
                 _check_status(answer.status_code)
                 yield answer
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            self._pool.failed(worker, f"{type(error).__name__} {error}".strip())
+            self._pool.mark_down(worker, f"{type(error).__name__} {error}".strip())
             raise RerankerUnavailable(f"{worker} cannot be reached") from error
         except httpx.TransportError as error:
-            self._pool.suspect(worker)
+            self._pool.probe_soon(worker)
             raise RerankerUnavailable(f"{worker} was lost: {type(error).__name__}") from error
         except httpx.HTTPError as error:
-            raise RerankerFailed(f"{worker} does not speak HTTP as we do: {error}") from error
+            raise RerankerFailed(f"{worker} breaks HTTP: {error}") from error
         except asyncio.CancelledError:  # time was up, or the client left
-            self._pool.suspect(worker)
+            self._pool.probe_soon(worker)
             raise
 
 
-class _ScoreSheet:
-    """Which candidates are still without an answer, and whose the answers are.
+class PendingScores:
+    """Which candidates have no answer yet, and which version of the reranker gave the answers.
 
-    Refuses answers nobody asked for, and scores of a second version.
+    Refuses answers that were not asked for, and scores of a second version.
     """
 
     def __init__(self, candidates: Sequence[GalleryImage], rerank_px: int) -> None:
-        self._open = {
+        self._pending = {
             image.image_id: Candidate(
                 image_id=image.image_id, content_hash=image.content_hash, rerank_px=rerank_px
             )
@@ -149,17 +151,15 @@ class _ScoreSheet:
         self._reranker: str | None = None
 
     @property
-    def answered(self) -> bool:
-        """Whether nothing is left to ask anybody for."""
-        return not self._open
+    def candidates(self) -> list[Candidate]:
+        """Those without an answer, in the order given."""
+        return list(self._pending.values())
 
-    def unanswered(self) -> list[Candidate]:
-        return list(self._open.values())
-
-    def enter(self, chunk: RerankChunk) -> RerankScores | None:
-        """Take a chunk; None for one without scores.
+    def record(self, chunk: RerankChunk) -> RerankScores | None:
+        """Note the scores of a chunk; None for one without scores.
 
         Raises:
+            RerankerFailed: Some were not asked for, or came twice.
             RerankerUnavailable: It is by another version than the scores before it.
         """
         if not chunk.scores:
@@ -168,46 +168,43 @@ class _ScoreSheet:
             raise RerankerUnavailable(f"{self._reranker} gave scores, and this is {chunk.reranker}")
         self._reranker = chunk.reranker
         for score in chunk.scores:
-            self._strike(score.image_id)
+            self._take(score.image_id)
         scores = {score.image_id: score.score for score in chunk.scores}
         return RerankScores(scores, chunk.reranker)
 
-    def close(self, end: RerankEnd) -> None:
-        """Take the last line.
+    def finish(self, end: RerankEnd) -> None:
+        """Note the last line.
 
         Raises:
             RerankerError: Some candidates are left without a score.
         """
         for candidate in end.failed:
-            self._strike(candidate.image_id)
+            self._take(candidate.image_id)
         self._failed += len(end.failed)
         if end.status == "deadline":
             raise RerankTimeout("the worker ran out of time")
         if end.status == "failed":
             raise RerankerFailed("the reranker failed")
-        if self._open and end.status == "complete":
-            raise RerankerFailed(f"the worker said nothing of {len(self._open)} candidates")
-        if self._open:
+        if self._pending and end.status == "complete":
+            raise RerankerFailed(f"the worker said nothing of {len(self._pending)} candidates")
+        if self._pending:
             raise RerankerUnavailable("the worker is shutting down")
-        self.finish()
+        self.check_all_scored()
 
-    def cut_off(self) -> None:
-        """The last line never came.
+    def check_all_scored(self) -> None:
+        """Check an answer whose last line never came.
 
         Raises:
-            RerankerError: Some candidates are left without a score.
+            RerankerUnavailable: Some candidates are without an answer.
+            CandidatesFailed: All have one, and for some it is not a score.
         """
-        if self._open:
+        if self._pending:
             raise RerankerUnavailable("the worker's answer was cut off")
-        self.finish()
-
-    def finish(self) -> None:
-        """All are answered; raises `CandidatesFailed` if some of the answers are no score."""
         if self._failed:
-            raise CandidatesFailed(f"{self._failed} candidates could not be judged")
+            raise CandidatesFailed(f"{self._failed} candidates could not be scored")
 
-    def _strike(self, image_id: str) -> None:
-        if self._open.pop(image_id, None) is None:
+    def _take(self, image_id: str) -> None:
+        if self._pending.pop(image_id, None) is None:
             raise RerankerFailed(f"the worker answered {image_id!r} unasked or twice")
 
 
@@ -237,16 +234,11 @@ def _check_status(status: int) -> None:
         raise RerankerFailed(f"the worker answered {status}")
 
 
-def _worse(one: RerankerError, other: RerankerError) -> RerankerError:
-    """Which of two failures to report: a worker that is there and busy says more than one gone."""
-    return one if isinstance(one, RerankerOverloaded) else other
-
-
 def _composed(data: bytes) -> ComposeResponse:
     try:
         composed = ComposeResponse.model_validate_json(data)
     except ValidationError as error:
-        raise RerankerFailed(f"the composed intent makes no sense: {error}") from None
+        raise RerankerFailed(f"the composed intent is malformed: {error}") from None
     if composed.intent.source != "mllm":
         raise RerankerFailed(f"the worker claims an intent of {composed.intent.source!r}")
     return composed
@@ -275,7 +267,7 @@ def _parsed(line: bytes) -> RerankChunk | RerankEnd:
     try:
         return _LINE.validate_json(line)
     except ValidationError as error:
-        raise RerankerFailed(f"a line of the worker makes no sense: {error}") from None
+        raise RerankerFailed(f"a line of the worker is malformed: {error}") from None
 
 
 def _check_length(data: bytearray) -> None:

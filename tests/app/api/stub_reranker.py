@@ -1,7 +1,7 @@
 """An engine that speaks vLLM's `/v1/rerank` and `/v1/score` over real HTTP; misbehaves as told.
 
 Requests are checked against the documented schema (vLLM 0.16) and their pictures are decoded: the
-score of a document is the share of blue in it, so what is judged is what was really sent.
+score of a document is the share of blue in it: of the image that was really sent.
 """
 
 import asyncio

@@ -30,8 +30,8 @@ Script = Callable[[RerankRequest], Lines]
 
 
 def chunk(*scores: tuple[str, float], reranker: str = VERSION) -> str:
-    judgements = [CandidateScore(image_id=image_id, score=score) for image_id, score in scores]
-    return RerankChunk(scores=judgements, reranker=reranker).model_dump_json() + "\n"
+    scored = [CandidateScore(image_id=image_id, score=score) for image_id, score in scores]
+    return RerankChunk(scores=scored, reranker=reranker).model_dump_json() + "\n"
 
 
 def end(status: Any = "complete", reranker: str = VERSION, **fields: Any) -> str:
@@ -43,27 +43,27 @@ def score_of(rank: int) -> float:
     return min(1.0, 0.1 + rank / 100)
 
 
-async def reranker_all(request: RerankRequest) -> Lines:
+async def rerank_all(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates):
         yield chunk((candidate.image_id, score_of(rank)))
     yield end()
 
 
-async def reranker_two_then_die(request: RerankRequest) -> Lines:
+async def rerank_two_then_die(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates[:2]):
         yield chunk((candidate.image_id, score_of(rank)))
     await asyncio.sleep(0.05)  # so that what was said goes out before the connection breaks
     raise ConnectionError("killed")
 
 
-async def reranker_all_then_die(request: RerankRequest) -> Lines:
+async def rerank_all_then_die(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates):
         yield chunk((candidate.image_id, score_of(rank)))
     await asyncio.sleep(0.05)
     raise ConnectionError("killed")
 
 
-async def reranker_two_then_hang(request: RerankRequest) -> Lines:
+async def rerank_two_then_hang(request: RerankRequest) -> Lines:
     for rank, candidate in enumerate(request.candidates[:2]):
         yield chunk((candidate.image_id, score_of(rank)))
     await asyncio.sleep(60)
@@ -89,7 +89,7 @@ class StubWorker:
     """
 
     def __init__(self) -> None:
-        self.rerank: Script = reranker_all
+        self.rerank: Script = rerank_all
         self.compose_delay_s = 0.0
         self.compose_body: str | None = None
         self.status = 200

@@ -30,10 +30,10 @@ from tests.app.api.stub_worker import (
     chunk,
     end,
     free_port,
-    reranker_all,
-    reranker_all_then_die,
-    reranker_two_then_die,
-    reranker_two_then_hang,
+    rerank_all,
+    rerank_all_then_die,
+    rerank_two_then_die,
+    rerank_two_then_hang,
     saying,
     score_of,
     stub_worker,
@@ -90,7 +90,7 @@ def run(urls: Sequence[str], work: Callable[[WorkerReranker], Awaitable[T]]) -> 
     return asyncio.run(main())
 
 
-def test_all_is_judged_and_asked_as_the_contract_says(stub: tuple[StubWorker, str]) -> None:
+def test_all_is_scored_and_asked_as_the_contract_says(stub: tuple[StubWorker, str]) -> None:
     worker, url = stub
     assert run([url], rerank) == (ALL, "")
     asked = worker.reranked[0]
@@ -116,7 +116,7 @@ def test_a_long_request_id_is_cut_to_what_the_contract_takes(stub: tuple[StubWor
 @pytest.mark.parametrize(
     ("script", "scores", "reason"),
     [
-        (reranker_two_then_die, TWO, "reranker_unavailable"),
+        (rerank_two_then_die, TWO, "reranker_unavailable"),
         (saying(chunk(("a", score_of(0)), ("b", score_of(1)))), TWO, "reranker_unavailable"),
         (saying(end("shutting_down")), {}, "reranker_unavailable"),
         (saying(end("deadline")), {}, "deadline"),
@@ -155,7 +155,7 @@ def test_blank_lines_and_empty_chunks_mean_nothing(stub: tuple[StubWorker, str])
     assert run([url], rerank) == (ALL, "")
 
 
-def test_candidates_that_could_not_be_judged_are_said(stub: tuple[StubWorker, str]) -> None:
+def test_candidates_that_got_no_score_are_said(stub: tuple[StubWorker, str]) -> None:
     worker, url = stub
     failed = [{"image_id": name, "reason": "damaged"} for name in "cd"]
     worker.rerank = saying(chunk(("a", 0.5)), chunk(("b", 0.6)), end(failed=failed))
@@ -214,7 +214,7 @@ def test_nobody_there() -> None:
 
 def test_whoever_stops_listening_stops_the_work(stub: tuple[StubWorker, str]) -> None:
     worker, url = stub
-    worker.rerank = reranker_two_then_hang
+    worker.rerank = rerank_two_then_hang
 
     async def impatient(reranker: WorkerReranker) -> None:
         with pytest.raises(TimeoutError):
@@ -264,15 +264,15 @@ def test_the_order_of_the_addresses_does_not_matter(two: list[tuple[StubWorker, 
     assert [asked.modification_text for asked in two[0][0].composed] == first * 2
 
 
-@pytest.mark.parametrize("script", [reranker_two_then_die, saying(end("shutting_down"))])
-def test_what_a_lost_worker_leaves_the_next_one_rerankers(
+@pytest.mark.parametrize("script", [rerank_two_then_die, saying(end("shutting_down"))])
+def test_what_a_lost_worker_leaves_the_next_one_reranks(
     two: list[tuple[StubWorker, str]], script: Script
 ) -> None:
     """Whichever of them is asked first fails; the other gets the candidates without a score."""
 
     def first_fails(request: RerankRequest) -> Lines:
         for worker, _ in two:
-            worker.rerank = reranker_all
+            worker.rerank = rerank_all
         return script(request)
 
     for worker, _ in two:
@@ -283,14 +283,14 @@ def test_what_a_lost_worker_leaves_the_next_one_rerankers(
     assert sorted(left) in ([2, 4], [4, 4])
 
 
-def test_what_one_worker_could_not_reranker_is_said_though_the_next_is_lost_at_its_end(
+def test_what_one_worker_could_not_rerank_is_said_though_the_next_is_lost_at_its_end(
     two: list[tuple[StubWorker, str]],
 ) -> None:
     damaged = [{"image_id": "d", "reason": "damaged"}]
 
     def one_hands_back(request: RerankRequest) -> Lines:
         for worker, _ in two:
-            worker.rerank = reranker_all_then_die
+            worker.rerank = rerank_all_then_die
         return saying(end("shutting_down", failed=damaged))(request)
 
     for worker, _ in two:
@@ -303,20 +303,20 @@ def test_a_worker_that_is_lost_after_its_last_score_leaves_nothing_to_ask_for(
     two: list[tuple[StubWorker, str]],
 ) -> None:
     for worker, _ in two:
-        worker.rerank = reranker_all_then_die
+        worker.rerank = rerank_all_then_die
     assert run([url for _, url in two], rerank) == (ALL, "")
     assert sum(len(worker.reranked) for worker, _ in two) == 1
 
 
 def test_scores_of_two_versions_are_never_mixed() -> None:
-    """Of an answer that is cut off, the rest is judged by the same version or not at all."""
+    """Of an answer that is cut off, the rest is scored by the same version or not at all."""
     asked: list[str] = []
 
     def as_if_updated(request: RerankRequest) -> Lines:
         version = ("stub-1", "stub-2", "stub-1")[len(asked)]
         asked.append(version)
         if len(asked) == 1:
-            return reranker_two_then_die(request)
+            return rerank_two_then_die(request)
         lines = [chunk((c.image_id, 0.9), reranker=version) for c in request.candidates]
         return saying(*lines, end(reranker=version))(request)
 
@@ -389,13 +389,13 @@ def test_waits_double_up_to_a_cap() -> None:
                 http,
                 WorkerSettings(urls=("http://gone",), retry_after_s=1, max_retry_after_s=5),
             )
-            worker = pool.order(b"")[0]
+            worker = pool.ranked_for(b"")[0]
             for wait_s in (1, 2, 4, 5, 5):
-                pool.failed(worker, "gone")
-                assert worker.look_at is not None
-                assert abs(worker.look_at - time.monotonic() - wait_s) < 0.5
-            assert pool.order(b"") == []
-            pool.answered(worker, "v")
-            assert pool.order(b"") == [worker]
+                pool.mark_down(worker, "gone")
+                assert worker.probe_at is not None
+                assert abs(worker.probe_at - time.monotonic() - wait_s) < 0.5
+            assert pool.ranked_for(b"") == []
+            pool.mark_healthy(worker, "v")
+            assert pool.ranked_for(b"") == [worker]
 
     asyncio.run(main())

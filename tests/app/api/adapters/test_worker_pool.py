@@ -32,8 +32,8 @@ class Directory:
 async def until(pool: WorkerPool, holds: Callable[[set[str]], bool]) -> None:
     """Wait until the pool asks whom it should."""
     give_up = time.monotonic() + 20
-    while not holds({worker.url for worker in pool.order(b"a query")}):
-        assert time.monotonic() < give_up, pool.order(b"a query")
+    while not holds({worker.url for worker in pool.ranked_for(b"a query")}):
+        assert time.monotonic() < give_up, pool.ranked_for(b"a query")
         await asyncio.sleep(0.05)
 
 
@@ -57,7 +57,7 @@ def test_addresses_join_when_ready_and_leave_with_the_name() -> None:
         slow.ready = False
 
         async def story(pool: WorkerPool, directory: Directory) -> None:
-            assert pool.order(b"a query") == []
+            assert pool.ranked_for(b"a query") == []
             directory.urls = [one, other]
             await until(pool, lambda asked: asked == {one})
             slow.ready = True
@@ -74,20 +74,20 @@ def test_a_name_that_is_lost_for_a_while_costs_no_worker() -> None:
         async def story(pool: WorkerPool, directory: Directory) -> None:
             directory.urls = [one]
             await until(pool, lambda asked: asked == {one})
-            (before,) = pool.order(b"a query")
+            (before,) = pool.ranked_for(b"a query")
             directory.urls = None
             await asyncio.sleep(2.5)
             directory.urls = [one, other]
             await until(pool, lambda asked: asked == {one, other})
-            assert before in pool.order(b"a query"), "what was known of it is forgotten"
+            assert before in pool.ranked_for(b"a query"), "what was known of it is forgotten"
 
         watched(story)
 
 
 def test_a_name_becomes_addresses_with_its_port_and_path() -> None:
     port = free_port()
-    found = asyncio.run(addresses_of(f"http://localhost:{port}/judge"))
-    assert found == [f"http://127.0.0.1:{port}/judge"]
+    found = asyncio.run(addresses_of(f"http://localhost:{port}/reranker"))
+    assert found == [f"http://127.0.0.1:{port}/reranker"]
     assert asyncio.run(addresses_of("http://10.1.2.3:8100")) == ["http://10.1.2.3:8100"]
     with pytest.raises(OSError, match=r".+"):
         asyncio.run(addresses_of("http://nobody.invalid:8100"))

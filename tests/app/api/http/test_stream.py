@@ -15,9 +15,9 @@ from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
 from tests.app.api.stub_worker import (
     StubWorker,
-    reranker_all,
-    reranker_two_then_die,
-    reranker_two_then_hang,
+    rerank_all,
+    rerank_two_then_die,
+    rerank_two_then_hang,
     serving,
     stub_worker,
 )
@@ -70,7 +70,7 @@ def running(
 @pytest.fixture
 def service(running: Service) -> Service:
     """With a worker on its best behaviour."""
-    running.worker.rerank = reranker_all
+    running.worker.rerank = rerank_all
     running.worker.dropped.clear()
     running.worker.reranked.clear()
     return running
@@ -148,7 +148,7 @@ def test_uploads_and_gallery_images_are_sent_as_jpeg(service: Service, catalogue
 
 
 def test_what_was_judged_before_a_fault_counts(service: Service) -> None:
-    service.worker.rerank = reranker_two_then_die
+    service.worker.rerank = rerank_two_then_die
     told = events(service)
     coverage = told[-1][1]["coverage"]
     assert told[-1][0] == "result"
@@ -186,11 +186,11 @@ def test_what_fails_after_it_began_is_an_event(service: Service) -> None:
 
 @pytest.mark.parametrize("path", ["/search", "/search/stream"])
 def test_a_client_that_hangs_up_stops_the_worker(service: Service, path: str) -> None:
-    service.worker.rerank = reranker_two_then_hang
+    service.worker.rerank = rerank_two_then_hang
     with pytest.raises(httpx.ReadTimeout):
         service.http.post(path, json=BODY, timeout=2)
     assert service.worker.dropped.wait(10)
-    service.worker.rerank = reranker_all
+    service.worker.rerank = rerank_all
     assert service.http.post("/search", json=BODY).json()["coverage"]["reranked"] == 6
 
 

@@ -20,9 +20,9 @@ from app.api.settings import WorkerSettings
 from tests.app.api.stub_worker import (
     StubWorker,
     free_port,
-    reranker_all,
-    reranker_two_then_die,
-    reranker_two_then_hang,
+    rerank_all,
+    rerank_two_then_die,
+    rerank_two_then_hang,
     saying,
     stub_worker,
 )
@@ -102,19 +102,19 @@ def test_a_good_worker(stub: tuple[StubWorker, str]) -> None:
 
 
 def test_killed_in_mid_stream(stub: tuple[StubWorker, str]) -> None:
-    stub[0].rerank = reranker_two_then_die
+    stub[0].rerank = rerank_two_then_die
     searched(stub[1], 2, "reranker_unavailable")
 
 
 def test_hanging_in_mid_stream(stub: tuple[StubWorker, str]) -> None:
-    stub[0].rerank = reranker_two_then_hang
+    stub[0].rerank = rerank_two_then_hang
     searched(stub[1], 2, "deadline")
     assert stub[0].dropped.wait(5)
 
 
 def test_hanging_from_the_start(stub: tuple[StubWorker, str]) -> None:
     stub[0].compose_delay_s = 60
-    stub[0].rerank = reranker_two_then_hang
+    stub[0].rerank = rerank_two_then_hang
     searched(stub[1], 2, "intent_fallback", "deadline")
 
 
@@ -143,5 +143,5 @@ def test_a_worker_that_recovers_is_asked_again(stub: tuple[StubWorker, str]) -> 
     worker, url = stub
     worker.rerank = saying("oops\n")
     searched(url, 0, "reranker_failed")
-    worker.rerank = reranker_all
+    worker.rerank = rerank_all
     searched(url, 7)
