@@ -5,6 +5,7 @@ Nothing waits on purpose: a batch is what came while the one before it was encod
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,14 @@ from models.query.text_requests import TextRequests, answer_together
 T = TypeVar("T")
 
 _MOST_AT_ONCE = 16  # jobs in a batch: what its last one waits for is bounded
+
+
+def _leave_a_core() -> None:
+    """A CPU keeps one core for the event loop and the gallery, unless `OMP_NUM_THREADS` is set:
+    PyTorch waits for all of its threads at every step, so one that has no core holds up the rest.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - 1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +53,7 @@ class EncoderQueue:
     def __init__(self, encoder: ImageTextEncoder) -> None:
         self._encoder = encoder
         self.texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim)
-        self._thread = ThreadPoolExecutor(1, "encoder")
+        self._thread = ThreadPoolExecutor(1, "encoder", _leave_a_core)
         self._waiting: deque[_Job] = deque()  # type: ignore[type-arg]  # each of its own T
 
     def close(self) -> None:
