@@ -145,22 +145,24 @@ def measure(reranker: Reranker, tokens: int, options: argparse.Namespace) -> Non
     """One table."""
     reference = reranker.prepare(picture(0))
     candidates = [reranker.prepare(picture(seed)) for seed in range(1, options.candidates + 1)]
-    ways: dict[str, Callable[[], list[float]]] = {
+    paths: dict[str, Callable[[], list[float]]] = {
         "each pair alone": lambda: [
-            reranker.score_alone(reference, TEXT, TARGET, candidate) for candidate in candidates
+            reranker.score_unsplit(reference, TEXT, TARGET, candidate) for candidate in candidates
         ],
         "shared prefix": one_query(reranker, reference, candidates, options.chunk, cached=False),
         "shared prefix, features cached": one_query(
             reranker, reference, candidates, options.chunk, cached=True
         ),
     }
-    results = {name: run() for name, run in ways.items()}  # also the warm-up
+    results = {name: run() for name, run in paths.items()}  # also the warm-up
     alone = results["each pair alone"]
     times = {
         name: statistics.median(column)
         for name, column in zip(
-            ways,
-            zip(*([seconds(r) for r in ways.values()] for _ in range(options.rounds)), strict=True),
+            paths,
+            zip(
+                *([seconds(r) for r in paths.values()] for _ in range(options.rounds)), strict=True
+            ),
             strict=True,
         )
     }
@@ -172,9 +174,9 @@ def measure(reranker: Reranker, tokens: int, options: argparse.Namespace) -> Non
         f"tokens each, chunks of {options.chunk}; "
         f"a large matrix product makes {rate / 1e9:.0f} GFLOP/s"
     )
-    print("| way | ms per query | pairs/s | ratio | GFLOP | of the matrix rate | max Δ score |")
+    print("| path | ms per query | pairs/s | ratio | GFLOP | of the matrix rate | max Δ score |")
     print("|---|---|---|---|---|---|---|")
-    for name, run in ways.items():
+    for name, run in paths.items():
         work, took = flops(run), times[name]
         apart = max(abs(a - b) for a, b in zip(alone, results[name], strict=True))
         print(

@@ -1,8 +1,8 @@
 """Trains a LoRA adapter for a catalogue of one's own, and measures it before and after.
 
-    queries   made of the manifest's attributes and captions   → `<out>/work/queries.jsonl`
-    pictures  through the base's vision tower, once            → `<out>/work/features.f16`
-    adapter   trained on the queries, resumable                → `<out>`, a peft LoRA folder
+    queries     made of the manifest's attributes and captions   → `<out>/work/queries.jsonl`
+    pictures    through the base's vision tower, once            → `<out>/work/features.f16`
+    adapter     trained on the queries, resumable                → `<out>`, a peft LoRA folder
     evaluation  held-out queries, before and after               → `<out>/README.md`, `<out>/report`
 
 `CIR_WORKER__RERANKER__ADAPTER=<out>` serves it. `<out>/work` can be deleted afterwards.

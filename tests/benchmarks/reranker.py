@@ -1,9 +1,9 @@
-"""Measures the reranker on a demo catalogue: intents, judgements, and what re-ranking is worth.
+"""Measures the reranker on a demo catalogue: intents, scores, and what reranking is worth.
 
-    python -m tests.benchmarks.judge --catalogue data/test --queries 400
+    python -m tests.benchmarks.reranker --catalogue data/test --queries 400
 
 In memory, with the real encoder, composer and reranker, and the fusion the service uses: what the
-models are worth, without a server. Every coarse order is re-ranked by the same reranker, which
+models are worth, without a server. Every coarse order is reranked by the same reranker, which
 names its target itself, as the worker does.
 """
 
@@ -32,7 +32,7 @@ from models.query.text_requests import answer
 from models.reranker.intent_format import IntentParseError
 from models.reranker.reranker import Reranker, VisualFeatures
 from models.settings import RerankerSettings
-from models.training.demo_reranker.data import Lessons, Negatives, read_lessons
+from models.training.demo_reranker.data import DemoData, Negatives, read_examples
 from tests.benchmarks.composition import Bench
 
 DEPTH = 50
@@ -40,8 +40,8 @@ NEGATIVES = 8
 CHUNK = 16
 
 
-class Sight:
-    """A reranker and what it saw: every picture passes the vision tower once."""
+class CachedReranker:
+    """A reranker with a catalogue's features: every picture passes the vision tower once."""
 
     def __init__(self, reranker: Reranker, rows: Sequence[ImageRow]) -> None:
         self.reranker = reranker
@@ -50,7 +50,7 @@ class Sight:
             for row in tqdm(rows, "prepare")
         ]
         self.features: list[VisualFeatures] = []
-        for start in tqdm(range(0, len(rows), CHUNK), "see"):
+        for start in tqdm(range(0, len(rows), CHUNK), "features"):
             self.features += reranker.features(self.prepared[start : start + CHUNK])
 
     def intent(self, reference: int, text: str) -> ComposedIntent | None:
@@ -85,13 +85,16 @@ def area_under_roc(right: Sequence[float], wrong: Sequence[float]) -> float:
     return float(u / (len(right) * len(wrong)))
 
 
-def judgements(
-    sight: Sight, lessons: Lessons, count: int, composed: Mapping[int, ComposedIntent | None]
+def auc_by_target(
+    cached: CachedReranker,
+    examples: DemoData,
+    count: int,
+    composed: Mapping[int, ComposedIntent | None],
 ) -> dict[str, float]:
-    """AUC over right answers and hard negatives, for each way to show the target."""
-    negatives, rng = Negatives(lessons), random.Random(3)
-    ways: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-    for number, query in enumerate(tqdm(lessons.queries[:count], "reranker")):
+    """AUC over right answers and hard negatives, for each way to name the target."""
+    negatives, rng = Negatives(examples), random.Random(3)
+    scores_of: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+    for number, query in enumerate(tqdm(examples.queries[:count], "reranker")):
         right = sorted(query.answers)[:4]
         wrong = list(dict.fromkeys(negatives.draw(query, NEGATIVES, rng)))
         intent = composed.get(number)
@@ -100,11 +103,11 @@ def judgements(
             "true target": query.target,
             "no target": None,
         }
-        for way, target in targets.items():
-            scores = sight.scores(query.reference, query.text, target, right + wrong)
-            ways[way][0].extend(scores[: len(right)])
-            ways[way][1].extend(scores[len(right) :])
-    return {way: area_under_roc(*scores) for way, scores in ways.items()}
+        for name, target in targets.items():
+            scores = cached.scores(query.reference, query.text, target, right + wrong)
+            scores_of[name][0].extend(scores[: len(right)])
+            scores_of[name][1].extend(scores[len(right) :])
+    return {name: area_under_roc(*scores) for name, scores in scores_of.items()}
 
 
 def tops_of(coarse: Mapping[str, np.ndarray]) -> dict[str, list[list[int]]]:
@@ -117,8 +120,8 @@ def tops_of(coarse: Mapping[str, np.ndarray]) -> dict[str, list[list[int]]]:
     return tops
 
 
-def rerank_all(
-    sight: Sight,
+def score_candidates(
+    cached: CachedReranker,
     tops: Mapping[str, list[list[int]]],
     bench: Bench,
     composed: Mapping[int, ComposedIntent | None],
@@ -126,15 +129,15 @@ def rerank_all(
     """Per query: picture → score, for all that any composition found."""
     known = []
     for number in tqdm(range(len(bench.queries)), "rerank"):
-        wanted = sorted({i for lists in tops.values() for i in lists[number]})
+        candidates = sorted({i for lists in tops.values() for i in lists[number]})
         intent = composed[number]
-        scores = sight.scores(
+        scores = cached.scores(
             bench.references[number],
             bench.texts[number],
             intent.target if intent else None,
-            wanted,
+            candidates,
         )
-        known.append({str(i): score for i, score in zip(wanted, scores, strict=True)})
+        known.append({str(i): score for i, score in zip(candidates, scores, strict=True)})
     return known
 
 
@@ -174,15 +177,15 @@ def similarities(
     texts = RememberedTexts(bench.encoder.encode_texts, bench.encoder.embedding_dim)
     composer = Composer(bench.spec, bench.weights)
     by_reranker = [composed[n] or bench.facet_intents[n] for n in range(len(bench.queries))]
-    ways = {
+    intents_of = {
         "text": ("text", bench.facet_intents), "image": ("image", bench.facet_intents),
         "union": ("union", bench.facet_intents),
         "intersection, facets": ("intersection", bench.facet_intents),
-        "intersection, judge": ("intersection", by_reranker),
-        "intersection, true roles": ("intersection", bench.true_intents),
+        "intersection, reranker": ("intersection", by_reranker),
+        "intersection, true intents": ("intersection", bench.true_intents),
     }  # fmt: skip
     found = {}
-    for name, (mode, intents) in ways.items():
+    for name, (mode, intents) in intents_of.items():
         vectors = np.stack(
             [
                 answer(
@@ -215,33 +218,35 @@ def main() -> None:
     queries = [json.loads(line) for line in lines][: options.queries]
     bench = Bench(rows, queries, ImageTextEncoder(preset.encoder))
     bench.weights = preset.composition
-    lessons = read_lessons(options.catalogue)
+    examples = read_examples(options.catalogue)
 
-    sight = Sight(Reranker(preset.reranker), rows)
-    print(f"{len(queries)} queries, gallery of {len(rows)}, judge {sight.reranker.version}")
+    cached = CachedReranker(Reranker(preset.reranker), rows)
+    print(f"{len(queries)} queries, gallery of {len(rows)}, reranker {cached.reranker.version}")
     composed = {
-        n: sight.intent(bench.references[n], bench.texts[n])
+        n: cached.intent(bench.references[n], bench.texts[n])
         for n in tqdm(range(len(queries)), "compose")
     }
     _report_intents(queries, composed)
-    auc = judgements(sight, lessons, len(queries), composed)
+    auc = auc_by_target(cached, examples, len(queries), composed)
     if preset.reranker.base == "demo" and not options.without_base:
         base = RerankerSettings(
             base=preset.reranker.base_source, visual_tokens=preset.reranker.visual_tokens
         )
-        plain = judgements(Sight(Reranker(base), rows), lessons, len(queries), composed)
+        plain = auc_by_target(
+            CachedReranker(Reranker(base), rows), examples, len(queries), composed
+        )
     else:
         plain = {}
     print("| AUC on hard negatives | base and adapter | base alone |\n|---|---|---|")
-    for way, value in auc.items():
-        print(f"| {way} | {value:.3f} | {plain.get(way, float('nan')):.3f} |")
+    for name, value in auc.items():
+        print(f"| {name} | {value:.3f} | {plain.get(name, float('nan')):.3f} |")
 
     coarse = similarities(bench, composed)
     tops = tops_of(coarse)
-    known = rerank_all(sight, tops, bench, composed)
+    known = score_candidates(cached, tops, bench, composed)
     for weight in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if options.tune else (options.weight,):
         print(f"rerank weight {weight}, top {DEPTH}")
-        print("| composition | recall@50 | mAP@10 | re-ranked | recall@1 | re-ranked |")
+        print("| composition | recall@50 | mAP@10 | reranked | recall@1 | reranked |")
         print("|---|---|---|---|---|---|")
         for name in coarse:
             values = table_row(coarse[name], tops[name], known, bench.answers, weight).mean(axis=0)
