@@ -1,18 +1,18 @@
 """Composed queries from a catalogue's attributes and captions, without further labels.
 
-"This, but wooden" changes one or two facets of a reference and keeps the others; "not wooden"
-leaves the new value open; a caption asks for another picture in a whole sentence. What an answer
-must satisfy (`AttributeQuery`) and what a reranker shall say the query means (`Intent`) follow.
+Changes of attributes are those of `models.datasets.attribute_queries`; a caption asks for another
+picture in a whole sentence. What an answer must satisfy (`AttributeQuery`) and what a reranker
+shall say the query means (`Intent`) follow.
 """
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from models.contracts.intent import MAX_PHRASE_CHARS, Intent
+from models.datasets.attribute_queries import EditQuery, attribute_queries, in_turn
 from models.datasets.phrasings import PARTS, Part, phrase
 from models.query.attribute_reader import DepictedItem
 from models.query.facet_linking import link_facets
@@ -59,18 +59,12 @@ def compose_queries(
     rng = random.Random(f"{part}/{seed}")
     shuffled = list(references)
     rng.shuffle(shuffled)
-    edits: list[tuple[tuple[str, ...], bool]] = [
-        ((name,), False) for name in (*catalogue.core, *catalogue.context)
-    ]
-    edits += [((name,), True) for name in catalogue.core]
-    edits += [(pair, False) for pair in combinations(catalogue.core, 2)]
-    makers = [
-        _changes(catalogue, facets, negated, shuffled, part, rng) for facets, negated in edits
-    ]
-    captioned = _round_robin(
-        [_captions(catalogue, shuffled, part, rng)], round(caption_share * count)
-    )
-    return [*captioned, *_round_robin(makers, count - len(captioned))]
+    captioned = in_turn([_captions(catalogue, shuffled, part, rng)], round(caption_share * count))
+    queries = list(captioned)
+    images = _CatalogueImages(catalogue)
+    for edit in attribute_queries(images, shuffled, count - len(queries), part, rng):
+        queries.append(_as_query(catalogue, edit))
+    return queries
 
 
 def part_of(image_id: str, validation_share: float) -> Part:
@@ -78,55 +72,49 @@ def part_of(image_id: str, validation_share: float) -> Part:
     return PARTS[random.Random(f"part/{image_id}").random() < validation_share]
 
 
-def _changes(
-    catalogue: Catalogue, facets: tuple[str, ...], negated: bool, references: Sequence[int],
-    part: Part, rng: random.Random,
-) -> Iterator[Query]:  # fmt: skip
-    """Every query that one kind of change makes of the references, one each."""
-    attribute_table = catalogue.attribute_table
-    edit = f"{'not this' if negated else 'change'} {' and '.join(facets)}"
-    for reference in references:
-        known = attribute_table.single(reference)
-        # a reference with several things would leave open which of them is meant
-        if len(known) < len(attribute_table.all_of(reference)) or not known.keys() >= set(facets):
-            continue
-        kept = {f: known[f] for f in catalogue.core if f in known and f not in facets}
-        old = tuple(known[facet] for facet in facets)
-        new = () if negated else _new_values(catalogue, kept, facets, old, rng)
-        if not kept or new is None:  # where nothing is kept, the reference would have no say
-            continue
-        required = {**kept, **dict(zip(facets, new, strict=False))}
-        attribute_query = AttributeQuery(
+class _CatalogueImages:
+    """A catalogue's pictures with one value per facet, for `attribute_queries`."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.core, self.context = catalogue.core, catalogue.context
+        self.noun_facet: str | None = catalogue.noun_facet
+        self._table = catalogue.attribute_table
+
+    def values(self, image: int) -> Mapping[str, str]:
+        """Nothing of a picture with several values of a facet, which may show several things."""
+        known = self._table.single(image)
+        return known if len(known) == len(self._table.all_of(image)) else {}
+
+    def alternatives(
+        self, kept: Mapping[str, str], facets: tuple[str, ...]
+    ) -> Mapping[tuple[str, ...], Sequence[int]]:
+        """Of the pictures with just what is kept: their values of the facets → the pictures."""
+        alike = self._table.relevance(
+            AttributeQuery({facet: frozenset([value]) for facet, value in kept.items()})
+        ).relevant
+        found: dict[tuple[str, ...], list[int]] = {}
+        for picture in np.flatnonzero(alike).tolist():
+            known = self._table.single(picture)
+            if known.keys() >= set(facets):
+                found.setdefault(tuple(known[facet] for facet in facets), []).append(picture)
+        return found
+
+
+def _as_query(catalogue: Catalogue, made: EditQuery[int]) -> Query:
+    facets = made.edit.facets
+    required = {**made.kept, **dict(zip(facets, made.new, strict=False))}
+    return Query(
+        edit=made.edit.name,
+        facets=facets,
+        reference=made.reference,
+        text=made.text,
+        intent=_intent(catalogue, required, made),
+        attribute_query=AttributeQuery(
             {facet: frozenset([value]) for facet, value in required.items()},
-            {facets[0]: old[0]} if negated else {},
-        )
-        answers = np.flatnonzero(attribute_table.relevance(attribute_query).relevant)
-        if not len(answers):
-            continue
-        yield Query(
-            edit, facets, reference,
-            phrase(_form(catalogue, facets, negated), facets, old, new, part, rng),
-            _intent(catalogue, required, kept, old, new, negated),
-            attribute_query, tuple(answers.tolist()),
-        )  # fmt: skip
-
-
-def _new_values(
-    catalogue: Catalogue, kept: Mapping[str, str], facets: tuple[str, ...], old: tuple[str, ...],
-    rng: random.Random,
-) -> tuple[str, ...] | None:  # fmt: skip
-    """Values that some picture has, which agrees with the reference in all that is kept."""
-    attribute_table = catalogue.attribute_table
-    alike = attribute_table.relevance(
-        AttributeQuery({facet: frozenset([value]) for facet, value in kept.items()})
-    ).relevant
-    there = set()
-    for picture in np.flatnonzero(alike):
-        known = attribute_table.single(int(picture))
-        new = tuple(known.get(facet, "") for facet in facets)
-        if all(new) and all(a != b for a, b in zip(old, new, strict=True)):
-            there.add(new)
-    return rng.choice(sorted(there)) if there else None
+            {facets[0]: made.old[0]} if made.edit.negated else {},
+        ),
+        answers=tuple(sorted(made.answers)),
+    )
 
 
 def _captions(
@@ -158,10 +146,7 @@ def _captions(
         )  # fmt: skip
 
 
-def _intent(
-    catalogue: Catalogue, required: Mapping[str, str], kept: Mapping[str, str],
-    old: tuple[str, ...], new: tuple[str, ...], negated: bool,
-) -> Intent:  # fmt: skip
+def _intent(catalogue: Catalogue, required: Mapping[str, str], made: EditQuery[int]) -> Intent:
     """What the query means, with the target in the words that the service finds for it."""
     noun = required.get(catalogue.noun_facet, "one")
     adjectives = [
@@ -171,32 +156,10 @@ def _intent(
     ]
     target = DepictedItem(noun, tuple(adjectives)).phrase
     target += "".join(f", {required[facet]}" for facet in catalogue.context if facet in required)
-    target += f" that is not {old[0]}" if negated else ""
+    target += f" that is not {made.old[0]}" if made.edit.negated else ""
     return Intent(
         target=target[:MAX_PHRASE_CHARS],
-        preserve=tuple(kept.values())[:8],
-        desired=new,
-        forbidden=old,
+        preserve=tuple(made.kept.values())[:8],
+        desired=made.new,
+        forbidden=made.old,
     )
-
-
-def _form(catalogue: Catalogue, facets: tuple[str, ...], negated: bool) -> str:
-    if negated:
-        return "not"
-    if len(facets) == 2:
-        return "two"
-    return "noun" if facets[0] == catalogue.noun_facet else "change"
-
-
-def _round_robin(makers: Sequence[Iterator[Query]], count: int) -> list[Query]:
-    """One of each maker, again and again, until there are `count` or all are exhausted."""
-    running = list(makers)
-    made: list[Query] = []
-    while running and len(made) < count:
-        for maker in list(running):
-            query = next(maker, None)
-            if query is None:
-                running.remove(maker)
-            else:
-                made.append(query)
-    return made[:count]
