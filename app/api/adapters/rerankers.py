@@ -1,4 +1,4 @@
-"""Which judge the second stage asks: our workers, an external reranker, or none."""
+"""Which reranker is asked: our workers, an external engine, or none."""
 
 import asyncio
 import logging
@@ -21,11 +21,11 @@ _log = logging.getLogger(__name__)
 async def reranking(
     settings: ApiSettings, store: ImageStore
 ) -> AsyncIterator[RerankingStage | None]:
-    """The second stage as it is set up, with somebody who looks after its reranker; or None."""
+    """The reranking stage of the settings, its reranker watched in the meantime; or None."""
     if settings.worker.urls:
         async with _http(settings.worker.connect_timeout_s) as http:
             pool = WorkerPool(http, settings.worker)
-            async with kept_up(pool.watch, settings.worker.retry_after_s):
+            async with supervised(pool.watch, settings.worker.retry_after_s):
                 yield RerankingStage(
                     WorkerReranker(http, pool),
                     settings.reranker_composes,
@@ -35,7 +35,7 @@ async def reranking(
     elif settings.external_reranker.url is not None:
         async with _http(settings.external_reranker.connect_timeout_s) as http:
             reranker = VllmReranker(http, settings.external_reranker, store)
-            async with kept_up(reranker.watch, settings.external_reranker.retry_after_s):
+            async with supervised(reranker.watch, settings.external_reranker.retry_after_s):
                 yield RerankingStage(
                     reranker, composes=False, response_margin_ms=settings.response_margin_ms
                 )
@@ -44,27 +44,27 @@ async def reranking(
 
 
 def _http(connect_timeout_s: float) -> httpx.AsyncClient:
-    # how long an answer may take is the search's business, see `rerank`
+    # no timeout for answers: the search stops waiting at its deadline
     timeout = httpx.Timeout(None, connect=connect_timeout_s)
-    unlimited = httpx.Limits(max_connections=None)  # the door is at the search
+    unlimited = httpx.Limits(max_connections=None)  # searches are admitted before they come here
     return httpx.AsyncClient(timeout=timeout, limits=unlimited, trust_env=False)
 
 
 @asynccontextmanager
-async def kept_up(
+async def supervised(
     watch: Callable[[], Awaitable[None]], retry_after_s: float
 ) -> AsyncIterator[None]:
-    """Run a watch as long as the block; one that fails is logged and begins anew after a while."""
+    """Run a watch as long as the block; one that fails is logged and starts again after a while."""
 
-    async def watching() -> None:
+    async def watch_always() -> None:
         while True:
             try:
                 await watch()
             except Exception:
-                _log.exception("looking after the reranker failed; it begins anew")
+                _log.exception("watching the reranker failed; it starts again")
             await asyncio.sleep(retry_after_s)
 
-    task = asyncio.create_task(watching())
+    task = asyncio.create_task(watch_always())
     try:
         yield
     finally:

@@ -1,9 +1,9 @@
-"""The `Reranker` port on somebody else's reranker: vLLM, or what speaks its `/v1/rerank`.
+"""The `Reranker` port on an external engine: vLLM, or what speaks its `/v1/rerank`.
 
-Candidates go out in chunks, several at a time, so that a deadline keeps what came before it. Such
-an engine can be set up wrongly without any error, its scores then say nothing; so it is asked for
-nothing until it has told plain shapes apart, and again after anything went wrong. It composes no
-intents.
+Candidates go out in chunks, several at a time, so that a deadline keeps what came before it;
+searches take turns. Such an engine can be set up wrongly without any error, and its scores then say
+nothing: it serves only while it passes a self-test, which is run at the start and after anything
+went wrong. It composes no intents.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import httpx
 
+from app.api.adapters.fair_slots import FairSlots, Share
 from app.api.adapters.vllm_protocol import ScoringClient
 from app.api.search.ports import RerankerIntent, RerankQuery, RerankScores
 from app.api.settings import ExternalRerankerSettings
@@ -23,6 +24,7 @@ from app.web.errors import (
     RerankerOverloaded,
     RerankerUnavailable,
     RerankerUntrusted,
+    most_telling,
 )
 from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import GalleryImage
@@ -35,21 +37,21 @@ _PROBE_PX = 256
 
 
 class VllmReranker:
-    """Rerankers on one external engine, while that engine passes its self-test."""
+    """Reranks on one external engine, while that engine passes its self-test."""
 
     def __init__(
         self, http: httpx.AsyncClient, settings: ExternalRerankerSettings, store: ImageStore
     ) -> None:
-        """Put together; `watch` must run beside it.
+        """Set where the engine is; `watch` must run beside it.
 
         Args:
             http: Carries the requests.
             settings: Where the engine is and how it is asked; its `url` is set.
-            store: Where the candidates' copies are.
+            store: Where the candidates' re-rank copies are.
         """
         self._client, self._settings, self._store = ScoringClient(http, settings), settings, store
-        self._requests = asyncio.Semaphore(settings.max_concurrent_requests)
-        self._out: RerankerError | None = RerankerUnavailable(
+        self._slots = FairSlots(settings.max_concurrent_requests)
+        self._down_reason: RerankerError | None = RerankerUnavailable(
             "the external reranker was not tested yet"
         )
         self._to_test = asyncio.Event()
@@ -59,7 +61,7 @@ class VllmReranker:
         query: RerankQuery,  # noqa: ARG002
         timeout_s: float,  # noqa: ARG002
     ) -> RerankerIntent:
-        """Never; see the port."""
+        """Always raises `ComposeUnsupported`."""
         raise ComposeUnsupported("an external reranker gives scores only")
 
     async def rerank(
@@ -69,80 +71,81 @@ class VllmReranker:
         candidates: Sequence[GalleryImage],
         timeout_s: float,  # noqa: ARG002
     ) -> AsyncGenerator[RerankScores, None]:
-        """Scores chunk by chunk, as they come; see the port."""
+        """Scores, 0 to 1, chunk by chunk, as they come; see the port."""
         size = self._settings.chunk_size
         request_text = query.modification_text + (f" (wanted: {target})" if target else "")
-        chunks = [
-            asyncio.create_task(
-                self._reranker(query, request_text, candidates[start : start + size])
-            )
-            for start in range(0, len(candidates), size)
-        ]
         scored, failure = 0, None
-        try:
-            for chunk in asyncio.as_completed(chunks):
-                try:
-                    scores = await chunk
-                except RerankerError as error:
-                    failure = _worse(failure, error)
-                    continue
-                scored += len(scores)
-                yield RerankScores(scores, self._settings.model)
-        finally:  # time was up, or the client left: nothing is left running
-            for task in chunks:
-                task.cancel()
-            await asyncio.gather(*chunks, return_exceptions=True)
+        with self._slots.share() as share:
+            chunks = [
+                asyncio.create_task(
+                    self._score_chunk(query, request_text, candidates[start : start + size], share)
+                )
+                for start in range(0, len(candidates), size)
+            ]
+            try:
+                for chunk in asyncio.as_completed(chunks):
+                    try:
+                        scores = await chunk
+                    except RerankerError as error:
+                        failure = most_telling(failure, error)
+                        continue
+                    scored += len(scores)
+                    yield RerankScores(scores, self._settings.model)
+            finally:  # time was up, or the client left: nothing is left running
+                for task in chunks:
+                    task.cancel()
+                await asyncio.gather(*chunks, return_exceptions=True)
         if failure is not None:
             raise failure
         if scored < len(candidates):
-            raise CandidatesFailed(f"{len(candidates) - scored} candidates have no copy to judge")
+            raise CandidatesFailed(f"{len(candidates) - scored} candidates have no re-rank copy")
 
     async def watch(self) -> None:
-        """Test it at the start and whenever something went wrong; runs until cancelled."""
+        """Test the engine at the start and whenever something went wrong; runs until cancelled."""
         wait_s = self._settings.retry_after_s
         self._to_test.set()
         while True:
             await self._to_test.wait()
             self._to_test.clear()
-            passes = await self._passes()
+            passed = await self._run_self_test()
             await asyncio.sleep(wait_s)
-            if passes:
+            if passed:
                 wait_s = self._settings.retry_after_s
             else:
                 self._to_test.set()
                 wait_s = min(2 * wait_s, self._settings.max_retry_after_s)
 
-    async def _passes(self) -> bool:
-        """Run the self-test and act on it: in service, or out of it with a reason."""
+    async def _run_self_test(self) -> bool:
+        """Test the engine, and put it in service or out of it; returns whether it passed."""
         try:
             await self_test(self._client, self._settings.self_test_timeout_s)
         except RerankerOverloaded as error:
-            if self._out is None:
-                return False  # busy is not broken: used on, and tested again
-            self._leave_out(error)
-        except CandidatesFailed as error:  # not these pictures: any
-            self._leave_out(RerankerFailed(str(error)))
+            if self._down_reason is None:
+                return False  # it is busy, not broken: it stays in service, and is tested again
+            self._mark_down(error)
+        except CandidatesFailed as error:  # it refuses the probes, so it would refuse any image
+            self._mark_down(RerankerFailed(str(error)))
         except RerankerError as error:
-            self._leave_out(error)
+            self._mark_down(error)
         else:
-            if self._out is not None:
+            if self._down_reason is not None:
                 _log.info("external reranker %s is in service", self._settings.model)
-            self._out = None
+            self._down_reason = None
             return True
         return False
 
-    def _leave_out(self, error: RerankerError) -> None:
-        if str(error) != str(self._out):  # say it once, not at every try
+    def _mark_down(self, error: RerankerError) -> None:
+        if str(error) != str(self._down_reason):  # logged once, not at every try
             _log.error("external reranker %s is left out: %s", self._client.address, error)
-        self._out = error
+        self._down_reason = error
 
-    async def _reranker(
-        self, query: RerankQuery, request_text: str, chunk: Sequence[GalleryImage]
+    async def _score_chunk(
+        self, query: RerankQuery, request_text: str, chunk: Sequence[GalleryImage], share: Share
     ) -> dict[str, float]:
-        """The scores of one chunk; candidates without a copy are left out."""
-        async with self._requests:
-            if self._out is not None:
-                raise type(self._out)(str(self._out))
+        """Image id → score, 0 to 1; candidates without a copy are left out."""
+        async with self._slots.slot(share):
+            if self._down_reason is not None:
+                raise type(self._down_reason)(str(self._down_reason))
             copies = await asyncio.to_thread(self._copies, chunk, query.rerank_px)
             if not copies:
                 return {}
@@ -151,10 +154,13 @@ class VllmReranker:
                     query.reference_jpeg, request_text, list(copies.values())
                 )
             except RerankerUnavailable as error:
-                self._leave_out(error)
+                self._mark_down(error)
                 self._to_test.set()
                 raise
-            except (RerankerFailed, asyncio.CancelledError):  # odd or slow: used on, but tested
+            except (
+                RerankerFailed,
+                asyncio.CancelledError,
+            ):  # odd or slow: it stays in service, but is tested
                 self._to_test.set()
                 raise
         return dict(zip(copies, scores, strict=True))
@@ -167,38 +173,37 @@ class VllmReranker:
                 path = self._store.path_of(image.content_hash, side_px)
                 copies[image.image_id] = path.read_bytes()
             except OSError as error:
-                _log.warning("%s cannot be judged: %s", image.image_id, error)
+                _log.warning("%s cannot be scored: %s", image.image_id, error)
         return copies
 
 
 async def self_test(client: ScoringClient, timeout_s: float) -> None:
-    """Ask an engine about pictures that nobody can mistake.
+    """Have an engine score drawn shapes with obvious answers.
+
+    Args:
+        client: Of the engine.
+        timeout_s: For all of them together.
 
     Raises:
-        RerankerError: It cannot be asked, or what it answers tells nothing apart
+        RerankerError: It cannot be asked, or its scores tell nothing apart
             (`RerankerUntrusted`).
     """
     try:
         async with asyncio.timeout(timeout_s):
-            check_scores([await _probed(client, probe) for probe in PROBES])
+            check_scores([await _probe_scores(client, probe) for probe in PROBES])
     except SelfTestFailed as error:
         raise RerankerUntrusted(f"it failed its self-test: {error}") from error
     except TimeoutError as error:
         raise RerankerUnavailable("it did not finish its self-test in time") from error
 
 
-async def _probed(client: ScoringClient, probe: Probe) -> list[float]:
-    reference, *shown = await asyncio.to_thread(_drawn, probe)
+async def _probe_scores(client: ScoringClient, probe: Probe) -> list[float]:
+    reference, *candidates = await asyncio.to_thread(_draw, probe)
     return await client.scores(
-        reference, f"{probe.modification_text} (wanted: {probe.target})", shown
+        reference, f"{probe.modification_text} (wanted: {probe.target})", candidates
     )
 
 
-def _drawn(probe: Probe) -> list[bytes]:
+def _draw(probe: Probe) -> list[bytes]:
     """The reference and the candidates of a probe, as JPEGs."""
     return [to_jpeg(shape.draw(), _PROBE_PX) for shape in (probe.reference, *probe.candidates)]
-
-
-def _worse(one: RerankerError | None, other: RerankerError) -> RerankerError:
-    """Which of two failures to report: pictures that were refused say least."""
-    return other if one is None or isinstance(one, CandidatesFailed) else one

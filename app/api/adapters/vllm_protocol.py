@@ -1,8 +1,8 @@
-"""What vLLM's `/v1/rerank` and `/v1/score` take and give, for pictures on both sides.
+"""What vLLM's `/v1/rerank` and `/v1/score` take and give, for images on both sides.
 
 As documented for vLLM 0.16 (`RerankRequest`, `ScoreRequest`, `ScoreMultiModalParam`): a query and a
 list of documents, each `{"content": [parts]}`, a part being a text or an `image_url`. Older
-versions take neither a picture in the query nor a list of such documents. Pictures travel as data
+versions take neither an image in the query nor a list of such documents. Images travel as data
 URLs: the engine is never given an address to fetch.
 """
 
@@ -55,17 +55,17 @@ def request_body(
     """One query against some candidates.
 
     Args:
-        format_: Whose request it is.
+        format_: Of the request.
         model: The name the model is served under.
         reference_jpeg: The reference image.
         request_text: What should be different, in words.
-        candidate_jpegs: The documents, in the order the scores will come in.
+        candidate_jpegs: The documents; scores come in their order.
     """
-    query = {"content": [_picture(reference_jpeg), {"type": "text", "text": request_text}]}
+    query = {"content": [_image_part(reference_jpeg), {"type": "text", "text": request_text}]}
     return {
         "model": model,
         "query" if format_ == "rerank" else "queries": query,
-        "documents": [{"content": [_picture(jpeg)]} for jpeg in candidate_jpegs],
+        "documents": [{"content": [_image_part(jpeg)]} for jpeg in candidate_jpegs],
         "instruction": _INSTRUCTION,
         "use_activation": True,  # scores from 0 to 1, not logits
     }
@@ -75,7 +75,7 @@ def read_scores(format_: ScoringFormat, answer: bytes, count: int) -> list[float
     """The scores of an answer, in the order of the documents, each 0 to 1.
 
     Raises:
-        RerankerFailed: It is not such an answer, or not about exactly these documents.
+        RerankerFailed: It is malformed, or not about exactly these documents.
     """
     by_index: list[tuple[int, float]]
     try:
@@ -90,18 +90,17 @@ def read_scores(format_: ScoringFormat, answer: bytes, count: int) -> list[float
         where = ".".join(map(str, first["loc"]))
         raise RerankerFailed(
             f"the external reranker's answer is none of `{PATHS[format_]}` with scores from 0 to "
-            f"1: "
-            f"{where}: {first['msg']}"
+            f"1: {where}: {first['msg']}"
         ) from None
     if [index for index, _ in by_index] != list(range(count)):
         raise RerankerFailed(
-            f"the external reranker was asked about {count} pictures and answered about "
+            f"the external reranker was asked about {count} images and answered about "
             f"{[index for index, _ in by_index]}"
         )
     return [score for _, score in by_index]
 
 
-def _picture(jpeg: bytes) -> dict[str, Any]:
+def _image_part(jpeg: bytes) -> dict[str, Any]:
     url = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     return {"type": "image_url", "image_url": {"url": url}}
 
@@ -110,10 +109,10 @@ _MAX_REASON_CHARS = 300
 
 
 class ScoringClient:
-    """Asks one engine; remembers nothing.
+    """Asks one engine; keeps no state.
 
     Attributes:
-        address: Where it asks, as it may be printed.
+        address: Of the engine, as it may be printed.
     """
 
     def __init__(self, http: httpx.AsyncClient, settings: ExternalRerankerSettings) -> None:
@@ -127,13 +126,13 @@ class ScoringClient:
     async def scores(
         self, reference_jpeg: bytes, request_text: str, candidate_jpegs: Sequence[bytes]
     ) -> list[float]:
-        """How well each candidate fits, 0 to 1, in their order.
+        """The score of each candidate, 0 to 1, in their order.
 
         Raises:
-            CandidatesFailed: The engine refuses these pictures.
-            RerankerOverloaded: It has enough to do.
-            RerankerUnavailable: It cannot be reached, or lets nobody in.
-            RerankerFailed: It failed, or its answer makes no sense.
+            CandidatesFailed: The engine refuses these images.
+            RerankerOverloaded: It is overloaded.
+            RerankerUnavailable: It cannot be reached, or refuses our key.
+            RerankerFailed: It failed, or its answer is malformed.
         """
         content = await asyncio.to_thread(self._body, reference_jpeg, request_text, candidate_jpegs)
         try:
@@ -143,7 +142,7 @@ class ScoringClient:
                 f"{self.address} cannot be reached: {type(error).__name__} {error}".strip()
             ) from error
         except httpx.HTTPError as error:
-            raise RerankerFailed(f"{self.address} does not speak HTTP as we do: {error}") from error
+            raise RerankerFailed(f"{self.address} breaks HTTP: {error}") from error
         _check_status(answer)
         return read_scores(self._settings.format, answer.content, len(candidate_jpegs))
 
@@ -164,7 +163,7 @@ def _check_status(answer: httpx.Response) -> None:
     said = f"{answer.status_code}: {answer.text[:_MAX_REASON_CHARS]}"
     match answer.status_code:
         case httpx.codes.TOO_MANY_REQUESTS:
-            raise RerankerOverloaded("the external reranker has enough to do")
+            raise RerankerOverloaded("the external reranker is overloaded")
         case httpx.codes.SERVICE_UNAVAILABLE | httpx.codes.BAD_GATEWAY:
             raise RerankerUnavailable(f"the external reranker is not there, {said}")
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
@@ -174,9 +173,8 @@ def _check_status(answer: httpx.Response) -> None:
             )
         case httpx.codes.BAD_REQUEST | httpx.codes.UNPROCESSABLE_ENTITY:
             raise CandidatesFailed(
-                f"the external reranker refused a request, {said} (pictures on both sides need "
-                f"vLLM "
-                "0.16 or newer and room for two in --max-model-len)"
+                f"the external reranker refused a request, {said} (images on both sides need "
+                "vLLM 0.16 or newer and room for two in --max-model-len)"
             )
         case _:
             raise RerankerFailed(f"the external reranker answered {said}")

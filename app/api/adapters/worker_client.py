@@ -225,7 +225,7 @@ def _fields(query: RerankQuery, until: float) -> dict[str, object]:
 
 def _check_status(status: int) -> None:
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        raise RerankerOverloaded("the worker has enough to do")
+        raise RerankerOverloaded("the worker is overloaded")
     if status == httpx.codes.SERVICE_UNAVAILABLE:
         raise RerankerUnavailable("the worker is not ready")
     if status == httpx.codes.GATEWAY_TIMEOUT:

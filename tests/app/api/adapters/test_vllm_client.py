@@ -101,7 +101,7 @@ def run(
 
 
 @pytest.mark.parametrize("format_", ["rerank", "score"])
-def test_all_is_judged_in_chunks_and_asked_as_the_engine_documents(
+def test_all_is_scored_in_chunks_and_asked_as_the_engine_documents(
     stub: tuple[StubReranker, str], store: ImageStore, format_: ScoringFormat
 ) -> None:
     engine, url = stub
@@ -165,6 +165,26 @@ def test_requests_run_side_by_side_within_a_bound(
     assert 2 <= engine.most_at_once <= 4
 
 
+def test_a_small_search_does_not_wait_for_a_large_one(
+    stub: tuple[StubReranker, str], store: ImageStore
+) -> None:
+    engine, url = stub
+
+    async def work(reranker: VllmReranker) -> None:
+        engine.delay_s, before = 0.05, len(engine.asked)
+        large = asyncio.create_task(rerank(reranker))
+        give_up = time.monotonic() + 20
+        while len(engine.asked) == before:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.01)
+        assert (await rerank(reranker, IMAGES[:1]))[1] == ""
+        assert not large.done(), "ten requests of the large search went first"
+        scores, reason = await large
+        assert (set(scores), reason) == (set(NAMES), "")
+
+    run(url, store, work, chunk_size=1, max_concurrent_requests=1)
+
+
 def test_a_deadline_keeps_what_came_before_it_and_drops_the_rest(
     stub: tuple[StubReranker, str], store: ImageStore
 ) -> None:
@@ -185,7 +205,7 @@ def test_a_deadline_keeps_what_came_before_it_and_drops_the_rest(
     assert engine.dropped.is_set()
 
 
-def test_pictures_the_engine_refuses_are_said_and_the_others_judged(
+def test_pictures_the_engine_refuses_are_said_and_the_others_scored(
     stub: tuple[StubReranker, str], store: ImageStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Too many tokens: its answer is 400, and that is about the pictures, not about the engine."""

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from app.api.adapters.rerankers import kept_up
+from app.api.adapters.rerankers import supervised
 from app.api.adapters.worker_pool import WorkerPool, addresses_of
 from app.api.settings import ExternalRerankerSettings, WorkerSettings
 from tests.app.api.stub_worker import free_port, stub_worker
@@ -137,7 +137,7 @@ def test_a_watch_that_fails_is_said_and_goes_on(caplog: pytest.LogCaptureFixture
         settings = WorkerSettings(urls=(NAME,), resolve_dns=True)
         async with httpx.AsyncClient() as http:
             pool = WorkerPool(http, settings, resolve)
-            async with kept_up(pool.watch, retry_after_s=0.05):
+            async with supervised(pool.watch, retry_after_s=0.05):
                 await until(pool, lambda asked: asked == {alive})
 
     with stub_worker() as (_, alive):
