@@ -1,8 +1,8 @@
 """The gallery: where images, embeddings and copies are kept, and how they are found.
 
 Callers hold the ports of `indexer.gallery.ports`; which engine stands behind them is decided here
-and nowhere else. An engine is imported when it is opened: those who only need the image store, the
-settings or the errors do not load it.
+and nowhere else. An engine is imported when it is opened: the image store, the settings and the
+errors do not load it.
 """
 
 from typing import TYPE_CHECKING

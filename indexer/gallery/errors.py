@@ -1,4 +1,4 @@
-"""What can be wrong with a gallery, or with what is asked of it."""
+"""Errors of a gallery and of requests to it; the base of the services' own error trees."""
 
 from models.errors import JobError
 
@@ -8,7 +8,7 @@ class ServiceError(Exception):
 
     Attributes:
         type: A stable word that clients can switch on.
-        retry_after_s: When it is worth trying again, if it is.
+        retry_after_s: Seconds until another attempt may succeed; None: it will not.
     """
 
     type = "internal"
@@ -16,7 +16,7 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
-    """The request is not one we can answer."""
+    """The request cannot be answered as it is."""
 
     type = "invalid-request"
 
@@ -45,7 +45,7 @@ class GalleryNotFound(GalleryUnavailable):
 
 
 class GalleryLocked(GalleryUnavailable):
-    """The embedded gallery has one user at a time, and there is one."""
+    """Another process holds the embedded gallery, which has one at a time."""
 
 
 class GenerationGone(GalleryUnavailable):

@@ -1,9 +1,9 @@
-"""The folder of prepared copies that indexer (writes), API and worker (read) share.
+"""The folder of prepared copies: the indexer writes it, API and worker read it.
 
 A copy is named by the source file's content hash and by its own longer side: it never changes, may
-be cached for ever, and two builds can write at once, also at different sizes. Which sizes a gallery
-has, its metadata says. It knows paths and bytes, and how a JPEG begins and ends, not what images
-are.
+be cached without end, and two builds can write at once, also at different sizes. Which sizes a
+gallery has is in its spec. It knows paths and bytes, and how a JPEG begins and ends, not what
+images are.
 """
 
 import os
@@ -21,7 +21,7 @@ _BEGINS, _ENDS = b"\xff\xd8\xff", b"\xff\xd9"
 
 
 class StoreUnwritable(JobError):
-    """A copy cannot be written, for want of room or of rights; the message says what to do."""
+    """A copy cannot be written, for lack of room or of rights; the message says what to do."""
 
 
 class ImageStore:
@@ -34,8 +34,8 @@ class ImageStore:
         """Where a copy lies, or would lie.
 
         Args:
-            content_hash: Of the source file.
-            side_px: What the copy's longer side is, at most.
+            content_hash: SHA-256 of the source file, hex.
+            side_px: The copy's longer side at most, in pixels.
 
         Raises:
             ValueError: `content_hash` is not a hash; nothing outside the root can be named.
@@ -45,7 +45,7 @@ class ImageStore:
         return self._root / content_hash[:2] / f"{content_hash}.{side_px}.jpg"
 
     def has(self, content_hash: str, sides_px: Iterable[int]) -> bool:
-        """Whether the copies of these sizes are all there, and whole."""
+        """Whether the copies at these longer sides, in pixels, are all there, and whole."""
         return all(self.state(content_hash, side_px) == "whole" for side_px in sides_px)
 
     def state(self, content_hash: str, side_px: int) -> Literal["whole", "absent", "damaged"]:
@@ -69,7 +69,7 @@ class ImageStore:
         path = self.path_of(content_hash, side_px)
         try:
             for _ in range(_TRIES - 1):
-                with suppress(FileNotFoundError):  # a build that begins took ours for a leftover
+                with suppress(FileNotFoundError):  # a build that was started meanwhile removed it
                     _write(path, data)
                     return
             _write(path, data)
@@ -84,8 +84,13 @@ class ImageStore:
         for partial in self._root.glob(f"*/*{_PARTIAL}"):
             partial.unlink(missing_ok=True)
 
-    def count_besides(self, content_hashes: Container[str], sides_px: Iterable[int]) -> int:
-        """How many copies there are of other pictures than these, or at other sizes."""
+    def count_others(self, content_hashes: Container[str], sides_px: Iterable[int]) -> int:
+        """How many copies there are of other images than these, or at other sizes.
+
+        Args:
+            content_hashes: Of the images whose copies do not count.
+            sides_px: Longer sides of those copies, in pixels.
+        """
         endings = tuple(f".{side_px}.jpg" for side_px in sides_px)
         return sum(
             not (path.name.endswith(endings) and path.name.partition(".")[0] in content_hashes)

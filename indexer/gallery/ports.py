@@ -1,4 +1,4 @@
-"""What a gallery is to those who read it and to those who write it, whatever engine keeps it.
+"""The gallery's ports: what readers and writers can do, whichever engine keeps the images.
 
 The unit is a *generation*: the images of one build with their embeddings. It is opened, filled,
 verified and published; once published it never changes, and a later one replaces it whole.
@@ -20,8 +20,8 @@ class GenerationInfo:
 
     Attributes:
         name: Unique among all generations that the engine ever kept under one alias.
-        spec: What it says of itself. Readers need it for every filter, so it travels with the
-            name and no search asks the engine for it.
+        spec: Its metadata. Filters are checked against it, so it travels with the name and no
+            search asks the engine for it.
     """
 
     name: str
@@ -137,7 +137,7 @@ class GalleryReader(Protocol):
         offset: str | None = None,
         where: Filter | None = None,
     ) -> Page:
-        """At most `limit` images, beginning where an earlier page said.
+        """At most `limit` images, beginning at an earlier page's `next_offset`.
 
         Raises:
             InvalidFilter: `where` does not fit the gallery's facets.
@@ -190,9 +190,8 @@ class Generation(Protocol):
 
         Args:
             expected: Ids of exactly the images it must hold; others are removed.
-            spec: What it says of itself, now that it is known what is in it. It comes from the
-                builder, who knows the attributes in the order of the manifest; an engine keeps no
-                order.
+            spec: Of exactly these images. It is not derived from what is stored: facets and their
+                values follow the order of the manifest, which an engine does not keep.
 
         Raises:
             GalleryError: Also where images are missing or are not found by a search.

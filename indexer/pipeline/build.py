@@ -119,14 +119,14 @@ def _build(
         ids = set(images.values())
         indexed = [row for row in rows if row.image_id in ids]
         generation.publish(ids, _spec_of_indexed(indexed, encoder, settings, built_at))
-        report.unused_copies = store.count_besides(images, sides_px)
+        report.unused_copies = store.count_others(images, sides_px)
     report.indexed = len(images)
 
 
 def _spec(
     rows: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings, built_at: str
 ) -> GallerySpec:
-    """What a gallery of these rows says of itself; raises `SchemaError`."""
+    """The spec of a gallery of these rows; raises `SchemaError`."""
     facets, noun = facets_of(rows, settings)
     return GallerySpec(
         encoder_fingerprint=encoder.fingerprint,

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from indexer.pipeline.prepare import SkippedRow
-from indexer.pipeline.source import about_columns
+from indexer.pipeline.source import column_lines
 
 
 @dataclass
@@ -88,7 +88,7 @@ class BuildReport:
                 f"{self.unused_copies} copies in the image store are of no image in this gallery, "
                 "or at other sizes than its own"
             )
-        yield from about_columns(self.passed_through)
+        yield from column_lines(self.passed_through)
         yield from self.skip_lines()
 
     def skip_lines(self) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""What a build is given: its rows, what the settings make of their attributes, and a look at both.
+"""The input of a build: its rows, the schema of their attributes, and `build --check` of both.
 
-Nothing is decoded and nothing is written; so this is all that `build --check` needs.
+Nothing is decoded and nothing is written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from models.datasets.manifest import (
 from models.datasets.schema import schema_of
 from models.errors import InputError
 
-_MAX_WORDS = 8  # of a facet, in what is said of it
+_MAX_WORDS = 8  # of a facet, or missing files, in a line of `check`
 
 
 def read_rows(
@@ -27,7 +27,7 @@ def read_rows(
     """The images of a folder, or of a manifest with these columns as attributes.
 
     Raises:
-        InputError: They cannot be listed; says all that is wrong.
+        InputError: They cannot be listed; the message names everything that is wrong.
     """
     if manifest is not None:
         return read_manifest(manifest, as_attributes)
@@ -50,7 +50,7 @@ def facets_of(
     return schema_of(attributes, context, settings.noun_facet)
 
 
-def about_columns(names: Sequence[str]) -> Iterator[str]:
+def column_lines(names: Sequence[str]) -> Iterator[str]:
     """A line about the columns that are passed through, if there are any."""
     if names:
         joined = ",".join(names)
@@ -73,20 +73,20 @@ def check(rows: Sequence[ImageRow], settings: IndexerSettings) -> list[str]:
             f"{missing[0].location}; paths are relative to the manifest"
         )
     lines = [f"{len(rows)} images", "attributes:" if facets else "no attributes"]
-    lines += [f"  {facet.name}: {_described(facet, noun)}" for facet in facets]
+    lines += [f"  {facet.name}: {_facet_text(facet, noun)}" for facet in facets]
     if noun is None:
         lines.append(
             "no attribute names the thing that is shown (--noun NAME), so intents cannot be read "
             "from attributes"
         )
-    lines += about_columns(passed_through(rows))
+    lines += column_lines(passed_through(rows))
     lines += [f"not there: {row.location}" for row in missing[:_MAX_WORDS]]
     if len(missing) > _MAX_WORDS:
         lines.append(f"… and {len(missing) - _MAX_WORDS} more files that are not there")
     return lines
 
 
-def _described(facet: Facet, noun: str | None) -> str:
+def _facet_text(facet: Facet, noun: str | None) -> str:
     if facet.kind != "keyword":
         return "numbers" if facet.kind == "number" else "true or false"
     if not facet.values:

@@ -1,4 +1,7 @@
-"""Filters, as clients write them."""
+"""Filters, as clients write them: attribute → value, list of values, or range.
+
+Knows no gallery; `indexer.gallery.filters` checks a filter against one.
+"""
 
 import math
 from typing import Annotated
@@ -15,12 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-MAX_CONDITIONS, MAX_LIST_VALUES, MAX_FILTER_VALUES = 32, 256, 512
+MAX_CONDITIONS = 32  # attributes of one filter
+MAX_LIST_VALUES, MAX_FILTER_VALUES = 256, 512  # of one condition, of all together
 MAX_VALUE_CHARS = 512
 
 
-def _countable(value: object) -> object:
-    """Numbers that no column can hold would match nothing, or stop an engine."""
+def _check_number(value: object) -> object:
+    """Refuse numbers that no column can hold: they match nothing, or stop an engine."""
     whole = isinstance(value, int) and not -(2**63) <= value < 2**63
     if whole or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError("a number must be finite, and a whole one within 64 bit")
@@ -29,13 +33,13 @@ def _countable(value: object) -> object:
 
 Scalar = Annotated[
     Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARS)] | bool | int | float,
-    BeforeValidator(_countable),
+    BeforeValidator(_check_number),
 ]
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class NumberRange(BaseModel):
-    """Bounds of a numeric attribute."""
+    """Bounds of a numeric attribute; all that are set must hold, and one is set."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,8 +55,8 @@ class NumberRange(BaseModel):
         return self
 
 
-def _shape(value: object) -> str:
-    """Which kind of condition this is meant to be, so that errors speak of that kind only."""
+def _condition_kind(value: object) -> str:
+    """Which kind of condition this is, so that errors speak of that kind only."""
     if isinstance(value, dict | NumberRange):
         return "range"
     return "list" if isinstance(value, list) else "value"
@@ -62,7 +66,7 @@ Condition = Annotated[
     Annotated[Scalar, Tag("value")]
     | Annotated[list[Scalar], Field(max_length=MAX_LIST_VALUES), Tag("list")]
     | Annotated[NumberRange, Tag("range")],
-    Discriminator(_shape),
+    Discriminator(_condition_kind),
 ]
 
 
@@ -71,7 +75,7 @@ def filter_values(conditions: dict[str, Condition]) -> int:
     return sum(len(c) if isinstance(c, list) else 1 for c in conditions.values())
 
 
-def _no_more_values_than_allowed(conditions: dict[str, Condition]) -> dict[str, Condition]:
+def _check_value_count(conditions: dict[str, Condition]) -> dict[str, Condition]:
     values = filter_values(conditions)
     if values > MAX_FILTER_VALUES:
         raise ValueError(f"a filter has at most {MAX_FILTER_VALUES} values in all, found {values}")
@@ -81,5 +85,5 @@ def _no_more_values_than_allowed(conditions: dict[str, Condition]) -> dict[str, 
 Filter = Annotated[
     dict[str, Condition],
     Field(max_length=MAX_CONDITIONS),
-    AfterValidator(_no_more_values_than_allowed),
+    AfterValidator(_check_value_count),
 ]

@@ -1,4 +1,8 @@
-"""What the indexer writes to Qdrant and the API reads: names, ids, payload, metadata."""
+"""What a gallery holds, whichever engine keeps it: names, ids, payload, metadata.
+
+The indexer writes it, the API reads it. Knows no engine; names and ids are such that Qdrant
+takes them.
+"""
 
 import re
 import unicodedata
@@ -8,11 +12,11 @@ from urllib.parse import quote
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-ALIAS = "gallery"  # unless set otherwise: the only name the API reads; moved by a whole build
+ALIAS = "gallery"  # the default; the only name that readers know, moved when a build is published
 VECTOR_NAME = "image"
 MAX_IMAGE_ID_CHARS = 512
-MAX_FACET_VALUES, MAX_FACET_VALUE_CHARS = 200, 40
-MAX_QUERY_LIMIT = 10_000  # most points one request may ask for; servers are told to refuse more
+MAX_FACET_VALUES, MAX_FACET_VALUE_CHARS = 200, 40  # of a facet that offers its values
+MAX_QUERY_LIMIT = 10_000  # most points one request may ask for; servers refuse more
 
 AttributeValue = str | bool | int | float | list[str]
 
@@ -21,7 +25,7 @@ _NAMESPACE = uuid.UUID("6d0a3f4e-6f0b-5d0c-9b3e-0a5c1d2e3f40")
 
 
 class GalleryImage(BaseModel):
-    """One searchable image: this *is* the payload of its Qdrant point.
+    """One searchable image: exactly this is the payload of its point.
 
     Attributes:
         image_id: The catalogue's own name for the image, unique in the gallery.
@@ -29,7 +33,7 @@ class GalleryImage(BaseModel):
         width: Of the upright image, in pixels.
         height: Of the upright image, in pixels.
         caption: The catalogue's caption, if it has one.
-        attributes: Facet → value or values; what filters and the facets intent work with.
+        attributes: Facet → value or values; what filters and intents from facets work with.
         payload: Whatever else the manifest's row held; returned, never interpreted.
     """
 
@@ -63,24 +67,26 @@ class Facet(BaseModel):
     kind: Literal["keyword", "number", "flag"]
     values: tuple[str, ...] = ()
     context: bool = False
-    # `several`: as galleries of schema_version 1 call it
+    # `several` in galleries of schema_version 1
     multi_valued: bool = Field(False, validation_alias=AliasChoices("multi_valued", "several"))
 
 
 class GallerySpec(BaseModel):
-    """The collection's metadata: what a reader must know before it searches.
+    """A generation's metadata: what a reader must know before it searches.
 
     Attributes:
-        schema_version: Of this contract.
+        schema_version: Of this contract. 1, still read, calls `multi_valued` `several`; written
+            is 2.
         encoder_fingerprint: The encoder that made the embeddings; a query embedded by any other
             would find confident nonsense.
-        embedding_dim: D.
+        embedding_dim: D, of every embedding.
         facets: The attribute schema, in the order adjectives are put in a phrase.
         noun_facet: The facet that names the thing ("category"); the others describe it.
         preset: The one it was built with, by `models.presets.preset_name`; queries should be
-            composed and judged as that was tuned.
-        rerank_px: Longer side of its copies for re-ranking; so it is of an upload's.
-        thumbnail_px: Longer side of its thumbnails.
+            composed and re-ranked as that was tuned.
+        rerank_px: Longer side of its copies for re-ranking, in pixels; uploads are brought to the
+            same.
+        thumbnail_px: Longer side of its thumbnails, in pixels.
         built_at: When the build began, ISO 8601, UTC.
     """
 
@@ -122,33 +128,33 @@ ATTRIBUTE_NAME_RULE = 'must not be empty, nor hold a quote ("), a backslash or a
 
 
 def is_image_id(text: str) -> bool:
-    """Whether this can be an image's id: 1 to 512 characters that an address can say.
+    """Whether this can be an image's id: 1 to 512 characters that a URL can hold.
 
-    Control characters and halves of characters cannot be said, and `.` and `..` mean a folder.
+    Control characters and lone surrogates cannot be in one, and `.` and `..` mean a folder.
     """
-    return 1 <= len(text) <= MAX_IMAGE_ID_CHARS and text not in (".", "..") and _is_sayable(text)
+    return 1 <= len(text) <= MAX_IMAGE_ID_CHARS and text not in (".", "..") and _is_printable(text)
 
 
 def address_of(image_id: str) -> str:
     """An image's id as the end of an address's path.
 
     Slashes stay as they are, which proxies like best, unless they would make a step to another
-    folder (`a/../b`), which clients take before they ask.
+    folder (`a/../b`), which clients resolve before they send.
     """
     return quote(image_id, safe="" if {".", ".."} & set(image_id.split("/")) else "/")
 
 
 def is_attribute_name(text: str) -> bool:
-    """Whether this can name an attribute: a JSON path has no way to say quotes and backslashes."""
-    return bool(text) and not {'"', "\\"} & set(text) and _is_sayable(text)
+    """Whether this can name an attribute: a JSON path cannot hold quotes and backslashes."""
+    return bool(text) and not {'"', "\\"} & set(text) and _is_printable(text)
 
 
-def _is_sayable(text: str) -> bool:
+def _is_printable(text: str) -> bool:
     return all(unicodedata.category(character) not in ("Cc", "Cs") for character in text)
 
 
 def attribute_key(name: str) -> str:
-    """Where an attribute is in the payload, as a JSON path: names that are no words are quoted."""
+    """Where an attribute is in the payload, as a JSON path; names that are no words are quoted."""
     return f"attributes.{name}" if _WORD.fullmatch(name) else f'attributes."{name}"'
 
 

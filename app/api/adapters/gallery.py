@@ -85,7 +85,7 @@ class AsyncGeneration:
     ) -> list[Hit]:
         """The nearest images, best first; see the port."""
         # one more than wanted, as one may be the reference: leaving it out here is cheap, as a
-        # filter it would be a look at every payload
+        # filter it would read every payload
         found = await self._read(
             lambda generation: self._reader.search(
                 generation, query_embedding, limit + 1, where=filters, among=among

@@ -1,7 +1,7 @@
-"""The way to Qdrant, for the indexer, which writes, and the API, which reads.
+"""Connections to Qdrant, for readers and writers alike.
 
-Settings in, a connected client out; and what goes wrong on the way becomes one error with a
-sentence, whether gRPC, the client or the embedded engine said it. Knows nothing of galleries.
+Settings in, a connected client out. What goes wrong becomes a `QdrantUnavailable` with a sentence,
+whether gRPC, the client or the local mode raised it. Knows nothing of galleries.
 
 A server is spoken to in gRPC only. Every call has a deadline (`timeout_s`); a server that went away
 is found again within seconds of its return, without a new client.
@@ -26,7 +26,10 @@ from models.settings import sentences
 
 _log = logging.getLogger(__name__)
 
-_OLDEST_SERVER = (1, 16)  # the first that keeps a collection's metadata, where the gallery is told
+_OLDEST_SERVER = (
+    1,
+    16,
+)  # the first that keeps a collection's metadata, our `GallerySpec`
 GRPC_OPTIONS = {
     "grpc.enable_http_proxy": 0,  # the server is ours, also where a proxy leads to the world
     "grpc.initial_reconnect_backoff_ms": 200,
@@ -36,7 +39,7 @@ GRPC_OPTIONS = {
     "grpc.dns_min_time_between_resolutions_ms": 500,
     # another client is another connection, also to the same server
     "grpc.use_local_subchannel_pool": 1,
-    # a node that lost power says no goodbye: without pings its connection stays "up" for minutes
+    # a node that lost power closes no connection: without pings it stays "up" for minutes
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 5_000,
     "grpc.keepalive_permit_without_calls": 1,
@@ -75,12 +78,11 @@ _KINDS = {
 
 
 def connect(settings: GallerySettings) -> QdrantClient:
-    """Open the embedded folder, or connect to the server and see that it is one we can use.
+    """Open the embedded folder, or connect to the server and check its version.
 
     Raises:
         QdrantUnavailable: Another process holds the folder (`FolderLocked`), or it is damaged
-            (`FolderDamaged`); nobody answers at the address; the key is wrong; the server is too
-            old.
+            (`FolderDamaged`); the server does not answer; the key is wrong; the server is too old.
     """
     if settings.url is None:
         return _open_folder(settings)
@@ -95,7 +97,7 @@ def connect(settings: GallerySettings) -> QdrantClient:
 
 
 def reconnect(settings: GallerySettings) -> QdrantClient:
-    """A client with a connection of its own to a server that `connect` has found to be usable."""
+    """A client with a connection of its own to a server that `connect` has accepted."""
     return _server_client(settings)
 
 
@@ -144,9 +146,9 @@ def _dotted(at: Sequence[int | str]) -> str:
     return ".".join(str(part) for part in at)
 
 
-def _damaged(settings: GallerySettings, why: str) -> FolderDamaged:
+def _damaged(settings: GallerySettings, reason: str) -> FolderDamaged:
     return FolderDamaged(
-        f"the embedded gallery in {settings.path} is damaged ({why}); move that folder away and "
+        f"the embedded gallery in {settings.path} is damaged ({reason}); move that folder away and "
         "build it again"
     )
 
@@ -166,12 +168,12 @@ def _server_client(settings: GallerySettings) -> QdrantClient:
         api_key=key,
         timeout=settings.timeout_s,
         grpc_options=dict(GRPC_OPTIONS),
-        check_compatibility=False,  # it would ask over REST, and warn from a thread of its own
+        check_compatibility=False,  # it would use REST, and warn from a thread of its own
     )
 
 
 def _check_version(settings: GallerySettings, server: str) -> None:
-    """Refuse a server that would lose what we store; mention one that is merely far from ours.
+    """Refuse a server that would lose what we store; warn of one whose version is far from ours.
 
     Raises:
         QdrantUnavailable: It is too old.
@@ -187,14 +189,14 @@ def _check_version(settings: GallerySettings, server: str) -> None:
     if not is_compatible(client, server):
         _log.warning(
             "Qdrant server %s and qdrant-client %s are more than one minor version apart, which "
-            "nobody tests",
+            "is not tested",
             server,
             client,
         )
 
 
 def _sentence(settings: GallerySettings, error: grpc.RpcError) -> str:
-    """What a gRPC error means for whoever runs this."""
+    """What a gRPC error means and what to do about it."""
     code, details = error.code(), error.details() or "no details"
     server = f"the Qdrant server at {settings.printed_url} (gRPC port {settings.grpc_port})"
     match code:

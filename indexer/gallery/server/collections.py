@@ -1,8 +1,8 @@
-"""How a server's collection is made, loaded and made fast: the order matters, and is kept here.
+"""How a server's collection is created, indexed and verified; the order matters.
 
 Payload indexes come before the data, so that the graph gets edges that filters can follow; the HNSW
-graph comes after it, so that it is built once; and nothing counts as done until the server says
-that it is. The embedded engine scans and has nothing of this.
+graph comes after it, so that it is built once; and nothing counts as done until the server reports
+it. The embedded engine scans and has nothing of this.
 """
 
 import time
@@ -24,7 +24,7 @@ from models.contracts.gallery import (
 _POLL_INTERVAL_S, _QUIET_POLLS = 0.5, 2  # in a row that say the server is at rest
 _STALLED_S = 1800.0  # without progress until a build is given up
 _RECALL_SAMPLES, _RECALL_DEPTH, _MIN_RECALL = 20, 10, 0.9
-_GRAPH_EDGES = 16  # per node: Qdrant's own default, said because loading sets it to none
+_GRAPH_EDGES = 16  # per node: Qdrant's own default, set because loading sets it to none
 _INDEX_TYPES = {
     "keyword": models.PayloadSchemaType.KEYWORD,
     "number": models.PayloadSchemaType.FLOAT,

@@ -1,7 +1,7 @@
 """The `GalleryReader` port on qdrant-client's local mode: a folder read once, answered from memory.
 
-The engine looks at every payload in Python for every filter, some microseconds per image and value,
-and nothing can interrupt it. Columns of the attributes answer the longest filter in less time than
+The engine reads every payload in Python for every filter, some microseconds per image and value,
+and cannot be interrupted. Columns of the attributes answer the longest filter in less time than
 it takes to compare the query with the images. A generation never changes, so neither do the
 columns.
 """

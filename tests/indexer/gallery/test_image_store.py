@@ -84,8 +84,8 @@ def test_copies_that_a_gallery_does_not_use_are_counted(tmp_path: Path) -> None:
     store, other = ImageStore(tmp_path), "a1" * 32
     for content_hash, side_px in ((HASH, 256), (HASH, 448), (HASH, 96), (other, 448)):
         store.put(content_hash, side_px, b"a copy")
-    assert store.count_besides({HASH}, {256, 448}) == 2
-    assert store.count_besides({HASH, other}, {256, 448, 96}) == 0
+    assert store.count_others({HASH}, {256, 448}) == 2
+    assert store.count_others({HASH, other}, {256, 448, 96}) == 0
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", "..", "\u0660" * 64])
