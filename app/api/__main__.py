@@ -1,7 +1,11 @@
 """`python -m app.api`: the API alone, with the settings of the environment."""
 
 from app.api.main import GRACE_S, create_app
-from app.web.server import main
+from app.web.server import http_server, main
 
 if __name__ == "__main__":
-    main(create_app, "python -m app.api", port=8000, grace_s=GRACE_S)
+    main(
+        lambda host, port: http_server(create_app(), host, port, GRACE_S),
+        "python -m app.api",
+        port=8000,
+    )

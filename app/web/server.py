@@ -109,7 +109,14 @@ class BoundedProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Ends within its grace whatever clients do, and at once when it is told a second time."""
+    """Ends within its grace whatever clients do, and at once when it is told a second time.
+
+    `on_exit` is called on the event loop when it is told to stop, see `http_server`.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], object] | None = None) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """SIGINT or SIGTERM: finish what is under way; the second time, finish nothing."""
@@ -120,6 +127,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Stop listening, answer what is asked; who is then still here is hung up on."""
+        if self._on_exit is not None:
+            self._on_exit()
         grace_s = self.config.timeout_graceful_shutdown
         if grace_s is not None:
             # shortly before uvicorn cancels: to the application, these clients have left
@@ -132,15 +141,22 @@ class Server(uvicorn.Server):
             connection.transport.abort()
 
 
-def http_server(app: ASGIApp, host: str, port: int, grace_s: int | None) -> Server:
+def http_server(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    grace_s: int,
+    on_exit: Callable[[], object] | None = None,
+) -> Server:
     """A server for an app, not started yet.
 
     Args:
         app: The app.
         host: Where to listen.
         port: Where to listen.
-        grace_s: How long answers under way may take once it is told to stop; None: as the
-            application says, or else for ever.
+        grace_s: How long answers under way may take once it is told to stop, in seconds.
+        on_exit: Called on the event loop as soon as it is told to stop. The application's own
+            shutdown begins only when all connections are closed: too late to end streams.
     """
     return Server(
         uvicorn.Config(
@@ -153,19 +169,24 @@ def http_server(app: ASGIApp, host: str, port: int, grace_s: int | None) -> Serv
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=grace_s,
-        )
+        ),
+        on_exit,
     )
 
 
-def main(
-    make_app: Callable[[], ASGIApp], prog: str, port: int, grace_s: int | None = None
-) -> NoReturn:
-    """The command that serves one app: reads its arguments, and ends with an exit code."""
+def main(make_server: Callable[[str, int], Server], prog: str, port: int) -> NoReturn:
+    """The command of one server: reads its arguments, and ends with an exit code.
+
+    Args:
+        make_server: Host and port → the server.
+        prog: The command, for its help.
+        port: Where it listens if not told otherwise.
+    """
     parser = argparse.ArgumentParser(prog=prog)
     parser.add_argument("--host", default="127.0.0.1", help="default %(default)s")
     parser.add_argument("--port", type=int, default=port, help="default %(default)s")
     options = parser.parse_args()
-    sys.exit(serve(http_server(make_app(), options.host, options.port, grace_s)))
+    sys.exit(serve(make_server(options.host, options.port)))
 
 
 def serve(server: Server) -> int:

@@ -17,21 +17,13 @@ from app.worker import errors
 from app.worker.inference.device import DeviceThread
 from app.worker.inference.model import AnyReranker, RerankerModel
 from app.worker.lifecycle import WorkerRuntime
-from app.worker.process import early_shutdown, exit_with_parent
+from app.worker.process import exit_with_parent
 from app.worker.routes import router
 from app.worker.settings import WorkerSettings, settings_from_environment
 
 _log = logging.getLogger(__name__)
 
 _CANDIDATES_BYTES = 1_000_000  # a thousand ids and hashes
-
-
-def __getattr__(name: str) -> FastAPI:
-    """`app` is made when it is first asked for: importing this module reads no environment."""
-    if name != "app":
-        raise AttributeError(name)
-    made = globals()["app"] = create_app()
-    return made
 
 
 def create_app(
@@ -64,6 +56,13 @@ def create_app(
     return app
 
 
+def begin_drain(app: FastAPI) -> None:
+    """Have a worker admit no more jobs, and finish or hand back those it has, if it has started."""
+    worker: WorkerRuntime | None = getattr(app.state, "worker", None)
+    if worker is not None:
+        worker.begin_drain()
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the reranker, serve while it warms up, and release it in order.
@@ -76,16 +75,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if reranker is None:
         reranker = await asyncio.wrap_future(device.call(lambda: _load_reranker(settings)))
     worker = app.state.worker = WorkerRuntime(settings, reranker, device)
-    with early_shutdown(worker.begin_drain, settings.shutdown_grace_s):
-        beside = [asyncio.create_task(worker.warm_up())]
-        if settings.parent_pid is not None:
-            beside.append(asyncio.create_task(exit_with_parent(settings.parent_pid)))
-        try:
-            yield
-        finally:
-            for task in beside:
-                task.cancel()
-            await worker.stop()
+    beside = [asyncio.create_task(worker.warm_up())]
+    if settings.parent_pid is not None:
+        beside.append(asyncio.create_task(exit_with_parent(settings.parent_pid)))
+    try:
+        yield
+    finally:
+        for task in beside:
+            task.cancel()
+        await worker.stop()
 
 
 def _load_reranker(settings: WorkerSettings) -> AnyReranker:

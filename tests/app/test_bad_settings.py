@@ -47,7 +47,7 @@ INDEXER = {**GALLERY, "MAX_FAILED_SHARE": "nan", "THUMBNAIL_PX": "1"}
     [
         (["app"], "CIR_API__", API, 2),
         (["app", "doctor"], "CIR_API__", API, 1),
-        (["uvicorn", "app.worker.main:app"], "CIR_WORKER__", WORKER, 2),
+        (["app.worker"], "CIR_WORKER__", WORKER, 2),
         (["indexer", "build", "--images", "."], "CIR_INDEXER__", INDEXER, 2),
     ],
     ids=lambda given: " ".join(given[:2]) if isinstance(given, list) else None,

@@ -1,5 +1,5 @@
-"""A worker for a process of its own: its reranker scores nothing before the file `RELEASE` exists,
-and can do nothing at all while a file `BROKEN` stands beside it.
+"""`python -m app.worker` with a reranker that scores nothing before the file `RELEASE` exists, and
+fails at everything while a file `BROKEN` stands beside it.
 """
 
 import os
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.worker.main import create_app
+from app.worker.__main__ import main
 from tests.app.worker.fake_reranker import WAIT_S, FakeReranker
 
 
@@ -25,4 +25,5 @@ class HeldReranker(FakeReranker):
         return super().score(prefix, candidates)
 
 
-app = create_app(reranker=HeldReranker())
+if __name__ == "__main__":
+    main(HeldReranker())

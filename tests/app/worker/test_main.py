@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.worker import main
@@ -15,16 +14,12 @@ from models.settings import RerankerSettings
 from tests.paths import ROOT
 
 
-def test_uvicorn_finds_an_app_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_is_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIR_WORKER__CHUNK_SIZE", "3")
     monkeypatch.setenv("CIR_WORKER__RERANKER__VISUAL_TOKENS", "64")
-    app = main.app
-    try:
-        assert isinstance(app, FastAPI)
-        assert app.state.settings.chunk_size == 3
-        assert app.state.settings.reranker.visual_tokens == 64
-    finally:
-        vars(main).pop("app")  # the next one to ask reads its own environment
+    app = main.create_app()
+    assert app.state.settings.chunk_size == 3
+    assert app.state.settings.reranker.visual_tokens == 64
 
 
 def test_a_setting_that_means_nothing_ends_the_process(

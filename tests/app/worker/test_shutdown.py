@@ -47,7 +47,7 @@ class Process:
 
 @contextlib.contextmanager
 def started(store: Path, release: Path, grace_s: float) -> Iterator[Process]:
-    """`uvicorn module:app`, with nothing of ours around it."""
+    """`python -m app.worker`, but for its reranker."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {
@@ -59,8 +59,7 @@ def started(store: Path, release: Path, grace_s: float) -> Iterator[Process]:
     command = [
         sys.executable,
         "-m",
-        "uvicorn",
-        "tests.app.worker.held_app:app",
+        "tests.app.worker.held_app",
         "--port",
         str(port),
     ]
@@ -136,7 +135,7 @@ time.sleep(600)
         port = free.getsockname()[1]
     noted, release = tmp_path / "child", tmp_path / "release"
     environment = os.environ | {"CIR_WORKER__IMAGE_STORE": str(store), "RELEASE": str(release)}
-    worker = [sys.executable, "-m", "uvicorn", "tests.app.worker.held_app:app", "--port", str(port)]
+    worker = [sys.executable, "-m", "tests.app.worker.held_app", "--port", str(port)]
     command = [sys.executable, "-c", parent, str(noted), *worker]
     popen = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_S) as client:
