@@ -18,6 +18,7 @@ from indexer.evaluation.scoring import score
 from indexer.evaluation.types import Benchmark, BenchmarkError, Configuration, Query
 from models.metrics.bootstrap import paired
 from models.presets import Preset, Reranking
+from models.query.fusion import fused_order
 from models.query.weights import CompositionWeights
 
 GRID: Mapping[str, Sequence[float]] = {
@@ -230,21 +231,10 @@ async def _ascend(
 
 
 def fused(found: Sequence[Judged], weight: float) -> list[str]:
-    """Image ids by retrieval score + weight · rerank score; what was not judged keeps its place.
-
-    Args:
-        found: In coarse order.
-        weight: Of the rerank score.
-    """
-    places = [place for place, one in enumerate(found) if one.rerank_score is not None]
-    scored = sorted(
-        (found[place] for place in places),
-        key=lambda one: -(one.retrieval_score + weight * (one.rerank_score or 0.0)),
-    )
-    order = list(found)
-    for place, one in zip(places, scored, strict=True):
-        order[place] = one
-    return [one.image_id for one in order]
+    """Image ids by both scores, ordered as the service does; `found` as it was retrieved."""
+    retrieved = [one.retrieval_score for one in found]
+    reranked = [one.rerank_score for one in found]
+    return [found[place].image_id for place in fused_order(retrieved, reranked, weight)]
 
 
 _ROLES = ("target", "preserve", "desired", "forbidden")

@@ -24,7 +24,7 @@ TEXTS = [
     *(f"{wish}, please" for wish in ("make it striped", "in the snow", "more elegant")),
     *(f"add a {colour} lamp to the {side}" for colour, side in product(COLOURS, ("left", "right"))),
 ]
-ROUNDS = 5
+ROUNDS = 10
 
 
 async def queries(url: str, count: int, seed: int) -> list[dict[str, Any]]:

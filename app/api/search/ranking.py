@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from indexer.gallery.ports import Hit
+from models.query.fusion import fused_order, fused_score
 
 
 @dataclass(frozen=True)
@@ -26,33 +27,21 @@ class RankedCandidate:
 def fuse(
     candidates: Sequence[Hit], rerank_scores: Mapping[str, float], weight: float
 ) -> list[RankedCandidate]:
-    """Order candidates by both stages.
-
-    Candidates with a score change places among themselves only; every other one stays where the
-    coarse stage put it. Half a re-ranking is therefore never worse than its own half: nobody
-    rises or falls because the reranker did not get to them. Ties keep the coarse order.
+    """Order candidates by both stages, see `fused_order`.
 
     Args:
         candidates: Best first.
         rerank_scores: Image id → score, finite.
         weight: Of the rerank score.
     """
-    ranked = [
-        _ranked(candidate, rank, rerank_scores.get(candidate.image.image_id), weight)
-        for rank, candidate in enumerate(candidates, start=1)
+    reranked = [rerank_scores.get(candidate.image.image_id) for candidate in candidates]
+    retrieved = [candidate.retrieval_score for candidate in candidates]
+    return [
+        RankedCandidate(
+            candidates[place],
+            place + 1,
+            reranked[place],
+            fused_score(retrieved[place], reranked[place], weight),
+        )
+        for place in fused_order(retrieved, reranked, weight)
     ]
-    places = [place for place, one in enumerate(ranked) if one.rerank_score is not None]
-    # sorting is stable, so candidates with equal scores keep the coarse order
-    scored = sorted((ranked[place] for place in places), key=lambda one: -one.score)
-    for place, one in zip(places, scored, strict=True):
-        ranked[place] = one
-    return ranked
-
-
-def _ranked(
-    candidate: Hit, rank: int, rerank_score: float | None, weight: float
-) -> RankedCandidate:
-    score = candidate.retrieval_score
-    if rerank_score is not None:
-        score += weight * rerank_score
-    return RankedCandidate(candidate, rank, rerank_score, score)
