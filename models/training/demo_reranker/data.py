@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from models.contracts.gallery import GallerySpec
 from models.contracts.intent import Intent
 from models.encoder.encoder import ImageTextEncoder
-from models.encoder.text_cache import RememberedTexts
 from models.presets import Preset
-from models.query.composition import Composer
-from models.query.text_requests import answer
 from models.reranker import intent_format
 from models.reranker.prompts import CIR, QWEN_VL, Prompt
+from models.training.retrieval import InMemoryRetriever, embed
 
 PROMPT = Prompt(CIR, QWEN_VL)  # what the reranker is trained on
 _DESCRIBE = f"<|im_start|>user\n{QWEN_VL.picture}\nDescribe it.{QWEN_VL.answer_begins}"
@@ -175,40 +171,29 @@ def mine(
         Query number → the wrong pictures among its first ranks, best first; the reference is left
         out, and so are queries without any.
     """
+
+    def decode(number: int) -> Image.Image:
+        with Image.open(images[number]) as image:
+            return image.convert("RGB")
+
     encoder = ImageTextEncoder(preset.encoder)
-    gallery = _embed(encoder, images)
-    spec = GallerySpec(
-        encoder_fingerprint=encoder.fingerprint,
-        embedding_dim=encoder.embedding_dim,
-        preset="for training",
-        rerank_px=preset.rerank_px,
-        thumbnail_px=preset.rerank_px,
-        built_at="for training",
-    )
-    texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim)
-    composer = Composer(spec, preset.composition)
+    coarse = InMemoryRetriever(encoder, preset, embed(encoder, len(images), decode))
     count = min(queries, len(examples.queries))
+    chosen = random.Random(seed).sample(range(len(examples.queries)), count)
+    intents = {
+        number: Intent(
+            **intent_format.parse_intent(examples.queries[number].intent).model_dump(
+                exclude=_LEFT_OUT
+            )
+        )
+        for number in chosen
+    }
+    coarse.embed_texts((examples.queries[number].text, intents[number]) for number in chosen)
     mined = {}
-    for number in tqdm(random.Random(seed).sample(range(len(examples.queries)), count), "mine"):
+    for number in tqdm(chosen, "mine"):
         query = examples.queries[number]
-        intent = Intent(**intent_format.parse_intent(query.intent).model_dump(exclude=_LEFT_OUT))
-        reference = gallery[query.reference]
-        composing = composer.compose("intersection", reference, query.text, intent)
-        similarity = gallery @ answer(composing, texts.encode).embedding
-        first = np.argpartition(-similarity, depth)[:depth]
-        ranked = first[np.argsort(-similarity[first], kind="stable")].tolist()
+        ranked = coarse.search(query.reference, query.text, intents[number], depth)
         wrong = [n for n in ranked if n not in query.answers and n != query.reference]
         if wrong:
             mined[number] = wrong
     return mined
-
-
-def _embed(encoder: ImageTextEncoder, images: Sequence[Path]) -> np.ndarray:
-    rows = []
-    for start in tqdm(range(0, len(images), encoder.batch_size), "embed", unit="batch"):
-        chunk = []
-        for path in images[start : start + encoder.batch_size]:
-            with Image.open(path) as image:
-                chunk.append(image.convert("RGB"))
-        rows.append(encoder.encode_images(chunk))
-    return np.concatenate(rows)

@@ -19,10 +19,10 @@ from models.training.reranker.catalogue import Catalogue
 from models.training.reranker.negatives import (
     Candidate,
     CandidateConfig,
-    InMemoryRetriever,
     sample_candidates,
 )
 from models.training.reranker.queries import Query, compose_queries, part_of
+from models.training.retrieval import InMemoryRetriever
 
 FEWEST = {"training": 20, "validation": 10}
 
@@ -118,7 +118,7 @@ def _with_candidates(
     rng = random.Random(f"candidates/{part}/{seed}")
     examples = []
     if coarse is not None:
-        coarse.embed_texts(queries)
+        coarse.embed_texts((query.text, query.intent) for query in queries)
     for query in tqdm(queries, f"candidates for {part}", unit="query"):
         candidates = sample_candidates(query, catalogue.attribute_table, coarse, sampling, rng)
         if len({candidate.relevant for candidate in candidates}) == 2:

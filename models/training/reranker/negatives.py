@@ -8,25 +8,15 @@ with every one of them than without. So here
 * what the coarse stage ranks high is dropped if it nearly is one of the right pictures.
 """
 
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
 
-from models.contracts.gallery import GallerySpec
-from models.contracts.intent import ComposedIntent
-from models.datasets.manifest import ImageRow
-from models.encoder.encoder import ImageTextEncoder
-from models.presets import Preset
-from models.query.composition import Composer
-from models.query.text_requests import answer
-from models.training.reranker.catalogue import AttributeTable, Relevance, decode_row
+from models.training.reranker.catalogue import AttributeTable, Relevance
 from models.training.reranker.queries import Query
+from models.training.retrieval import InMemoryRetriever
 
 _ONE_FACET_SHARE, _COARSE_SHARE = 0.5, 0.35  # of the negatives drawn; the rest is random
 _RANDOM_POOL = 64  # as many random ones are at hand for a query
@@ -60,59 +50,6 @@ class CandidateConfig:
     candidates: int
     coarse_depth: int
     duplicate_similarity: float
-
-
-class InMemoryRetriever:
-    """A preset's encoder and composition over one catalogue."""
-
-    def __init__(
-        self, encoder: ImageTextEncoder, preset: Preset, gallery: NDArray[np.float32]
-    ) -> None:
-        """`gallery`: (N, D) unit rows, the embeddings of the catalogue's pictures."""
-        spec = GallerySpec(
-            encoder_fingerprint=encoder.fingerprint,
-            embedding_dim=encoder.embedding_dim,
-            preset="for training",
-            rerank_px=preset.rerank_px,
-            thumbnail_px=preset.rerank_px,
-            built_at="for training",
-        )
-        self._encoder, self._gallery = encoder, gallery
-        self._texts: dict[str, NDArray[np.float32]] = {}
-        self._composer = Composer(spec, preset.composition)
-
-    def embed_texts(self, queries: Sequence[Query]) -> None:
-        """Embed all that queries say in large batches; one by one takes ten times as long."""
-        said = {
-            text
-            for query in queries
-            for text in (
-                query.text, query.intent.target, *query.intent.preserve, *query.intent.desired,
-                *query.intent.forbidden,
-            )
-        }  # fmt: skip
-        unknown = sorted(said - self._texts.keys())
-        for start in tqdm(range(0, len(unknown), _TEXTS_AT_ONCE), "read", unit="batch"):
-            chunk = unknown[start : start + _TEXTS_AT_ONCE]
-            self._texts.update(zip(chunk, self._encoder.encode_texts(chunk), strict=True))
-
-    def search(self, query: Query, depth: int) -> list[int]:
-        """The first ranks for a query whose texts are embedded, best first; not its reference."""
-        reference = self._gallery[query.reference]
-        intent = ComposedIntent(**query.intent.model_dump(), source="client")
-        embedding = self._composer.embed("intersection", reference, query.text, intent)
-        similarity = self._gallery @ answer(embedding, self._encode_texts)
-        similarity[query.reference] = -np.inf
-        ranked: list[int] = np.argsort(-similarity, kind="stable")[:depth].tolist()
-        return ranked
-
-    def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        rows = [self._texts[text] for text in texts]
-        return np.stack(rows) if rows else np.zeros((0, self._gallery.shape[1]), dtype=np.float32)
-
-    def similarity(self, picture: int, others: Sequence[int]) -> float:
-        """The highest cosine of a picture with any of some others."""
-        return float((self._gallery[list(others)] @ self._gallery[picture]).max())
 
 
 def sample_candidates(
@@ -190,35 +127,11 @@ def _coarse_candidates(
 ) -> list[tuple[int, str]]:
     if coarse is None:
         return []
-    ranks = coarse.search(query, sampling.coarse_depth)
+    ranks = coarse.search(query.reference, query.text, query.intent, sampling.coarse_depth + 1)
+    others = [picture for picture in ranks if picture != query.reference][: sampling.coarse_depth]
     return [
         (picture, f"coarse rank {rank}")
-        for rank, picture in enumerate(ranks, start=1)
+        for rank, picture in enumerate(others, start=1)
         if relevance.irrelevant[picture]
         and coarse.similarity(picture, query.answers) < sampling.duplicate_similarity
     ]
-
-
-_TEXTS_AT_ONCE = 256
-
-
-def embed(encoder: ImageTextEncoder, rows: Sequence[ImageRow], kept: Path) -> NDArray[np.float32]:
-    """Embed pictures, or read what an earlier run of the same encoder kept in `kept`.
-
-    Returns:
-        float32 (N, D), unit rows.
-    """
-    identity = "\n".join([encoder.fingerprint, *(row.location for row in rows)])
-    key = hashlib.sha256(identity.encode()).hexdigest()
-    if kept.exists():
-        with np.load(kept) as saved:
-            if str(saved["key"]) == key:
-                known: NDArray[np.float32] = saved["rows"]
-                return known
-    made = []
-    for start in tqdm(range(0, len(rows), encoder.batch_size), "embed", unit="batch"):
-        chunk = rows[start : start + encoder.batch_size]
-        made.append(encoder.encode_images([decode_row(row) for row in chunk]))
-    gallery: NDArray[np.float32] = np.concatenate(made)
-    np.savez(kept, rows=gallery, key=np.array(key))
-    return gallery

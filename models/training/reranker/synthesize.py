@@ -6,11 +6,15 @@ What `reranker` trains on, written as JSONL: to be looked at, and corrected, bef
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from models.datasets.phrasings import Part
 from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
 from models.training.options import CatalogueOptions, SynthesizeOptions
-from models.training.reranker.catalogue import Catalogue, read_catalogue
+from models.training.reranker.catalogue import Catalogue, decode_row, read_catalogue
 from models.training.reranker.examples import (
     RerankExample,
     SynthesisConfig,
@@ -19,7 +23,8 @@ from models.training.reranker.examples import (
     summary,
     write_examples,
 )
-from models.training.reranker.negatives import CandidateConfig, InMemoryRetriever, embed
+from models.training.reranker.negatives import CandidateConfig
+from models.training.retrieval import InMemoryRetriever, embed_once
 
 QUERIES = "queries.jsonl"
 
@@ -93,6 +98,15 @@ def _coarse(
     stages: dict[int, InMemoryRetriever] = {}
     for part, catalogue in catalogues.items():
         if id(catalogue) not in stages:
-            gallery = embed(encoder, catalogue.rows, folder / f"embeddings-{part}.npz")
+            gallery = _embed_catalogue(encoder, catalogue, folder / f"embeddings-{part}.npz")
             stages[id(catalogue)] = InMemoryRetriever(encoder, preset, gallery)
     return {part: stages[id(catalogue)] for part, catalogue in catalogues.items()}
+
+
+def _embed_catalogue(
+    encoder: ImageTextEncoder, catalogue: Catalogue, kept: Path
+) -> NDArray[np.float32]:
+    def decode(number: int) -> Image.Image:
+        return decode_row(catalogue.rows[number])
+
+    return embed_once(encoder, [row.location for row in catalogue.rows], decode, kept)

@@ -29,8 +29,9 @@ from models.training.reranker.examples import (
     read_examples,
     write_examples,
 )
-from models.training.reranker.negatives import CandidateConfig, InMemoryRetriever, sample_candidates
+from models.training.reranker.negatives import CandidateConfig, sample_candidates
 from models.training.reranker.queries import Query, compose_queries, part_of
+from models.training.retrieval import InMemoryRetriever
 
 CANDIDATES = CandidateConfig(candidates=8, coarse_depth=30, duplicate_similarity=0.97)
 WORDS = {
@@ -192,7 +193,7 @@ def near_twins(
     gallery = (gallery / np.linalg.norm(gallery, axis=1, keepdims=True)).astype(np.float32)
     coarse = InMemoryRetriever(encoder, load_preset("demo"), gallery)
     queries = queries_of(catalogue, 12)
-    coarse.embed_texts(queries)
+    coarse.embed_texts((query.text, query.intent) for query in queries)
     return coarse, queries
 
 
