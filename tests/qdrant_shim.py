@@ -1,4 +1,4 @@
-"""A gRPC endpoint that speaks Qdrant's protocol, over an embedded engine; and fails as told.
+"""A gRPC endpoint that speaks Qdrant's protocol, over the local engine, and fails on demand.
 
 It is *not* the server: there is no graph, no cluster and no disk behind it. What it is good for is
 our side of the wire: that client construction, the key, deadlines, errors, batches, the order of
@@ -118,10 +118,10 @@ class _Door(grpc.ServerInterceptor):
             if shim.key is not None and key != shim.key:
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT")
             if method in shim.failing:
-                context.abort(shim.failing[method], "as told")
+                context.abort(shim.failing[method], "on demand")
             if shim.lost:
                 shim.lost -= 1
-                context.abort(grpc.StatusCode.UNAVAILABLE, "lost as told")
+                context.abort(grpc.StatusCode.UNAVAILABLE, "lost on demand")
             time.sleep(shim.delays.pop(0) if shim.delays else shim.delay_s)
             with shim.lock:
                 try:
@@ -307,7 +307,7 @@ def _filter(request: Any) -> Any:
 
 
 def _keys(condition: Any) -> Iterator[str]:
-    """Every payload key that a filter looks at."""
+    """Every payload key that a filter reads."""
     for part in condition.must:
         kind = part.WhichOneof("condition_one_of")
         if kind == "field":

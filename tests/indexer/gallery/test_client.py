@@ -1,4 +1,4 @@
-"""An embedded folder that is damaged is told in a sentence, whatever the engine makes of it."""
+"""A damaged folder is one error with a sentence, whatever the engine raises."""
 
 import shutil
 import sqlite3

@@ -216,7 +216,7 @@ def test_no_search_fails_while_the_alias_moves(server: GalleryWriterSettings) ->
         for count in (14, 13):
             before = searched[0]
             build(server, count)
-            assert searched[0] > before, "nobody searched meanwhile"
+            assert searched[0] > before, "no search meanwhile"
     finally:
         stop.set()
         searching.join()
@@ -279,7 +279,7 @@ def test_a_replica_that_is_not_whole_keeps_the_gallery_out_of_service(shim: Shim
         at(shim, replication_factor=2, write_consistency_factor=3)
 
 
-def test_a_server_at_work_is_waited_for_and_one_that_waits_is_told(shim: Shim) -> None:
+def test_a_server_at_work_is_waited_for_and_one_that_waits_is_updated(shim: Shim) -> None:
     green, yellow, grey = 1, 2, 4
     shim.statuses = [green, green, yellow, grey, green, yellow]  # the opening asks first
     build(at(shim))
@@ -320,9 +320,7 @@ def test_a_lost_server_ends_a_build_and_the_next_goes_on(
 
 
 @pytest.mark.parametrize("key", [None, SecretStr("guessed")])
-def test_a_wrong_key_is_said_to_whoever_builds_and_whoever_searches(
-    shim: Shim, key: SecretStr | None
-) -> None:
+def test_a_wrong_key_is_reported_to_builds_and_searches(shim: Shim, key: SecretStr | None) -> None:
     shim.key = "open sesame"
     wrong = at(shim, api_key=key)
     with pytest.raises(GalleryError, match="does not let us in; is …__GALLERY__API_KEY its key"):
@@ -343,7 +341,7 @@ def test_the_right_key_opens_and_that_it_travels_in_the_open_is_logged(
     assert reading(right, AsyncGeneration.count) == 12
 
 
-def test_nobody_there(shim: Shim) -> None:
+def test_a_server_that_is_not_there_is_reported(shim: Shim) -> None:
     shim.stop()
     with pytest.raises(GalleryError, match=r"the Qdrant server at http://127.*cannot be reached"):
         open_writer(at(shim))
@@ -367,7 +365,7 @@ def test_a_server_that_does_not_answer_in_time(shim: Shim, opened: bool) -> None
     asyncio.run(search())
 
 
-def test_a_read_that_is_lost_or_late_is_asked_again_while_somebody_waits(shim: Shim) -> None:
+def test_a_read_that_is_lost_or_late_is_asked_again_unless_cancelled(shim: Shim) -> None:
     build(at(shim))
 
     async def read(generation: AsyncGeneration) -> None:

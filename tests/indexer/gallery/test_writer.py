@@ -1,4 +1,4 @@
-"""What a build leaves in Qdrant: each picture's own embedding, and no collections but those needed.
+"""What a build leaves in Qdrant: each image's own embedding, and no collections but those needed.
 
 `cut_short` stands for a kill: it ends a build after its last write and before its end, and what is
 left is what SIGKILL leaves.
@@ -51,7 +51,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def one_by_one(folder: Path, seed: int = 0) -> ImageTextEncoder:
-    """Batches of one: a build has written its first images before it looks at its last."""
+    """Batches of one: a build has put its first images before it reads its last."""
     return ImageTextEncoder(tiny_model(folder, seed).model_copy(update={"batch_size": 1}))
 
 
@@ -91,7 +91,7 @@ def cut_short(
 
 
 @contextmanager
-def looking_into(settings: IndexerSettings) -> Iterator[QdrantClient]:
+def client_of(settings: IndexerSettings) -> Iterator[QdrantClient]:
     client = connect(settings.gallery)
     yield client
     client.close()
@@ -99,7 +99,7 @@ def looking_into(settings: IndexerSettings) -> Iterator[QdrantClient]:
 
 def collections_on(settings: IndexerSettings) -> set[str]:
     """Of this test's alias."""
-    with looking_into(settings) as client:
+    with client_of(settings) as client:
         names = {collection.name for collection in client.get_collections().collections}
     return {name for name in names if name.startswith(f"{settings.gallery.alias}__")}
 
@@ -132,7 +132,7 @@ def test_each_stored_embedding_is_of_its_own_picture_whatever_ids_exchange(
         cut_short(rows(files, order.sample(everything, PICTURES - kills)), tiny, settings)
     last = order.sample(everything, PICTURES)
     build(rows(files, last), tiny, settings)
-    with looking_into(settings) as client:
+    with client_of(settings) as client:
         points, _ = client.scroll(settings.gallery.alias, with_vectors=True)
     assert len(points) == PICTURES
     for point in points:
@@ -142,10 +142,10 @@ def test_each_stored_embedding_is_of_its_own_picture_whatever_ids_exchange(
         assert np.dot(point.vector[VECTOR_NAME], own[image.content_hash]) > 0.99999
 
 
-def test_an_embedding_is_not_copied_from_a_point_that_shows_something_else_by_now(
+def test_an_embedding_is_not_copied_from_a_point_that_holds_other_bytes_by_now(
     files: list[Path], tiny: ImageTextEncoder, tmp_path: Path
 ) -> None:
-    """Whoever else writes into this build: what is copied is the picture's own, or nothing."""
+    """Even if another process writes into this build, what is copied is of the same bytes."""
     settings = indexer_settings(tmp_path)
     cut_short(rows(files, [0]), tiny, settings)
     (content_hash,) = embeddings_by_hash(files[:1], tiny)
@@ -184,7 +184,7 @@ def test_a_gallery_of_schema_version_1_is_read_and_reused_and_the_next_says_2(
     }  # fmt: skip
     name = in_service(settings)
     assert name is not None
-    with looking_into(settings) as client:
+    with client_of(settings) as client:
         stored = client.get_collection(name).config.metadata
         assert stored is not None
         assert stored["schema_version"] == 2
@@ -199,7 +199,7 @@ def test_a_gallery_of_schema_version_1_is_read_and_reused_and_the_next_says_2(
     reader.close()
 
     assert build(images, tiny, settings).embedded == 0
-    with looking_into(settings) as client:
+    with client_of(settings) as client:
         stored = client.get_collection(settings.gallery.alias).config.metadata
     assert stored is not None
     assert stored["schema_version"] == 2
@@ -219,7 +219,7 @@ def test_a_build_leaves_another_encoders_unfinished_build_alone(
     assert build(images, other, settings).embedded == 0, "its work was thrown away"
     assert in_service(settings) == moving
     assert collections_on(settings) == {moving}, (
-        "what was in service is removed, whoever embedded it"
+        "what was in service is removed, whichever encoder made it"
     )
 
 
@@ -231,7 +231,7 @@ def test_generations_are_counted_beyond_four_digits(
     names = [
         collection_name(qdrant.alias, tiny.fingerprint, number) for number in range(9_999, 10_002)
     ]
-    with looking_into(settings) as client:
+    with client_of(settings) as client:
         collections.create(client, names[0], spec_of(tiny), qdrant)
         alias = models.CreateAlias(collection_name=names[0], alias_name=qdrant.alias)
         client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_odd_files_are_used_or_reported_and_never_fatal(
 
 
 class Files(BaseHTTPRequestHandler):
-    """Pictures by number; `refused` and `cut` are what servers do, everything else is not there."""
+    """Images by number; `refused` and `cut` are what servers do, everything else is not there."""
 
     def do_GET(self) -> None:
         name = self.path.strip("/")
@@ -139,9 +140,9 @@ class Files(BaseHTTPRequestHandler):
 def test_what_cannot_be_read_is_skipped_with_its_reason(
     tmp_path: Path, tiny: ImageTextEncoder
 ) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{nobody.getsockname()[1]}/1"
+    with socket.socket() as closing:
+        closing.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{closing.getsockname()[1]}/1"
     server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
@@ -204,7 +205,7 @@ def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextE
 def test_a_build_at_another_size_makes_its_copies_beside_those_in_service(
     tmp_path: Path, tiny: ImageTextEncoder
 ) -> None:
-    """Until the swap, whoever serves the old gallery finds its copies as they were."""
+    """Until the swap, services of the old gallery find its copies as they were."""
     save_all(tmp_path / "in", 3)
     rows = read_folder(tmp_path / "in")
     small = indexer_settings(tmp_path, rerank_px=32, thumbnail_px=16)
@@ -238,6 +239,43 @@ def test_a_repeated_build_embeds_nothing_again(tmp_path: Path, tiny: ImageTextEn
     assert again.as_dict()["unused_copies"] == 2  # of the image that is gone
     assert "2 copies in the image store" in "\n".join(again.lines())
     assert gallery_ids(settings) == sorted(p.name for p in (tmp_path / "in").iterdir())
+
+
+class ThreadsOf:
+    """Passes everything on to a writer or a generation; remembers which threads asked for what."""
+
+    def __init__(self, real: Any, threads: dict[str, set[int]]) -> None:
+        self._real, self._threads = real, threads
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+
+        def recorded(*args: Any) -> Any:
+            self._threads.setdefault(name, set()).add(threading.get_ident())
+            made = found(*args)
+            return ThreadsOf(made, self._threads) if name == "open_generation" else made
+
+        return recorded
+
+
+def test_while_a_build_runs_one_thread_asks_the_engine(
+    tmp_path: Path, tiny: ImageTextEncoder
+) -> None:
+    """Computed, copied and unchanged embeddings alike; an engine need not be made for threads."""
+    save_all(tmp_path / "in", 80)
+    settings = indexer_settings(tmp_path)
+    build(read_folder(tmp_path / "in"), tiny, settings)
+    save_all(tmp_path / "in", 40, start=80)
+    threads: dict[str, set[int]] = {}
+    writer = open_writer(settings.gallery)
+    rows = read_folder(tmp_path / "in")
+    report = build_gallery(rows, tiny, ThreadsOf(writer, threads), settings)
+    writer.close()
+    assert (report.embedded, report.reused, report.indexed) == (40, 80, 120)
+    assert set(threads) == {"open_generation", "reusable", "put", "publish"}
+    here = {threading.get_ident()}
+    assert (threads["open_generation"], threads["publish"]) == (here, here)
+    assert len(threads["put"]) == 1
 
 
 def test_changed_attributes_reach_the_gallery_without_embedding(

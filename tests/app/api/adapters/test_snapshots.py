@@ -21,7 +21,7 @@ def generation(encoder: str = "fake-1") -> FakeGallery:
 
 
 class FakeSource:
-    """Names what it is told to name, or fails as told."""
+    """Gives the generation, or raises the error, that is set."""
 
     def __init__(self, named: Generation | GalleryUnavailable) -> None:
         self.named = named

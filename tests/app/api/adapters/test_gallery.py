@@ -1,4 +1,4 @@
-"""The embedded gallery answers from memory what its engine would; nobody waits for those who left.
+"""A folder's gallery answers from memory what its engine would; cancelled work never starts.
 
 On a server the same is tested in `tests/indexer/gallery/test_server.py`.
 """
@@ -65,7 +65,7 @@ def embeddings() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> GalleryWriterSettings:
-    """A built gallery that nobody has open."""
+    """A built gallery that no process has open."""
     settings = GalleryWriterSettings(path=Path(tmp_path_factory.mktemp("memory")) / "qdrant")
     writer = open_writer(settings)
     generation = writer.open_generation(SPEC)
@@ -141,8 +141,8 @@ def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None
     asyncio.run(main())
 
 
-def test_work_whose_caller_has_left_never_starts(settings: GalleryWriterSettings) -> None:
-    """The embedded engine has one thread: what is on it is waited for by everybody."""
+def test_work_whose_caller_was_cancelled_never_starts(settings: GalleryWriterSettings) -> None:
+    """The folder's engine has one thread: what runs on it delays all others."""
     busy, done = threading.Event(), list[str]()
 
     async def main() -> None:
@@ -150,7 +150,7 @@ def test_work_whose_caller_has_left_never_starts(settings: GalleryWriterSettings
         try:
             first = asyncio.create_task(gallery.call(lambda: busy.wait(30)))
             left = [
-                asyncio.create_task(gallery.call(lambda: done.append("nobody waits for this")))
+                asyncio.create_task(gallery.call(lambda: done.append("cancelled")))
                 for _ in range(5)
             ]
             last = asyncio.create_task(gallery.call(lambda: done.append("wanted")))
