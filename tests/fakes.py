@@ -41,7 +41,7 @@ SPEC = GallerySpec(
 
 
 def as_jpeg(content: str) -> bytes:
-    """Begins and ends as a JPEG does; nobody looks inside."""
+    """Begins and ends as a JPEG does; the rest is not decoded."""
     return b"\xff\xd8\xff" + content.encode() + b"\xff\xd9"
 
 

@@ -1,4 +1,4 @@
-"""Requests that nobody sends by mistake, made from a seed; and what is wrong with an answer to one.
+"""Hostile requests, made from a seed; and what is wrong with an answer to one.
 
 Bodies, forms, uploads, addresses and headers are each sound at first and then spoilt here or there,
 so that some are refused at the door and others get far. The HTTP around them is well-formed.
@@ -191,7 +191,7 @@ def _any(chance: random.Random, ids: Sequence[str]) -> HostileRequest:
 
 
 def _odd_headers(chance: random.Random) -> dict[bytes, bytes]:
-    """One header that nobody asked for."""
+    """One unexpected header."""
     name, values = chance.choice(
         [
             (b"x-request-id", [b"", b"x" * 2000, b"\xe9\xff", b"a b", b"mine"]),

@@ -11,7 +11,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraint
 
 from models.contracts.intent import ComposedIntent
 
-MAX_TEXT_CHARS = 1000
+MAX_TEXT_CHARS = 500  # of a modification text, also in the API
 MAX_CANDIDATES = 1000
 MAX_DEADLINE_MS = 600_000
 

@@ -74,8 +74,8 @@ SEARCH_ERRORS: dict[int | str, dict[str, Any]] = {
 STREAM_EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events, each with JSON data: `intent` (the composition), "
-        "`coarse` (the answer without the second stage), `progress` (how many candidates are "
-        "judged, any number of times), and at the end `result` (the answer of `POST /search`) "
+        "`coarse` (the answer without re-ranking), `progress` (how many candidates are "
+        "scored, any number of times), and at the end `result` (the answer of `POST /search`) "
         "or `error` (a problem document)"
     }
 }

@@ -2,7 +2,7 @@
 
 They lie under addresses that change with them, so browsers keep them: `/` and `/docs` are asked for
 anew each time (by ETag) and name the version; everything they load lies under `/static/<version>/`,
-or `/swagger-ui/<version>/` for what the `fastapi-swagger` package brings, and may be kept for ever.
+or `/swagger-ui/<version>/` for what the `fastapi-swagger` package brings, and never changes there.
 Modules import each other by relative paths, so they stay within their version. Nothing is ever
 loaded from elsewhere, and the browser is told so.
 
@@ -64,17 +64,17 @@ class ImmutableStaticFiles(StaticFiles):
     """Static files that never change at their address."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, to be kept for ever."""
+        """The file, with headers that let it be kept."""
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response
 
 
 class _WithoutComments(ImmutableStaticFiles):
-    """Our own, whose comments are for whoever reads them here."""
+    """Our own files, sent without their comments."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, to be kept for ever."""
+        """The file, with headers that let it be kept."""
         response = await super().get_response(path, scope)
         if isinstance(response, FileResponse) and str(response.path).endswith((".js", ".css")):
             code = _without_comments(Path(response.path))

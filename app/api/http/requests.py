@@ -1,7 +1,7 @@
 """Requests → composed queries: the two spellings of `POST /search`, read and checked, then decoded.
 
-Reading waits for the client, decoding costs us: between the two, a search is admitted or refused.
-Decoding runs on threads: a large photograph must not hold up everybody else's answers.
+Reading waits for the client, decoding takes our time: between the two, a search is admitted or
+refused. Decoding runs on threads, so a large photograph does not block the event loop.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _TARGET_PX = 512  # no encoder takes more; large photographs are decoded at a fr
 
 @dataclass(frozen=True)
 class ReceivedQuery:
-    """What a client sent, its fields checked and its picture not decoded yet.
+    """What a client sent, its fields checked and its image not decoded yet.
 
     Attributes:
         fields: The request; its reference is a placeholder where there is an `upload`.
@@ -64,7 +64,7 @@ async def parse_search(request: Request) -> ReceivedQuery:
 
 
 async def decode_query(received: ReceivedQuery, limits: ImageLimits) -> SearchQuery:
-    """Decode the picture, if one was sent.
+    """Decode the reference image, if one was sent.
 
     Raises:
         InvalidReferenceImage: The image cannot be used.

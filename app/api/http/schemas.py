@@ -2,21 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.api.search.types import SearchOptions
 from models.contracts.gallery import AttributeValue, Facet
 from models.contracts.intent import ComposedIntent
+from models.contracts.rerank import MAX_TEXT_CHARS
 from models.query.weights import CompositionMode
 
-MAX_TEXT_CHARS = 500
-MAX_PAGE = 100  # images of one answer to who browses
+MAX_PAGE = 100  # images of one page of the gallery
 
 ModificationText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS)
@@ -72,7 +66,9 @@ class Composition(BaseModel):
     """How the query was composed."""
 
     mode: CompositionMode
-    intent: ComposedIntent | None = Field(description="the roles; null for the baselines")
+    intent: ComposedIntent | None = Field(
+        description="what the text wants of the reference; null for the baselines"
+    )
 
 
 class Coverage(BaseModel):
@@ -83,15 +79,12 @@ class Coverage(BaseModel):
     degraded: bool = Field(description="whether the answer is less than what was asked for")
     reasons: list[str] = Field(
         description="stable words. `rerank_disabled`: no reranker is set up; "
-        "`reranker_unavailable`, "
-        "`reranker_overloaded`, `reranker_failed`: the reranker cannot be reached, has too much "
-        "to do, "
-        "failed or answered nonsense; `reranker_untrusted`: an external reranker tells nothing "
-        "apart, so "
-        "it is not asked; `deadline`: time was up before all was re-ranked; "
-        "`candidates_failed`: some pictures could not be judged; `intent_fallback`: the reranker "
-        "was "
-        "asked for the intent and did not give one, or no roles could be found at all"
+        "`reranker_unavailable`, `reranker_overloaded`, `reranker_failed`: the reranker cannot be "
+        "reached, has too much to do, failed or answered nonsense; `reranker_untrusted`: an "
+        "external reranker failed its self-test, so it is not asked; `deadline`: time was up "
+        "before all was re-ranked; `candidates_failed`: some images could not be scored; "
+        "`intent_fallback`: the reranker was asked for the intent and did not give one, or no "
+        "intent could be found at all"
     )
 
 
@@ -122,8 +115,8 @@ class SearchResponse(BaseModel):
 class Progress(BaseModel):
     """Event `progress` of `POST /search/stream`."""
 
-    reranked: int = Field(description="candidates judged so far")
-    of: int = Field(description="candidates to judge")
+    reranked: int = Field(description="candidates scored so far")
+    of: int = Field(description="candidates to score")
 
 
 class GalleryResponse(BaseModel):

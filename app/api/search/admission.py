@@ -1,9 +1,9 @@
-"""Who is searched for now: refused at the door, or given turns at what all searches share.
+"""Which searches are admitted, and whose turn it is at what all of them share.
 
-The coarse stage needs the encoder and the gallery, which everybody needs. So searches take turns
-at them, the earliest deadline first; those that name much in filter and `among` only one at a
-time, so that the others get along. How long a search works there is learned from those before.
-Whoever could not be through in good time is refused at once, and not when time is up.
+Resolving a query and retrieving candidates (the coarse stage) need the encoder and the gallery.
+Searches take turns at them, the earliest deadline first; those with a long filter or `among` run
+one at a time. How long a search works there is a moving mean over earlier ones. A search that
+could not have its candidates in half of its time is refused at once, not when its time is up.
 """
 
 import asyncio
@@ -16,29 +16,29 @@ from itertools import count
 from app.api.search.metrics import IN_FLIGHT, SEARCHES
 from app.web.errors import Overloaded
 
-_AT_ONCE = 4  # in encoder and gallery: each is to have its next work at hand
+_MAX_TURNS = 4  # at once in encoder and gallery: each has its next work at hand
 _NEWEST_SHARE = 0.2  # of the newest search in the moving mean of the work
-_SHARE_FOR_COARSE = 0.5  # of a search's time; the other half is for what comes after, and for luck
+_COARSE_SHARE = 0.5  # of a search's time; the other half is for re-ranking, and a margin
 
 
 class Admission:
-    """The door to the searches, and their order behind it."""
+    """Admits searches, and orders their turns."""
 
-    def __init__(self, max_searches: int, at_once: int = _AT_ONCE) -> None:
-        """Open the door.
+    def __init__(self, max_searches: int, max_turns: int = _MAX_TURNS) -> None:
+        """Begin without searches.
 
         Args:
             max_searches: Most searches at once, whatever they do.
-            at_once: Most turns at once.
+            max_turns: Most turns at once.
         """
-        self._max_searches, self._at_once = max_searches, at_once
+        self._max_searches, self._max_turns = max_searches, max_turns
         self._in_flight = 0
         self._in_coarse = 0
         self._work_s = 0.0  # of a search in the coarse stage, without its waiting
-        self._free = at_once
+        self._free = max_turns
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._numbers = count()
-        self._naming_much = asyncio.Lock()
+        self._arrivals = count()
+        self._long_filters = asyncio.Lock()
 
     def check_room(self, timeout_s: float) -> None:
         """Check that a search with so much time would be admitted now.
@@ -53,7 +53,7 @@ class Admission:
                 "try again in a second"
             )
         wait_s = self.expected_s(self._in_coarse + 1)
-        if self._in_coarse and wait_s > timeout_s * _SHARE_FOR_COARSE:
+        if self._in_coarse and wait_s > timeout_s * _COARSE_SHARE:
             SEARCHES.labels("refused").inc()
             raise Overloaded(
                 f"{self._in_coarse} searches come first, and candidates would take {wait_s:.1f} s "
@@ -73,14 +73,14 @@ class Admission:
             IN_FLIGHT.dec()
 
     @contextmanager
-    def coarse(self, deadline: float, names_much: bool = False) -> Iterator["CoarseWork"]:
+    def coarse(self, deadline: float, long_filter: bool = False) -> Iterator["CoarseWork"]:
         """The coarse stage of one search, from its beginning to its candidates.
 
         Args:
             deadline: Of the search, on the event loop's clock, in seconds.
-            names_much: Whether only one of its kind may work at a time.
+            long_filter: Whether it may only work alone among its kind.
         """
-        alone = self._naming_much if names_much else nullcontext()
+        alone = self._long_filters if long_filter else nullcontext()
         work = CoarseWork(self, deadline, alone)
         self._in_coarse += 1
         try:
@@ -94,7 +94,7 @@ class Admission:
 
     def expected_s(self, searches: int) -> float:
         """How long so many searches will take for their coarse stages, in seconds."""
-        return searches * self._work_s / self._at_once
+        return searches * self._work_s / self._max_turns
 
     def keep_s(self) -> float:
         """What a search in the coarse stage must keep of its time to get through it, in seconds."""
@@ -110,7 +110,7 @@ class Admission:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (deadline, next(self._numbers), turn))
+        heapq.heappush(self._waiting, (deadline, next(self._arrivals), turn))
         try:
             await turn
         except asyncio.CancelledError:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 SEARCHES = Counter(
     "cir_searches_total",
@@ -14,7 +14,9 @@ SEARCHES = Counter(
     ["outcome"],
 )
 REASONS = Counter("cir_coverage_reasons_total", "Reasons given in coverage", ["reason"])
-STAGE_SECONDS = Histogram("cir_stage_seconds", "Time per stage", ["stage"], buckets=_BUCKETS)
+STAGE_SECONDS = Histogram(
+    "cir_search_stage_seconds", "Time per stage of a search", ["stage"], buckets=_BUCKETS_S
+)
 IN_FLIGHT = Gauge("cir_searches_in_flight", "Searches being answered now")
 
 

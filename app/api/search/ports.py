@@ -142,7 +142,8 @@ class RerankQuery:
         query_id: The request's id.
         reference_jpeg: The reference at re-rank size.
         modification_text: What should be different.
-        rerank_px: Longer side of the gallery's re-rank copies: what candidates are judged at.
+        rerank_px: Longer side of the gallery's re-rank copies, in pixels: candidates are scored
+            at this size.
     """
 
     query_id: str
@@ -173,7 +174,7 @@ class RerankScores:
 
 
 class Reranker(Protocol):
-    """The multimodal model that composes intents and judges candidates; may be gone at any time."""
+    """The multimodal model that composes intents and scores candidates; may be gone at any time."""
 
     async def compose(self, query: RerankQuery, timeout_s: float) -> RerankerIntent:
         """What the text wants of the reference; raises `RerankerError`."""

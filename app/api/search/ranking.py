@@ -1,4 +1,4 @@
-"""The final order: coarse candidates and the reranker's scores → one ranking. Pure."""
+"""The final order: candidates as retrieved and the reranker's scores → one ranking. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class RankedCandidate:
     """A candidate in its final place.
 
     Attributes:
-        candidate: What the coarse stage found.
+        candidate: What was retrieved.
         retrieval_rank: Its rank there, from 1.
         rerank_score: 0 to 1; None for what was not re-ranked.
         score: retrieval score + weight · rerank score, or the retrieval score alone.
@@ -30,9 +30,9 @@ def fuse(
     """Order candidates by both stages, see `fused_order`.
 
     Args:
-        candidates: Best first.
+        candidates: As retrieved, best first.
         rerank_scores: Image id → score, finite.
-        weight: Of the rerank score.
+        weight: w in retrieval score + w · rerank score.
     """
     reranked = [rerank_scores.get(candidate.image.image_id) for candidate in candidates]
     retrieved = [candidate.retrieval_score for candidate in candidates]

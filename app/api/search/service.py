@@ -55,7 +55,7 @@ class SearchService:
             gallery: What is searched.
             limits: What the operator allows.
             reference_images: References as the reranker gets them.
-            reranking: The second stage.
+            reranking: Scores candidates, and composes intents.
         """
         self.limits = limits
         self._encoder, self._gallery, self._reranking = encoder, gallery, reranking

@@ -13,12 +13,17 @@ from models.contracts.intent import ComposedIntent, Intent
 from models.contracts.rerank import MAX_CANDIDATES
 from models.query.weights import CompositionMode, PartialWeights
 
-MAX_RERANK_WEIGHT = 1000  # from there on the retrieval score says nothing any more
+MAX_RERANK_WEIGHT = 1000  # beyond it the retrieval score has no influence
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A decoded picture, and the SHA-256 of the bytes it came as."""
+    """An uploaded reference image.
+
+    Attributes:
+        picture: Decoded, RGB; large ones at a fraction of their size.
+        content_hash: SHA-256 of the bytes it came as, in hexadecimal.
+    """
 
     picture: Image.Image
     content_hash: str
@@ -48,7 +53,7 @@ class SearchOptions(BaseModel):
         None,
         ge=1,
         le=MAX_QUERY_LIMIT,
-        description="how many candidates the coarse stage gives, but no fewer than "
+        description="how many candidates are retrieved, but no fewer than "
         "`top_k`; default: 100, or as many as the service allows, and no fewer than are re-ranked",
     )
     rerank_depth: int | None = Field(
@@ -56,7 +61,7 @@ class SearchOptions(BaseModel):
         ge=0,
         le=MAX_CANDIDATES,
         description="how many candidates to re-rank, no more than `retrieval_depth`; "
-        "0 turns the second stage off; default: as the service is set up",
+        "0 turns re-ranking off; default: as the service is set up",
     )
     timeout_ms: int | None = Field(
         None, ge=1, le=60_000, description="answer within this time, from the end of the upload"
@@ -70,18 +75,22 @@ class SearchOptions(BaseModel):
         None, min_length=1, max_length=1000, description="search only among these gallery images"
     )
     exclude_reference: bool = Field(True, description="leave out the reference gallery image")
-    intent: Intent | None = Field(None, description="edited roles, instead of composed ones")
+    intent: Intent | None = Field(None, description="an edited intent, instead of a composed one")
     intent_source: Literal["mllm", "facets"] | None = Field(
-        None, description="who composes the intent: the reranker, or the gallery's attributes; "
+        None,
+        description="who composes the intent: the reranker, or the gallery's attributes; "
         "default: as the service is set up",
-    )  # fmt: skip
+    )
     weights: PartialWeights | None = Field(
         None, description="weights of the roles; what is left out is as in the preset"
     )
     rerank_weight: float | None = Field(
-        None, ge=0, le=MAX_RERANK_WEIGHT, allow_inf_nan=False,
+        None,
+        ge=0,
+        le=MAX_RERANK_WEIGHT,
+        allow_inf_nan=False,
         description="w in retrieval score + w · rerank score; default: as the service is set up",
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ class SearchResult:
         mode: How the query was composed.
         intent: What the text wants of the reference; None for the baselines.
         top_k: How many results were asked for.
-        ranked: All candidates of the coarse stage, in their final order.
+        ranked: All candidates, in their final order.
         reranked: How many of them the reranker scored.
         reasons: Stable words, see `http.schemas.Coverage`.
         degraded: Whether the answer is less than what was asked for.

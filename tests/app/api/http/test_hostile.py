@@ -105,7 +105,7 @@ def test_base64_that_is_none(client: TestClient, text: str) -> None:
 
 @pytest.mark.parametrize("charset", ["undefined", "punycode", "utf-7", "unicode_escape", "utf-16"])
 def test_forms_in_other_charsets(client: TestClient, charset: str) -> None:
-    """A form's fields are UTF-8; Python's own codecs are nobody's business."""
+    """A form's fields are UTF-8; Python's own codecs are refused."""
     body = b'--b\r\nContent-Disposition: form-data; name="modification_text"\r\n\r\nx\r\n--b--\r\n'
     for name in (charset, charset.upper(), f'"{charset}"'):
         kind = {"content-type": f"multipart/form-data; boundary=b; charset={name}"}

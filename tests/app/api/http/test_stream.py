@@ -1,4 +1,4 @@
-"""`POST /search/stream` and the second stage end to end: real servers, real HTTP, a stub
+"""`POST /search/stream` and re-ranking end to end: real servers, real HTTP, a stub
 reranker."""
 
 import json
@@ -45,7 +45,7 @@ def running(
     built_gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """The API with a stub for a worker; on a copy, because another test holds the folder."""
-    qdrant = built_gallery.for_reader(tmp_path_factory.mktemp("judged"))
+    qdrant = built_gallery.for_reader(tmp_path_factory.mktemp("gallery"))
     with stub_worker() as (worker, worker_url):
         settings = ApiSettings(
             gallery=qdrant,
@@ -147,7 +147,7 @@ def test_uploads_and_gallery_images_are_sent_as_jpeg(service: Service, catalogue
     assert all(picture.startswith(b"\xff\xd8") for picture in sent)
 
 
-def test_what_was_judged_before_a_fault_counts(service: Service) -> None:
+def test_what_was_scored_before_a_fault_counts(service: Service) -> None:
     service.worker.rerank = rerank_two_then_die
     told = events(service)
     coverage = told[-1][1]["coverage"]

@@ -1,4 +1,4 @@
-"""The order behind the door: earliest deadlines first, and no turn is ever lost."""
+"""The order of turns: earliest deadlines first, and no turn is ever lost."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from app.api.search.admission import Admission
 
 def test_the_earliest_deadline_goes_first() -> None:
     async def order() -> list[float]:
-        admission, done = Admission(max_searches=10, at_once=1), []
+        admission, done = Admission(max_searches=10, max_turns=1), []
 
         async def search(deadline: float) -> None:
             with admission.coarse(deadline) as work:
@@ -23,9 +23,9 @@ def test_the_earliest_deadline_goes_first() -> None:
     assert asyncio.run(order()) == [1.0, 3.0, 5.0, 7.0, 9.0]
 
 
-def test_who_leaves_while_waiting_leaves_its_turn_to_others() -> None:
+def test_a_cancelled_wait_passes_its_turn_on() -> None:
     async def through() -> bool:
-        admission = Admission(max_searches=10, at_once=1)
+        admission = Admission(max_searches=10, max_turns=1)
         await admission.take_turn(1)
         waiting = [asyncio.create_task(admission.take_turn(deadline)) for deadline in (2, 3, 4)]
         await asyncio.sleep(0)

@@ -46,7 +46,7 @@ def test_nothing_is_lost_and_both_scores_are_told(
 
 
 @given(rerankings(), st.floats(0, 10))
-def test_who_was_not_judged_keeps_the_coarse_place(
+def test_what_was_not_scored_keeps_its_place(
     reranking: tuple[list[Hit], dict[str, float]], weight: float
 ) -> None:
     candidates, scored = reranking
@@ -56,7 +56,7 @@ def test_who_was_not_judged_keeps_the_coarse_place(
 
 
 @given(rerankings(), st.floats(0, 10))
-def test_the_judged_are_in_the_order_of_their_scores_and_ties_in_the_coarse_order(
+def test_the_scored_are_in_the_order_of_their_scores_and_ties_in_the_coarse_order(
     reranking: tuple[list[Hit], dict[str, float]], weight: float
 ) -> None:
     candidates, scored = reranking
@@ -66,7 +66,7 @@ def test_the_judged_are_in_the_order_of_their_scores_and_ties_in_the_coarse_orde
 
 
 @given(coarse_lists(), st.floats(0, 10), st.integers(0, 12), st.data())
-def test_scores_fall_when_the_best_candidates_are_all_judged(
+def test_scores_fall_when_the_best_candidates_are_all_scored(
     candidates: list[Hit], weight: float, depth: int, data: st.DataObject
 ) -> None:
     scored = {c.image.image_id: data.draw(scores) for c in candidates[:depth]}
@@ -85,7 +85,7 @@ def test_a_weight_of_nothing_leaves_the_coarse_order(
 def test_an_example() -> None:
     found = [(n, 0.9 - rank / 10) for rank, n in enumerate("abcde")]
     candidates = [Hit(gallery_image(name), score) for name, score in found]
-    # c could not be judged, e was too far down to be
+    # c could not be scored, e was too far down to be
     ranked = fuse(candidates, {"a": 0.1, "b": 0.2, "d": 0.9}, weight=1.0)
     assert names(ranked) == ["d", "a", "c", "b", "e"]
     assert [one.retrieval_rank for one in ranked] == [4, 1, 3, 2, 5]

@@ -1,4 +1,4 @@
-"""The use case with a reranker, on fakes: who gives the intent, what is judged, what is said."""
+"""The use case with a reranker, on fakes: who gives the intent, what is scored, what is said."""
 
 import asyncio
 import dataclasses
@@ -87,7 +87,7 @@ def test_the_head_is_in_the_rerankers_order_and_the_tail_in_the_coarse_one() -> 
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 100])
-def test_as_many_are_judged_as_asked_and_found(depth: int) -> None:
+def test_as_many_are_scored_as_asked_and_found(depth: int) -> None:
     assert search(FakeReranker(), query(rerank_depth=depth)).reranked == min(depth, 5)
 
 
@@ -106,7 +106,7 @@ def test_none_of_those_to_re_rank_is_left_out_unsaid(asked: dict[str, int], scor
     assert (outcome.reranked, outcome.degraded) == (scored, False)
 
 
-def test_no_depth_turns_the_second_stage_off_but_not_its_intents() -> None:
+def test_no_depth_turns_re_ranking_off_but_not_its_intents() -> None:
     reranker = FakeReranker()
     outcome = search(reranker, query(rerank_depth=0))
     assert reranker.targets == []
@@ -139,7 +139,7 @@ def test_the_rerankers_roles_come_before_the_facets() -> None:
     assert reranker.targets == ["a blue sofa"]
 
 
-def test_an_upload_is_judged_as_a_copy_of_itself() -> None:
+def test_an_upload_is_re_ranked_with_a_copy_of_itself() -> None:
     reranker = FakeReranker()
     search(reranker, query(Upload(Image.new("RGB", (8, 8)), "f" * 64)))
     search(reranker)
@@ -165,7 +165,7 @@ def test_the_facets_step_in_for_the_reranker(
     assert outcome.intent is not None
     assert outcome.intent.source == source
     assert (outcome.reasons, outcome.degraded) == (reasons, True)
-    assert reranker.targets == [target]  # where nobody understood, the reranker composes by itself
+    assert reranker.targets == [target]  # without an intent, the reranker composes by itself
 
 
 def test_when_late_the_reranker_is_asked_for_no_intent_and_that_is_said() -> None:
@@ -229,7 +229,7 @@ def test_a_client_sets_the_weight_of_the_reranker() -> None:
 
 
 @pytest.mark.parametrize("mode", ["union", "text", "image"])
-def test_baselines_are_judged_too_and_the_judge_finds_the_target(mode: str) -> None:
+def test_baselines_are_scored_too_and_the_reranker_finds_the_target(mode: str) -> None:
     reranker = FakeReranker()
     outcome = search(reranker, query(composition=mode))
     assert outcome.reranked == 3
@@ -245,7 +245,7 @@ def test_baselines_are_judged_too_and_the_judge_finds_the_target(mode: str) -> N
         CandidatesFailed("one"),
     ],
 )
-def test_half_a_re_ranking_moves_only_the_judged(error: RerankerError) -> None:
+def test_half_a_re_ranking_moves_only_the_scored(error: RerankerError) -> None:
     reranker = FakeReranker()
     reranker.scored, reranker.rerank_error = 2, error
     outcome = search(reranker)
@@ -254,7 +254,7 @@ def test_half_a_re_ranking_moves_only_the_judged(error: RerankerError) -> None:
     assert outcome.reasons == [error.reason]
 
 
-def test_time_up_keeps_what_was_judged() -> None:
+def test_time_up_keeps_what_was_scored() -> None:
     reranker = FakeReranker(score_s=0.3)
     outcome = search(reranker, query(timeout_ms=1000, composition="union", rerank_depth=5))
     assert 1 <= outcome.reranked < 5
@@ -262,7 +262,7 @@ def test_time_up_keeps_what_was_judged() -> None:
     assert reranker.closed
 
 
-def test_a_reference_without_a_copy_is_not_judged() -> None:
+def test_without_a_copy_of_the_reference_there_is_no_re_ranking() -> None:
     reranker = FakeReranker()
     outcome = search(reranker, copies=FakeReferenceImages(missing=True))
     assert found(outcome) == [1, 2, 3, 4, 5]
@@ -323,7 +323,7 @@ def test_closing_the_events_stops_the_reranker_and_makes_room() -> None:
     asyncio.run(leave_early())
 
 
-def test_the_second_stage_is_timed() -> None:
+def test_re_ranking_is_timed() -> None:
     timings = search(FakeReranker(score_s=0.02)).timings_ms
     assert set(timings) == {"embed", "intent", "retrieve", "rerank", "total"}
     assert timings["rerank"] >= 55

@@ -55,7 +55,7 @@ def test_enough_candidates_are_retrieved_for_the_results_asked() -> None:
     assert gallery.limit == 40
 
 
-def test_whoever_re_ranks_deeper_than_usual_gets_as_many_candidates() -> None:
+def test_a_search_that_re_ranks_deeper_than_usual_gets_as_many_candidates() -> None:
     gallery = FakeGallery(IMAGES)
     for asked, limit in (({}, 100), ({"rerank_depth": 150}, 150), ({"top_k": 20}, 100)):
         search(query(**asked), gallery)
@@ -65,7 +65,7 @@ def test_whoever_re_ranks_deeper_than_usual_gets_as_many_candidates() -> None:
 
 
 def test_defaults_keep_to_what_the_operator_allows() -> None:
-    """Who leaves a number to the service is never refused for it."""
+    """A search that names no number is never refused for it."""
     gallery = FakeGallery([gallery_image(f"{n}", f"{n:064x}") for n in range(60)])
     for limits, candidates, results in (
         ({"max_top_k": 5}, 60, 5),
@@ -167,7 +167,7 @@ def test_beyond_its_limit_it_refuses_at_the_door_and_recovers() -> None:
 
 
 class BrokenGallery(FakeGallery):
-    """Fails in a way that nobody thought of."""
+    """Fails with a bug."""
 
     async def retrieve(self, *_: Any) -> Any:
         raise RuntimeError("a mistake of ours")
@@ -193,8 +193,8 @@ def test_a_search_that_broke_is_counted_as_failed_and_not_as_its_clients_leaving
     assert counted("abandoned") == before["abandoned"] + 1
 
 
-def test_who_could_not_be_through_in_time_is_refused_at_once() -> None:
-    """And nobody who was admitted waits in vain."""
+def test_what_could_not_be_answered_in_time_is_refused_at_once() -> None:
+    """And those that were admitted are answered."""
 
     async def crowd() -> list[SearchResult | BaseException]:
         limits = dataclasses.replace(LIMITS, max_concurrent_searches=100)
@@ -273,7 +273,7 @@ class CrowdedEncoder(FakeQueryEncoder):
         ({"among": ["one"] * 65}, 1),
     ],
 )
-def test_searches_that_name_much_take_turns(options: dict[str, Any], at_once: int) -> None:
+def test_searches_with_long_filters_take_turns(options: dict[str, Any], at_once: int) -> None:
     encoder = CrowdedEncoder(delay_s=0.01)
 
     async def crowd() -> None:
