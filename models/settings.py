@@ -1,7 +1,9 @@
 """How settings are read from the environment, and the groups that more than one process needs.
 
 Each process nests the groups under its own prefix. Settings hold keys, and addresses may hold
-passwords: what is said of them names the variable, never its value.
+passwords: errors name the variable, never its value. The fields' descriptions are the documentation
+of the settings (the tables of app/README.md): they say what a value means, its unit where the name
+does not, and what happens at its limits.
 """
 
 import json
@@ -55,7 +57,7 @@ class SettingsError(InputError):
 
 
 class SettingsGroup(BaseModel):
-    """Settings below one name; keys stay out of errors, and nothing is infinite."""
+    """Settings below one name; errors hold no values, and no number is infinite."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
@@ -85,7 +87,7 @@ class ProcessSettings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 (this one)
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (is `cls`)
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (does not know old names)
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
@@ -181,16 +183,16 @@ class RerankerSettings(SettingsGroup):
 
 
 def without_password(url: str) -> str:
-    """An address as it may be printed, also if it is none: no user, no password, no query."""
+    """A URL, or a text that is none, without user, password and query: as it may be printed."""
     return re.split("[?#]", _USER_AND_PASSWORD.sub(r"\1", url))[0]
 
 
-def read_settings(kind: type[_Settings], **instead: Any) -> _Settings:
+def read_settings(kind: type[_Settings], **overrides: Any) -> _Settings:
     """The settings of a process from the environment.
 
     Args:
-        kind: What the process knows; its variables begin with the `env_prefix` of its config.
-        instead: Values that count instead of the environment's.
+        kind: The process's settings; their variables begin with the `env_prefix` of their config.
+        overrides: Values that override the environment's.
 
     Raises:
         SettingsError: Some are unknown or bad.
@@ -201,7 +203,7 @@ def read_settings(kind: type[_Settings], **instead: Any) -> _Settings:
         _log.warning(note)
     check_no_unknown(environ, prefix, kind)
     try:
-        return kind(**instead)
+        return kind(**overrides)
     except ValidationError as error:
         raise SettingsError(list(sentences(error, lambda at: _variable(prefix, at)))) from None
     except NotJson as error:
@@ -263,16 +265,16 @@ def sentences(error: ValidationError, name: Callable[[Sequence[int | str]], str]
     """What a validation found, one sentence each, without the values.
 
     Args:
-        error: What pydantic says.
-        name: Where something is, as its fields and positions → what the reader calls it.
+        error: Of pydantic.
+        name: Fields and positions that lead to a value → its name for the reader, "" for the whole.
     """
     for problem in error.errors(include_url=False, include_input=False):
         if problem["type"] == "extra_forbidden":
-            said = "there is no such name"
+            message = "there is no such name"
         else:
-            said = problem["msg"].removeprefix("Value error, ")
-        called = name(problem["loc"])
-        yield f"{called}: {said}" if called else said
+            message = problem["msg"].removeprefix("Value error, ")
+        named = name(problem["loc"])
+        yield f"{named}: {message}" if named else message
 
 
 def _variable(prefix: str, at: Sequence[int | str]) -> str:
@@ -280,7 +282,7 @@ def _variable(prefix: str, at: Sequence[int | str]) -> str:
 
 
 def _not_json(error: NotJson, prefix: str) -> Iterator[str]:
-    """The decoder knows the text, not the variable: it is the one that holds this text."""
+    """A sentence for each variable that holds the text that the JSON decoder refused."""
     text = error.__cause__.doc if isinstance(error.__cause__, json.JSONDecodeError) else None
     names = [n for n, v in os.environ.items() if n.upper().startswith(prefix) and v == text]
     for name in names or [f"a variable that begins with {prefix}"]:
@@ -288,10 +290,10 @@ def _not_json(error: NotJson, prefix: str) -> Iterator[str]:
 
 
 def check_no_unknown(environ: Mapping[str, str], prefix: str, known: type[BaseModel]) -> None:
-    """Refuse variables with our prefix that mean nothing: a typo must not be silence.
+    """Refuse variables that begin with the prefix and set nothing, as typos do.
 
     Raises:
-        SettingsError: Names every such variable and what there is.
+        SettingsError: Names every such variable, and the settings there are.
     """
     names = {name.upper() for name in known.model_fields}
     unknown = [
@@ -301,5 +303,6 @@ def check_no_unknown(environ: Mapping[str, str], prefix: str, known: type[BaseMo
     ]
     if unknown:
         there_are = ", ".join(f"{prefix}{name}" for name in sorted(names))
-        said = f"unknown settings: {', '.join(sorted(unknown))}; there are: {there_are}"
-        raise SettingsError([said])
+        raise SettingsError(
+            [f"unknown settings: {', '.join(sorted(unknown))}; there are: {there_are}"]
+        )

@@ -68,7 +68,7 @@ ScoringFormat = Literal["rerank", "score"]
 
 
 class ExternalRerankerSettings(SettingsGroup):
-    """A reranker that speaks vLLM's `/v1/rerank` or `/v1/score`, instead of workers."""
+    """A server with vLLM's `/v1/rerank` or `/v1/score` that reranks instead of workers."""
 
     url: str | None = Field(
         None,
@@ -208,7 +208,7 @@ class ApiSettings(PresetSettings):
 
     @classmethod
     def of_preset(cls, preset: Preset) -> dict[str, Any]:
-        """Encoder, composition, and what the reranker is trusted with."""
+        """Encoder, composition, and how far the reranker is used."""
         return {
             "encoder": preset.encoder.model_dump(),
             "composition": preset.composition.model_dump(),
@@ -234,13 +234,13 @@ def _address(url: str, whose: str) -> str:
     Raises:
         ValueError: It is none; the sentence says why.
     """
-    wrong = _wrong_with(url)
-    if wrong is not None:
-        raise ValueError(f"{without_password(url)!r} is no address of {whose}: {wrong}")
+    problem = _url_problem(url)
+    if problem is not None:
+        raise ValueError(f"{without_password(url)!r} is no address of {whose}: {problem}")
     return url.rstrip("/")
 
 
-def _wrong_with(url: str) -> str | None:
+def _url_problem(url: str) -> str | None:
     if not url.startswith(("http://", "https://")):
         return "it does not begin with http:// or https://"
     if any(character.isspace() for character in url):

@@ -60,7 +60,7 @@ class _Contract(BaseModel):
 
 
 class Reranking(_Contract):
-    """What the reranker is trusted with; measured on validation queries, like all weights here."""
+    """How far the reranker is used; tuned on validation queries, like all weights here."""
 
     old_names = {"judge_composes": "reranker_composes"}
 

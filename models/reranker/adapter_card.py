@@ -101,7 +101,7 @@ def choose_template(
         AdapterMismatch: The adapter was trained with another template.
     """
     if card is None:
-        return TEMPLATES[wanted] if wanted != "auto" else _suits(base, model_type)
+        return TEMPLATES[wanted] if wanted != "auto" else _default_template(base, model_type)
     trained = TEMPLATES.get(card.template)
     if trained is None or trained.version != card.template_version:
         there_are = ", ".join(template.version for template in TEMPLATES.values())
@@ -117,7 +117,7 @@ def choose_template(
     return trained
 
 
-def _suits(base: str, model_type: str) -> PromptTemplate:
+def _default_template(base: str, model_type: str) -> PromptTemplate:
     """The template for a base, with no adapter or an unknown one."""
     if base == "demo":
         return CIR

@@ -159,8 +159,8 @@ class Reranker:
         What `score` is checked against, and how published rerankers work. In bfloat16 the two may
         differ in the third decimal: here the logits are the model's.
         """
-        shown = target if self._settings.shows_target else None
-        prefix, asked = self._prompt.prefix(modification_text), self._prompt.candidate(shown)
+        named = target if self._settings.shows_target else None
+        prefix, asked = self._prompt.prefix(modification_text), self._prompt.candidate(named)
         ids = torch.cat([self._ids(prefix, [reference]), self._ids(asked, [candidate])], dim=1)
         inputs = {
             "input_ids": ids,
@@ -190,9 +190,9 @@ class Reranker:
         for probe in PROBES:
             prefix = self.prefill(self.prepare(probe.reference.draw()), probe.modification_text)
             prefix = self.with_target(prefix, probe.target)
-            seen = self.features([self.prepare(shape.draw()) for shape in probe.candidates])
-            scores.append(self.score(prefix, seen))
-            masses += self.answer_mass(prefix, seen)
+            candidates = self.features([self.prepare(shape.draw()) for shape in probe.candidates])
+            scores.append(self.score(prefix, candidates))
+            masses += self.answer_mass(prefix, candidates)
         check_scores(scores)
         check_answer_mass(masses, self._prompt.template.yes, self._prompt.template.no)
 

@@ -103,6 +103,17 @@ def test_a_worker_that_could_never_start_is_not_started(
     assert "unknown preset 'huge'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("variable", ["CIR_WORKER__RERANKER__BASE", "CIR_WORKER__JUDGE__BASE"])
+def test_a_preset_without_reranker_starts_no_worker_unless_one_is_named(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIR_API__PRESET", "fast")
+    settings = settings_from_environment()
+    assert _why_no_worker(False, settings) == "the preset 'fast' has no reranker"
+    monkeypatch.setenv(variable, "demo")
+    assert _why_no_worker(False, settings) is None
+
+
 def address(port: int | None = None) -> str:
     return f"http://user:{SECRET}@127.0.0.1:{port or free_port()}"
 

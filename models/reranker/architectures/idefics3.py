@@ -33,7 +33,7 @@ class Idefics3(ModelArchitecture):
         full = vision.image_size // vision.patch_size // shuffle  # visual tokens per side
         side = min(full, math.isqrt(visual_tokens))
         tile_px = vision.image_size if side == full else side * shuffle * vision.patch_size
-        made = self._image_processor(
+        processed = self._image_processor(
             images=[picture],
             do_resize=False,  # which would enlarge it first, for tiles to be cut
             do_image_splitting=False,
@@ -41,15 +41,16 @@ class Idefics3(ModelArchitecture):
             return_tensors="pt",
         )
         patches = side * shuffle
-        return PreparedImage(made["pixel_values"], torch.tensor([[1, patches, patches]]), side**2)
+        grid = torch.tensor([[1, patches, patches]])
+        return PreparedImage(processed["pixel_values"], grid, side**2)
 
     def features(self, images: Sequence[PreparedImage]) -> list[VisualFeatures]:
         """Pictures are of one size, and fill their tiles: nothing is padded or masked."""
         pixels = torch.cat([image.pixels for image in images]).to(self.model.device)
-        seen = self.tower.get_image_features(pixels).pooler_output
+        encoded = self.tower.get_image_features(pixels).pooler_output
         return [
             VisualFeatures(tokens.clone(), (), image.grid)
-            for tokens, image in zip(seen, images, strict=True)
+            for tokens, image in zip(encoded, images, strict=True)
         ]
 
     def positions(

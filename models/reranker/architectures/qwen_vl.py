@@ -25,22 +25,22 @@ class QwenVL(ModelArchitecture):
         """Scale to at most the tokens given, keeping the shape; pixels (patches, values each)."""
         processor = self._image_processor
         pixels = visual_tokens * (processor.patch_size * processor.merge_size) ** 2
-        made = processor(
+        processed = processor(
             images=[picture],
             size={"shortest_edge": pixels, "longest_edge": pixels},
             return_tensors="pt",
         )
-        grid = made["image_grid_thw"]
+        grid = processed["image_grid_thw"]
         tokens = int(grid.prod()) // processor.merge_size**2
-        return PreparedImage(made["pixel_values"], grid, tokens)
+        return PreparedImage(processed["pixel_values"], grid, tokens)
 
     def features(self, images: Sequence[PreparedImage]) -> list[VisualFeatures]:
         """Pictures may be of any sizes."""
         device = self.model.device
         patches = torch.cat([image.pixels for image in images]).to(device)
         grids = torch.cat([image.grid for image in images]).to(device)
-        seen = self.tower.get_image_features(patches, grids)
-        deepstack = getattr(seen, "deepstack_features", None) or []
+        encoded = self.tower.get_image_features(patches, grids)
+        deepstack = getattr(encoded, "deepstack_features", None) or []
         return [
             VisualFeatures(
                 # copies: a slice would keep the whole batch in memory as long as it is cached
@@ -48,7 +48,7 @@ class QwenVL(ModelArchitecture):
                 tuple(level[i].clone() for level in deepstack),
                 images[i].grid,
             )
-            for i, tokens in enumerate(seen.pooler_output)
+            for i, tokens in enumerate(encoded.pooler_output)
         ]
 
     def positions(self, ids: Tensor, grids: Tensor | None, start: int) -> tuple[Tensor, int]:
@@ -83,9 +83,9 @@ class _PatchProjection(nn.Linear):
     @classmethod
     def of(cls, convolution: nn.Conv3d) -> "_PatchProjection":
         kernels = convolution.weight.flatten(1)  # (D, channels x frames x height x width)
-        made = cls(kernels.shape[1], kernels.shape[0], bias=convolution.bias is not None)
-        made.weight, made.bias = nn.Parameter(kernels), convolution.bias  # type: ignore[assignment]
-        return made
+        linear = cls(kernels.shape[1], kernels.shape[0], bias=convolution.bias is not None)
+        linear.weight, linear.bias = nn.Parameter(kernels), convolution.bias  # type: ignore[assignment]
+        return linear
 
     def forward(self, patches: Tensor) -> Tensor:
         """Project patches (N, channels, frames, height, width) to (N, D)."""
