@@ -33,7 +33,7 @@ async def compose(
     leaving = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({composing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return composing.result() if composing.done() else Response()  # which nobody reads
+        return composing.result() if composing.done() else Response()  # the client is gone
     finally:
         composing.cancel()
         leaving.cancel()

@@ -154,7 +154,7 @@ class RerankerService:
 
     def _read(self, data: bytes) -> tuple[PreparedImage, str]:
         try:
-            picture = decode_image(data, self._limits)
+            image = decode_image(data, self._limits)
         except InvalidImage as error:
             raise InvalidReferenceImage(f"the reference image cannot be used: {error}") from error
-        return self._reranker.prepare(picture), hashlib.sha256(data).hexdigest()
+        return self._reranker.prepare(image), hashlib.sha256(data).hexdigest()

@@ -100,9 +100,9 @@ class RerankEnd(_Contract):
 class WorkerInfo(_Contract):
     """What `/v1/info` says of a worker."""
 
-    reranker: str
+    reranker: str = Field(description="version of the reranker")
     composes: bool = Field(True, description="whether it answers `/v1/compose`")
     device: str = Field(description="where the reranker runs, and why there")
     chunk_size: int = Field(description="most candidates scored together")
-    max_queued_visual_tokens: int
-    queued_visual_tokens: int
+    max_queued_visual_tokens: int = Field(description="beyond this, requests are refused")
+    queued_visual_tokens: int = Field(description="visual tokens that are left to score")

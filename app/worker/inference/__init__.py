@@ -1,1 +1,1 @@
-"""What the worker asks of the model, and what it remembers between questions."""
+"""The reranker model as the worker runs it: scoring, caches, images, the device's thread."""

@@ -67,8 +67,8 @@ class CandidateImages:
         try:
             data = self._store.path_of(*candidate.copy_key).read_bytes()
             # re-rank copies are small: the decoder's default limits do
-            picture = decode_image(data, ImageLimits())
-            return CandidateImage(candidate, prepared=self._reranker.prepare(picture))
+            image = decode_image(data, ImageLimits())
+            return CandidateImage(candidate, prepared=self._reranker.prepare(image))
         except FileNotFoundError:
             raise UnusableCandidate(
                 "the image store has no re-rank copy of it; build the gallery again"

@@ -1,1 +1,1 @@
-"""Who is served next: jobs, the queue, the policy. No torch."""
+"""Which job the device serves next: jobs, the queue, the policy. No torch."""

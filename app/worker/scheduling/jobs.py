@@ -48,7 +48,7 @@ class Job(ABC):
         """Deliver that nothing more comes, and why."""
 
     def release(self) -> None:  # noqa: B027 (most jobs hold nothing)
-        """Let go of what it holds, and of work in progress for it."""
+        """Drop what it holds, and cancel work in progress for it."""
 
 
 class ComposeJob(Job):
@@ -115,7 +115,7 @@ class RerankJob(Job):
         self.deliver(RerankEnd(status=status, failed=self.failed, reranker=self.reranker_version))
 
     def release(self) -> None:
-        """Let go of the prefix and the candidates; cancel decodes that have not started."""
+        """Drop the prefix and the candidates; cancel decodes that have not started."""
         for _, future in self._fetching:
             future.cancel()
         self._fetching.clear()

@@ -1,6 +1,6 @@
-"""An engine that speaks vLLM's `/v1/rerank` and `/v1/score` over real HTTP; misbehaves as told.
+"""An engine that speaks vLLM's `/v1/rerank` and `/v1/score` over real HTTP, by a script.
 
-Requests are checked against the documented schema (vLLM 0.16) and their pictures are decoded: the
+Requests are checked against the documented schema (vLLM 0.16) and their images are decoded: the
 score of a document is the share of blue in it: of the image that was really sent.
 """
 

@@ -1,4 +1,4 @@
-"""A worker that speaks the contract over real HTTP and misbehaves as told; and how to serve it."""
+"""A worker that speaks the contract over real HTTP, by a script; and how to serve it."""
 
 import asyncio
 import socket
@@ -39,7 +39,7 @@ def end(status: Any = "complete", reranker: str = VERSION, **fields: Any) -> str
 
 
 def score_of(rank: int) -> float:
-    """The stub likes best what comes last: a complete re-ranking turns the order around."""
+    """The last candidate scores best: a complete re-ranking reverses the order."""
     return min(1.0, 0.1 + rank / 100)
 
 

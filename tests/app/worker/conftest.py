@@ -78,7 +78,7 @@ def eventually(happened: Any) -> None:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Re-rank copies of ten pictures; the hash says how red each is."""
+    """Re-rank copies of ten images; the hash says how red each is."""
     root = tmp_path_factory.mktemp("store")
     for red in REDS:
         ImageStore(root).put(f"{red:04d}", RERANK_PX, jpeg(red))

@@ -1,4 +1,4 @@
-"""Who is next, what is kept: the rules, without threads."""
+"""Which job is next, what is kept: the rules, without threads."""
 
 import math
 from concurrent.futures import Future
@@ -34,12 +34,12 @@ class Decoding:
 
     def done(self, *image_ids: str) -> None:
         for image_id in image_ids:
-            picture = CandidateImage(self.candidates[image_id], prepared=FakeImage(0))
-            self.futures[image_id].set_result(picture)
+            image = CandidateImage(self.candidates[image_id], prepared=FakeImage(0))
+            self.futures[image_id].set_result(image)
 
 
 def rerank(deadline: float = 100.0, images: str = "abc") -> tuple[RerankJob, Decoding]:
-    """An opened query, hungry since second 0, of which nothing is decoded yet."""
+    """A prefilled query, ready since second 0, of which nothing is decoded yet."""
     candidates = [
         Candidate(image_id=image_id, content_hash=image_id, rerank_px=448) for image_id in images
     ]
@@ -55,7 +55,7 @@ def schedule(*jobs: RerankJob | ComposeJob, tokens: int = 1000) -> Schedule:
     return made
 
 
-def test_of_those_with_as_many_turns_the_earliest_deadline_is_next() -> None:
+def test_of_those_with_as_many_steps_the_earliest_deadline_is_next() -> None:
     (late, of_late), (soon, of_soon) = rerank(deadline=9), rerank(deadline=5)
     of_late.done("a", "b", "c")
     of_soon.done("a", "b", "c")
@@ -94,16 +94,16 @@ def test_a_part_of_a_chunk_goes_only_after_a_moment() -> None:
 def test_a_candidate_still_in_decoding_is_skipped_and_taken_later() -> None:
     job, decoding = rerank()
     decoding.done("b", "c")
-    assert [picture.candidate.image_id for picture in job.pop_ready(CHUNK)[0]] == ["b", "c"]
+    assert [image.candidate.image_id for image in job.pop_ready(CHUNK)[0]] == ["b", "c"]
     decoding.done("a")
-    assert [picture.candidate.image_id for picture in job.pop_ready(CHUNK)[0]] == ["a"]
+    assert [image.candidate.image_id for image in job.pop_ready(CHUNK)[0]] == ["a"]
     assert job.candidates_left == 0
 
 
 def test_candidates_are_taken_in_the_order_given() -> None:
     job, decoding = rerank()
     decoding.done("c", "b", "a")
-    assert [picture.candidate.image_id for picture in job.pop_ready(CHUNK)[0]] == ["a", "b"]
+    assert [image.candidate.image_id for image in job.pop_ready(CHUNK)[0]] == ["a", "b"]
 
 
 def test_the_queue_counts_visual_tokens() -> None:
@@ -152,7 +152,7 @@ def test_prefixes_are_kept_up_to_a_number(size: int, kept: set[str]) -> None:
     assert {text for text in "abc" if cache.get(("hash", text))} == kept
 
 
-def test_a_prefix_not_used_for_long_is_let_go() -> None:
+def test_a_prefix_not_used_for_long_is_dropped() -> None:
     now = 0.0
     cache = PrefixCache(9, ttl_s=10, clock=lambda: now)
     cache.put(("hash", "used"), QueryState(FakePrefix("used")))

@@ -149,7 +149,7 @@ time.sleep(600)
 
 
 def _is_zombie(process_id: int) -> bool:
-    """Ended, and only waiting for somebody to ask how; in containers often nobody does."""
+    """Ended, but not reaped by its parent, as is common in containers."""
     with contextlib.suppress(FileNotFoundError):
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     return True

@@ -183,7 +183,7 @@ def test_a_compose_past_its_deadline_is_a_timeout(
 
 
 @pytest.mark.parametrize("kind", ["poison", "blind", "not_a_number"])
-def test_a_bad_picture_fails_alone(client: httpx.Client, reranker: FakeReranker, kind: str) -> None:
+def test_a_bad_image_fails_alone(client: httpx.Client, reranker: FakeReranker, kind: str) -> None:
     getattr(reranker, kind).add(20)
     read = lines(client.post("/v1/rerank", json=rerank_body(reds=[10, 20, 30, 40])))
     assert set(scores(read)) == {"red-10", "red-30", "red-40"}
@@ -325,8 +325,8 @@ def test_a_reranker_that_only_scores_refuses_to_compose_and_scores_without_a_tar
         prepared = reranker.prepared
         assert_problem(client.post("/v1/compose", json=compose_body()), 422, "cannot-compose")
         assert reranker.prepared == prepared, "refused before anything is decoded"
-        untold = scores(lines(client.post("/v1/rerank", json=rerank_body(target=None))))
-        assert len(untold) == len(REDS)
+        without = scores(lines(client.post("/v1/rerank", json=rerank_body(target=None))))
+        assert len(without) == len(REDS)
     assert not {"compose", "with_target"} & set(reranker.names())
 
 

@@ -47,7 +47,7 @@ def test_a_user_alone_has_all_slots() -> None:
     assert asyncio.run(main()) == 4
 
 
-def test_whoever_is_cancelled_leaves_no_slot_behind() -> None:
+def test_a_cancelled_user_gives_its_slots_back() -> None:
     async def hold(slots: FairSlots, share: Share, turns: int) -> None:
         async with slots.slot(share):
             for _ in range(turns):

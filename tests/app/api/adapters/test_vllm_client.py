@@ -205,10 +205,10 @@ def test_a_deadline_keeps_what_came_before_it_and_drops_the_rest(
     assert engine.dropped.is_set()
 
 
-def test_pictures_the_engine_refuses_are_said_and_the_others_scored(
+def test_images_the_engine_refuses_are_said_and_the_others_scored(
     stub: tuple[StubReranker, str], store: ImageStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Too many tokens: its answer is 400, and that is about the pictures, not about the engine."""
+    """Too many tokens: its answer is 400, and that is about the images, not about the engine."""
     engine, url = stub
 
     async def work(reranker: VllmReranker) -> None:

@@ -101,7 +101,7 @@ def test_all_is_scored_and_asked_as_the_contract_says(stub: tuple[StubWorker, st
     assert 0 < asked.deadline_ms <= 5000
 
 
-def test_an_intent_is_composed_and_whose_it_is_told(stub: tuple[StubWorker, str]) -> None:
+def test_an_intent_comes_with_the_version_that_composed_it(stub: tuple[StubWorker, str]) -> None:
     async def compose(reranker: WorkerReranker) -> None:
         assert await reranker.compose(QUERY, 1.0) == RerankerIntent(INTENT, "stub-1")
 
@@ -121,7 +121,7 @@ def test_a_long_request_id_is_cut_to_what_the_contract_takes(stub: tuple[StubWor
         (saying(end("shutting_down")), {}, "reranker_unavailable"),
         (saying(end("deadline")), {}, "deadline"),
         (saying(end("failed")), {}, "reranker_failed"),
-        (saying(end("complete")), {}, "reranker_failed"),  # it says nothing of anybody
+        (saying(end("complete")), {}, "reranker_failed"),  # it says nothing of any candidate
         (saying("oops\n"), {}, "reranker_failed"),
         (saying('{"type": "poem"}\n'), {}, "reranker_failed"),
         (
@@ -187,7 +187,7 @@ def test_a_worker_that_refuses(
     async def refused(reranker: WorkerReranker) -> None:
         with pytest.raises(error):
             await reranker.compose(QUERY, 1.0)
-        # one that says it is not ready is left out from then on: nobody else is there
+        # one that says it is not ready is left out from then on, and there is no other
         assert (await rerank(reranker))[1] == error.reason
 
     run([url], refused)
@@ -207,12 +207,12 @@ def test_an_intent_that_makes_no_sense(stub: tuple[StubWorker, str], body: str) 
     run([url], nonsense)
 
 
-def test_nobody_there() -> None:
+def test_no_worker_can_be_reached() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     assert run([url], rerank) == ({}, "reranker_unavailable")
 
 
-def test_whoever_stops_listening_stops_the_work(stub: tuple[StubWorker, str]) -> None:
+def test_a_caller_that_stops_listening_stops_the_work(stub: tuple[StubWorker, str]) -> None:
     worker, url = stub
     worker.rerank = rerank_two_then_hang
 
@@ -352,7 +352,7 @@ def test_a_dead_worker_is_left_out_at_once_and_comes_back_by_itself() -> None:
         settings = {"retry_after_s": 0.1, "max_retry_after_s": 0.2}
         urls = [f"http://127.0.0.1:{port}", alive_url]
         async with client(urls, watched=True, **settings) as reranker:
-            await ask(reranker)  # one of them is not there: nobody notices
+            await ask(reranker)  # one of them is not there, and no score is missing
             with stub_worker(port) as (late, _):
                 give_up = time.monotonic() + 20
                 while not late.reranked:

@@ -1,4 +1,4 @@
-"""Workers behind one name: found, followed when they come and go, and asked by address."""
+"""Workers behind one name: resolved, joined and dropped with it, and asked by address."""
 
 import asyncio
 import time
@@ -107,7 +107,7 @@ def test_a_name_becomes_addresses_with_its_port_and_path() -> None:
         ("http://worker:8100?a=b", "it goes on behind the path"),
     ],
 )
-def test_an_address_that_nobody_can_have_is_refused_and_why(url: str, why: str) -> None:
+def test_an_address_that_cannot_be_is_refused_and_why(url: str, why: str) -> None:
     with pytest.raises(ValidationError) as refused:
         WorkerSettings(urls=("http://fine:8100", url))
     (error,) = refused.value.errors()
@@ -117,7 +117,7 @@ def test_an_address_that_nobody_can_have_is_refused_and_why(url: str, why: str) 
         ExternalRerankerSettings(url=url, model="m")
 
 
-def test_a_refused_address_is_told_without_its_password() -> None:
+def test_a_refused_address_is_named_without_its_password() -> None:
     with pytest.raises(ValidationError) as refused:
         WorkerSettings(urls=("http://me:secret@worker:port",))
     assert "secret" not in refused.value.errors()[0]["msg"]
@@ -125,7 +125,7 @@ def test_a_refused_address_is_told_without_its_password() -> None:
 
 def test_a_watch_that_fails_is_said_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     directory = Directory()
-    failures = [ValueError("nobody thought of this")]
+    failures = [ValueError("an error of the resolver's own")]
 
     async def resolve(url: str) -> list[str]:
         if failures:
@@ -142,7 +142,7 @@ def test_a_watch_that_fails_is_said_and_goes_on(caplog: pytest.LogCaptureFixture
 
     with stub_worker() as (_, alive):
         asyncio.run(main(alive))
-    assert "nobody thought of this" in caplog.text
+    assert "an error of the resolver's own" in caplog.text
 
 
 def test_a_certificate_names_no_address() -> None:
