@@ -1,8 +1,8 @@
-"""Where in a picture a phrase is seen: patches of its embedding against the phrase and its rivals.
+"""Where in a picture a phrase is seen: patches of its embedding against the phrase and others.
 
-A patch is classified zero-shot between the phrase and what could be there instead (`rivals`). The
-share that the phrase gets is its relevance there. Without rivals every map looks the same, because
-all patches are more like any caption of an object than like nothing.
+A patch is classified zero-shot between the phrase and what could be there instead
+(`contrast_phrases`). The share that the phrase gets is its relevance there. Without contrast every
+map looks the same, because all patches are more like any caption of an object than like nothing.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def relevance_map(
     Args:
         patches: Of the picture.
         phrase: Its embedding, (D,).
-        against: Its rivals', (n, D).
+        against: Its contrast phrases', (n, D).
         logit_scale: The model's own, with which its cosines become logits.
 
     Returns:
@@ -36,11 +36,11 @@ def relevance_map(
     return share
 
 
-_UNSPECIFIC = ("a photo", "a background", "something else")  # rivals where no facet gives any
+_UNSPECIFIC = ("a photo", "a background", "something else")  # where no facet gives any
 
 
 @dataclass(frozen=True)
-class Rivals:
+class ContrastPhrases:
     """What could be seen instead of a phrase.
 
     Attributes:
@@ -53,7 +53,9 @@ class Rivals:
     facet: str | None
 
 
-def rivals(phrase: str, facets: Sequence[Facet], noun_facet: str | None) -> Rivals:
+def contrast_phrases(
+    phrase: str, facets: Sequence[Facet], noun_facet: str | None
+) -> ContrastPhrases:
     """What could be seen instead of a phrase.
 
     The other values of the facet the phrase speaks of: that of its noun, if it names one, else of
@@ -65,4 +67,5 @@ def rivals(phrase: str, facets: Sequence[Facet], noun_facet: str | None) -> Riva
     spoken_of = noun_facet if noun_facet in facet_names or not named else facet_names[0]
     there = {mention.value for mention in named}
     values = next((facet.values for facet in words if facet.name == spoken_of), ())
-    return Rivals([value for value in values if value not in there] or list(_UNSPECIFIC), spoken_of)
+    others = [value for value in values if value not in there]
+    return ContrastPhrases(others or list(_UNSPECIFIC), spoken_of)

@@ -1,6 +1,6 @@
 """Computations that ask for text embeddings as they go; several of them share each encoder pass.
 
-Knows no encoder: who runs a computation brings one.
+Knows no encoder: `answer` and `answer_together` are given one.
 """
 
 from collections.abc import Generator, Sequence

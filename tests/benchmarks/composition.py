@@ -23,7 +23,7 @@ from models.datasets.images import ImageLimits, decode_image
 from models.datasets.manifest import ImageRow, read_manifest
 from models.datasets.schema import schema_of
 from models.encoder.encoder import ImageTextEncoder
-from models.encoder.text_cache import RememberedTexts
+from models.encoder.text_cache import TextEmbeddingCache
 from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
 from models.query.composition import Composer
@@ -55,7 +55,7 @@ class Bench:
             built_at="in memory",
         )  # fmt: skip
         self.encoder, self.queries = encoder, queries
-        self.encode_texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim).encode
+        self.encode_texts = TextEmbeddingCache(encoder.encode_texts, encoder.embedding_dim).encode
         self.gallery = self._embed(rows)
         row_of = {row.image_id: number for number, row in enumerate(rows)}
         self.references = [row_of[query["reference_image_id"]] for query in queries]

@@ -21,7 +21,7 @@ import httpx
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "pink", "grey")
 TEXTS = [
     *(f"the same but {colour}" for colour in COLOURS),
-    *(f"{wish}, please" for wish in ("make it striped", "in the snow", "more elegant")),
+    *(f"{change}, please" for change in ("make it striped", "in the snow", "more elegant")),
     *(f"add a {colour} lamp to the {side}" for colour, side in product(COLOURS, ("left", "right"))),
 ]
 ROUNDS = 10

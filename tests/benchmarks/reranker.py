@@ -24,7 +24,7 @@ from models.contracts.intent import ComposedIntent
 from models.datasets.images import ImageLimits, decode_image
 from models.datasets.manifest import ImageRow, read_manifest
 from models.encoder.encoder import ImageTextEncoder
-from models.encoder.text_cache import RememberedTexts
+from models.encoder.text_cache import TextEmbeddingCache
 from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
 from models.query.composition import Composer
@@ -174,7 +174,7 @@ def similarities(
     bench: Bench, composed: Mapping[int, ComposedIntent | None]
 ) -> dict[str, np.ndarray]:
     """(queries, N) per composition; the reference itself is left out."""
-    texts = RememberedTexts(bench.encoder.encode_texts, bench.encoder.embedding_dim)
+    texts = TextEmbeddingCache(bench.encoder.encode_texts, bench.encoder.embedding_dim)
     composer = Composer(bench.spec, bench.weights)
     by_reranker = [composed[n] or bench.facet_intents[n] for n in range(len(bench.queries))]
     intents_of = {

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from models.encoder.encoder import ImageTextEncoder
-from models.encoder.text_cache import RememberedTexts
+from models.encoder.text_cache import TextEmbeddingCache
 from models.encoder.types import Embedding
 from models.query.text_requests import TextRequests, answer_together
 
@@ -52,7 +52,7 @@ class EncoderQueue:
 
     def __init__(self, encoder: ImageTextEncoder) -> None:
         self._encoder = encoder
-        self.texts = RememberedTexts(encoder.encode_texts, encoder.embedding_dim)
+        self.texts = TextEmbeddingCache(encoder.encode_texts, encoder.embedding_dim)
         self._thread = ThreadPoolExecutor(1, "encoder", _leave_a_core)
         self._waiting: deque[_Job] = deque()  # type: ignore[type-arg]  # each of its own T
 

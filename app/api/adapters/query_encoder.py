@@ -54,6 +54,7 @@ class ClipQueryEncoder:
             await self._encode_texts(new[start : start + _TEXTS_AT_ONCE], alone=True)
         grey = Image.new("RGB", (224, 224), "grey")
         await self.compose(composer, "intersection", grey, "the same")  # what is left to warm up
+        self._queue.texts.keep(composer.vocabulary())
         return composer
 
     async def encode_reference(self, image: Image.Image, texts: Sequence[str] = ()) -> Embedding:

@@ -21,7 +21,7 @@ from indexer.gallery.image_store import ImageStore
 from models.contracts.gallery import GalleryImage
 from models.datasets.images import ImageLimits, InvalidImage, decode_image
 from models.encoder.types import Patches
-from models.query.relevance_map import relevance_map, rivals
+from models.query.relevance_map import contrast_phrases, relevance_map
 
 _MAX_EXPLANATIONS = 16  # under way or waiting
 _CACHED_IMAGES = 64
@@ -82,7 +82,7 @@ class RelevanceExplainer:
                 "ResNets with attention pooling can"
             )
         spec = self._gallery.snapshot().generation.spec
-        against = rivals(phrase, spec.facets, spec.noun_facet)
+        against = contrast_phrases(phrase, spec.facets, spec.noun_facet)
         async with self._limit.slot():
             patches = await self._patches(image, spec.rerank_px)
             texts = await self._encoder.encode_texts([phrase, *against.phrases])

@@ -13,7 +13,7 @@ from models.contracts.gallery import Facet
 from models.encoder.encoder import ImageTextEncoder
 from models.encoder.types import Patches
 from models.presets import load_preset
-from models.query.relevance_map import relevance_map, rivals
+from models.query.relevance_map import contrast_phrases, relevance_map
 from tests.models.encoder.test_encoder import TINY, tiny_model
 
 FACETS = (
@@ -66,7 +66,9 @@ def test_the_map_lies_on_the_thing_that_is_named(
         even = np.ones(patches.embeddings.shape[:2])
         for item, here, there in zip(scene.items, boxes, boxes[::-1], strict=True):
             phrase = getattr(item, word)
-            texts = encoder.encode_texts([phrase, *rivals(phrase, FACETS, "category").phrases])
+            texts = encoder.encode_texts(
+                [phrase, *contrast_phrases(phrase, FACETS, "category").phrases]
+            )
             relevance = relevance_map(patches, texts[0], texts[1:], encoder.logit_scale)
             masses.append(share_inside(relevance, here))
             areas.append(share_inside(even, here))
@@ -147,22 +149,22 @@ def test_the_box_says_what_preprocessing_left(
         ("something cosy", {"sofa", "chair"}, {"red"}),
     ],
 )
-def test_rivals_are_what_could_be_there_instead(
+def test_contrast_phrases_are_what_could_be_there_instead(
     phrase: str, some: set[str], never: set[str]
 ) -> None:
-    found = set(rivals(phrase, FACETS, "category").phrases)
+    found = set(contrast_phrases(phrase, FACETS, "category").phrases)
     assert some <= found
     assert not never & found
 
 
-def test_a_gallery_without_words_has_rivals_too() -> None:
-    assert len(rivals("a red sofa", (), None).phrases) == 3
-    assert rivals("a red sofa", (), None).facet is None
+def test_a_gallery_without_words_has_contrast_phrases_too() -> None:
+    assert len(contrast_phrases("a red sofa", (), None).phrases) == 3
+    assert contrast_phrases("a red sofa", (), None).facet is None
 
 
 def test_relevance_is_the_phrases_share() -> None:
     rows = torch.nn.functional.normalize(torch.eye(3), dim=-1).numpy().astype(np.float32)
-    patches = Patches(rows[None], (0, 0, 1, 1))  # one row of three patches: phrase, rival, neither
+    patches = Patches(rows[None], (0, 0, 1, 1))  # a row of three: phrase, contrast, neither
     relevance = relevance_map(patches, rows[0], rows[1:2], logit_scale=10)
     expected = [1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10)), 0.5]
     np.testing.assert_allclose(relevance[0], expected, rtol=1e-5)
