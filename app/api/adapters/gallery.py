@@ -61,7 +61,7 @@ class AsyncGallery:
 
 
 class AsyncGeneration:
-    """The `Generation` port: one generation, and its successor where it has been dropped."""
+    """The `PublishedGeneration` port; reads the successor where its own has been dropped."""
 
     def __init__(self, gallery: AsyncGallery, reader: GalleryReader, info: GenerationInfo) -> None:
         self._gallery, self._reader, self.info = gallery, reader, info

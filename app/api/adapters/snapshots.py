@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from app.api.search.ports import GallerySnapshot, Generation
+from app.api.search.ports import GallerySnapshot, PublishedGeneration
 from app.web.errors import OtherEncoder
 from indexer.gallery.errors import GalleryNotFound, GalleryUnavailable
 from models.contracts.gallery import GallerySpec
@@ -22,7 +22,7 @@ _POLL_INTERVAL_S = 2.0
 class GallerySource(Protocol):
     """Where generations come from."""
 
-    async def current(self) -> Generation:
+    async def current(self) -> PublishedGeneration:
         """The one in service, the same object as long as it is the same.
 
         Raises:
@@ -120,7 +120,7 @@ class SnapshotWatcher:
                 spec.preset, self._preset, spec.preset, self._preset,
             )  # fmt: skip
 
-    async def _read_current(self) -> Generation:
+    async def _read_current(self) -> PublishedGeneration:
         """The generation to be served.
 
         A gallery that must not be searched ends the service of the last snapshot at once; one that

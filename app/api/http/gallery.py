@@ -19,7 +19,7 @@ from app.api.http.schemas import (
     GallerySample,
     Readiness,
 )
-from app.api.search.ports import Generation
+from app.api.search.ports import PublishedGeneration
 from app.web.client_text import parse_json
 from app.web.problems import ProblemDetail
 from indexer.gallery.errors import GalleryUnavailable, ImageNotFound
@@ -154,7 +154,11 @@ async def metrics() -> PlainTextResponse:
 
 
 async def _stored_copy(
-    request: Request, image_id: str, generation: Generation, side_px: int, store: ImageStore
+    request: Request,
+    image_id: str,
+    generation: PublishedGeneration,
+    side_px: int,
+    store: ImageStore,
 ) -> Response:
     found, _ = await generation.get(image_id)
     headers = {"ETag": etag(found.content_hash, str(side_px)), "Cache-Control": _A_DAY}

@@ -15,7 +15,7 @@ from models.query.composition import Composer
 from models.query.weights import CompositionMode, PartialWeights
 
 
-class Generation(Protocol):
+class PublishedGeneration(Protocol):
     """The images of one build, read only; they never change. Where it has been dropped, the
     generation that replaced it answers.
     """
@@ -60,7 +60,7 @@ class GallerySnapshot:
         composer: Knows the generation's vocabulary; for `QueryEncoder` alone to use.
     """
 
-    generation: Generation
+    generation: PublishedGeneration
     composer: Composer
 
 
@@ -71,7 +71,7 @@ class Gallery(Protocol):
         """As it is now; raises `GalleryUnavailable` if there is none for our encoder."""
 
     async def check_ready(self) -> None:
-        """Raise `GalleryUnavailable` unless searches are answered; asks Qdrant."""
+        """Raise `GalleryUnavailable` unless searches are answered; asks the engine."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from app.api.adapters.query_encoder import ClipQueryEncoder
 from app.api.adapters.snapshots import SnapshotWatcher
 from app.api.search.limits import SearchLimits
 from app.api.search.metrics import StageTimer
-from app.api.search.ports import Generation
+from app.api.search.ports import PublishedGeneration
 from app.api.search.service import SearchService
 from app.api.search.types import SearchOptions, SearchQuery, SearchResult, Upload
 from app.web.errors import OtherEncoder
@@ -110,10 +110,10 @@ def two_things(colour: str) -> Image.Image:
 class CountedSource:
     """One generation; counts how often it is asked for it."""
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: PublishedGeneration) -> None:
         self.generation, self.asked = generation, 0
 
-    async def current(self) -> Generation:
+    async def current(self) -> PublishedGeneration:
         self.asked += 1
         return self.generation
 

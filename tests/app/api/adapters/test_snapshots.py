@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.api.adapters.snapshots import SnapshotWatcher
-from app.api.search.ports import Generation
+from app.api.search.ports import PublishedGeneration
 from app.web.errors import OtherEncoder
 from indexer.gallery.errors import GalleryNotFound, GalleryUnavailable
 from models.contracts.gallery import GallerySpec
@@ -23,10 +23,10 @@ def generation(encoder: str = "fake-1") -> FakeGallery:
 class FakeSource:
     """Gives the generation, or raises the error, that is set."""
 
-    def __init__(self, named: Generation | GalleryUnavailable) -> None:
+    def __init__(self, named: PublishedGeneration | GalleryUnavailable) -> None:
         self.named = named
 
-    async def current(self) -> Generation:
+    async def current(self) -> PublishedGeneration:
         if isinstance(self.named, GalleryUnavailable):
             raise self.named
         return self.named
