@@ -241,6 +241,28 @@ def test_a_reranker_that_fails_on_the_query_ends_it(
     assert lines(client.post("/v1/rerank", json=rerank_body()))[-1]["status"] == "complete"
 
 
+def test_jobs_are_counted_by_how_they_ended(client: httpx.Client, reranker: FakeReranker) -> None:
+    def jobs(job: str, status: str) -> float:
+        return metric(client, "cir_worker_jobs_total", f'job="{job}",status="{status}"')
+
+    kinds = [
+        ("compose", "complete"), ("compose", "deadline"), ("rerank", "complete"),
+        ("rerank", "failed"),
+    ]  # fmt: skip
+    before = {kind: jobs(*kind) for kind in kinds}
+    scored = metric(client, "cir_worker_candidates_scored_total")
+    client.post("/v1/compose", json=compose_body())
+    lines(client.post("/v1/rerank", json=rerank_body()))
+    reranker.prefill_fails = True
+    lines(client.post("/v1/rerank", json=rerank_body("another")))
+    reranker.prefill_fails = False
+    reranker.composing.hold()
+    client.post("/v1/compose", json=compose_body("late", deadline_ms=300))
+    reranker.composing.release()
+    assert {kind: jobs(*kind) - count for kind, count in before.items()} == dict.fromkeys(kinds, 1)
+    assert metric(client, "cir_worker_candidates_scored_total") == scored + len(REDS)
+
+
 def test_a_compose_says_whether_the_reranker_failed_or_found_no_intent(
     client: httpx.Client, reranker: FakeReranker
 ) -> None:
