@@ -30,6 +30,12 @@ PROCESSES: dict[str, type[ProcessSettings]] = {
 }
 UNITS = {"_ms": "ms", "_s": "s", "_bytes": "bytes", "_px": "px", "_pixels": "pixels", "_mb": "MB"}
 OF_PRESET = "of the preset"
+INTRODUCTION = """\
+A variable counts before the preset, the preset before the defaults. `__` leads into a group, which
+can be set as a whole by JSON too: `CIR_API__COMPOSITION='{"text": 0.2}'`. (`python -m
+tests.app.settings_page` writes these tables from the settings' fields.)
+
+"""
 
 
 def page_with_tables(page: str) -> str:
@@ -40,8 +46,8 @@ def page_with_tables(page: str) -> str:
 
 
 def tables() -> str:
-    """A heading and a table for each process, and the names that are read no more for long."""
-    parts = []
+    """A heading and a table for each process, each followed by the old names of its settings."""
+    parts = [INTRODUCTION]
     for name, process in PROCESSES.items():
         parts.append(
             f"### {name}\n\n| variable | default | values | meaning |\n|---|---|---|---|\n"
