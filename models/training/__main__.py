@@ -6,12 +6,11 @@ Shipped: `demo-encoder` and `demo-reranker` are made from nothing.
 
 import shlex
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import typer
 from pydantic import ValidationError
 
+from models.command_line import parse
 from models.errors import InputError
 from models.reranker.loading import RerankerLoadError
 from models.settings import sentences
@@ -19,13 +18,13 @@ from models.training.demo_reranker import pipeline
 from models.training.encoder import demo as demo_encoder
 from models.training.encoder import finetune as encoder
 from models.training.options import (
+    LIST_FLAGS,
     DemoEncoderOptions,
     DemoRerankerOptions,
     EncoderOptions,
     Options,
     RerankerOptions,
     SynthesizeOptions,
-    repeat_list_flags,
 )
 from models.training.reranker import finetune as reranker
 from models.training.reranker import synthesize
@@ -34,7 +33,7 @@ from models.training.reranker.lora import UnfitBase
 _OK, _USAGE, _INTERRUPTED = 0, 2, 130
 _INPUT_ERRORS = (InputError, RerankerLoadError, UnfitBase, FileNotFoundError)
 _PROGRAM = ("python", "-m", "models.training")
-_COMMANDS: dict[str, tuple[type[Options], str]] = {
+_COMMANDS: dict[str, tuple[Callable[..., Options], str]] = {
     "synthesize": (SynthesizeOptions, "queries and candidates from a manifest"),
     "reranker": (RerankerOptions, "a LoRA adapter for a catalogue"),
     "encoder": (EncoderOptions, "an encoder, fine-tuned on captions"),
@@ -57,10 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for sentence in sentences(error, _flag):
             print(f"error: {sentence}", file=sys.stderr)
         return _USAGE
-    except typer.TyperException as error:
-        said = error.format_message().replace("Value error, ", "")
-        print(f"error: {said} (`--help` lists what there is)", file=sys.stderr)
-        return _USAGE
     except _INPUT_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return _USAGE
@@ -71,21 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> Options | None:
-    """The options of a command; None: help was asked for, and printed.
-
-    Raises:
-        TyperException: There is no such command or flag, or a value will not do.
-    """
-    app = typer.Typer(
-        help=__doc__, add_completion=False, rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )  # fmt: skip
-    for name, (options, summary) in _COMMANDS.items():
-        app.command(name, help=summary)(options)
-    parsed: Any = typer.main.get_command(app).main(
-        repeat_list_flags(arguments), prog_name=" ".join(_PROGRAM), standalone_mode=False
+    """The options of a command; None: help was asked for, and printed."""
+    return parse(
+        _COMMANDS, arguments, program=" ".join(_PROGRAM), about=__doc__, list_flags=LIST_FLAGS
     )
-    return parsed if isinstance(parsed, Options) else None
 
 
 def _train(options: Options, command_line: str) -> None:

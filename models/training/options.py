@@ -3,38 +3,15 @@
 Knows nothing of training: a command's module is given its options.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Literal
 
 from typer import Option
 
+from models.command_line import without_empty
+
 LIST_FLAGS = ("--context-facets", "--group-by")  # take any number of values, none among them
-
-
-def repeat_list_flags(arguments: Sequence[str]) -> list[str]:
-    """`--group-by a b` as `--group-by a --group-by b`, which is how typer reads lists.
-
-    Without values the flag's value is empty, which the list then leaves out.
-    """
-    repeated: list[str] = []
-    at = 0
-    while at < len(arguments):
-        flag = arguments[at]
-        at += 1
-        if flag not in LIST_FLAGS:
-            repeated.append(flag)
-            continue
-        values = list(takewhile(lambda value: not value.startswith("--"), arguments[at:]))
-        at += len(values)
-        repeated += [part for value in values or [""] for part in (flag, value)]
-    return repeated
-
-
-def _without_empty(values: Iterable[str]) -> list[str]:
-    return [value for value in values if value]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +30,7 @@ class CatalogueOptions:
         list[str],
         Option(
             help="attributes that say where, not what", metavar="[FACET ...]",
-            default_factory=lambda: ["setting"], show_default="setting", callback=_without_empty,
+            default_factory=lambda: ["setting"], show_default="setting", callback=without_empty,
         ),
     ]  # fmt: skip
     noun_facet: Annotated[
@@ -157,7 +134,7 @@ class DemoEncoderOptions:
         Option(
             help="facets whose values the groups of a batch share, in two batches of three",
             metavar="[FACET ...]", default_factory=list, show_default=False,
-            callback=_without_empty,
+            callback=without_empty,
         ),
     ]  # fmt: skip
     group_from: Annotated[float, Option(help="share of the steps before the first group")] = 0.25

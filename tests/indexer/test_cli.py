@@ -2,14 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from indexer import cli
-from indexer.cli import main
+from indexer.cli import COMMANDS, main, read_options
+from indexer.demo.options import DemoOptions
+from indexer.evaluation.benchmarks import BENCHMARKS
+from indexer.evaluation.options import BenchmarkName, EvaluateOptions
 from indexer.gallery import open_writer
 from indexer.gallery.server.client import connect
 from indexer.gallery.settings import GalleryWriterSettings
+from indexer.pipeline import command as build_command
+from indexer.pipeline.options import BuildOptions
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GallerySpec
 from tests.conftest import environment_of, indexer_settings
@@ -166,7 +171,9 @@ def test_a_refused_build_says_what_it_skipped_and_writes_its_report(
     assert len(written["skipped"]) == 8
 
 
-@pytest.mark.parametrize("defect", [ValueError("no such axis"), RuntimeError("shapes differ")])
+@pytest.mark.parametrize(
+    "defect", [ValueError("no such axis"), RuntimeError("shapes differ"), OSError("no device")]
+)
 def test_a_defect_of_the_program_keeps_its_stack_trace(
     defect: Exception, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
@@ -175,11 +182,76 @@ def test_a_defect_of_the_program_keeps_its_stack_trace(
         raise defect
 
     save_all(tmp_path / "in", 1)
-    monkeypatch.setattr(cli, "check", broken)
+    monkeypatch.setattr(build_command, "check", broken)
     assert main(["build", "--check", "--images", str(tmp_path / "in")]) == 1
     assert "please report it" in capsys.readouterr().err
     assert "Traceback" in caplog.text
     assert str(defect) in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Missing command."),
+        (["bild"], "No such command 'bild'."),
+        (["demo"], "Missing option '--out'."),
+        (["demo", "--out", "o", "--split", "none"], "'none' is not one of 'train', 'validation'"),
+        (["build"], "a build needs --images or --manifest"),
+        (["build", "--images", "a", "--manifest", "b"], "--images and --manifest exclude"),
+        (["evaluate", "--benchmark", "imagenet"], "'imagenet' is not one of 'demo', 'attributes'"),
+        (["evaluate", "--benchmark", "demo", "--compositions", "best"], "'best' is not one of"),
+        (["evaluate", "--benchmark", "demo", "--compositions"], "'' is not one of 'image'"),
+        (["evaluate", "--benchmark", "demo", "--rerank", "deep"], "for '--rerank'"),
+        (
+            ["evaluate", "--benchmark", "demo", "--tune", "t", "--predictions", "p"],
+            "--predictions and --tune exclude each other",
+        ),
+    ],
+)
+def test_wrong_flags_are_a_sentence_and_exit_code_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_says_the_exit_codes(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Usage: python -m indexer" in said
+    assert "exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 130 interrupted" in said
+
+
+def test_flags_and_their_defaults() -> None:
+    assert read_options(["demo", "--out", "o"]) == DemoOptions(out=Path("o"))
+    assert read_options(["demo", "--out", "o", "--no-families", "--finishes"]) == DemoOptions(
+        out=Path("o"), families=False, finishes=True
+    )
+    build = read_options(["build", "--manifest", "m", "--attributes", "a,b", "--if-none"])
+    assert build == BuildOptions(manifest=Path("m"), attributes="a,b", if_none=True)
+    assert isinstance(build, BuildOptions)
+    assert build.as_attributes == ("a", "b")
+    assert build.report == Path("data/build-report.json")
+    evaluate = read_options(["evaluate", "--benchmark", "circo", "--gallery", "i", "m.jsonl"])
+    assert evaluate == EvaluateOptions(
+        benchmark="circo",
+        compositions=["image", "text", "union", "facets", "mllm"],
+        rerank=[0, 10, 50],
+        gallery=(Path("i"), Path("m.jsonl")),
+    )
+    evaluate = read_options(
+        ["evaluate", "--compositions", "text", "union", "--rerank", "0", "5", "--benchmark", "demo"]
+    )
+    assert isinstance(evaluate, EvaluateOptions)
+    assert (evaluate.compositions, evaluate.rerank) == (["text", "union"], [0, 5])
+
+
+def test_every_published_benchmark_can_be_named() -> None:
+    assert get_args(BenchmarkName) == ("demo", "attributes", *BENCHMARKS)
 
 
 def test_sentences_have_no_stack_trace(

@@ -18,8 +18,9 @@ from app.__main__ import _options, main
 from app.api.main import create_app
 from app.doctor.models import PROCESS_BYTES
 from app.doctor.report import Finding, Report, command, in_bytes
-from indexer.cli import _parser
 from indexer.cli import main as index
+from indexer.cli import read_options
+from indexer.pipeline.options import BuildOptions
 from models.presets import load_preset
 from tests.app.api.stub_reranker import MODEL, stub_reranker
 from tests.app.api.stub_worker import free_port
@@ -258,7 +259,9 @@ def test_a_command_that_is_suggested_is_one(preset: str) -> None:
         assert build.pop(0) == f"CIR_INDEXER__PRESET={preset}"
     assert (run[:3], build[:3]) == (["python", "-m", "app"], ["python", "-m", "indexer"])
     assert _options(run[3:]).no_worker
-    assert _parser().parse_args(build[3:]).images == Path("F")
+    options = read_options(build[3:])
+    assert isinstance(options, BuildOptions)
+    assert options.images == Path("F")
 
 
 def test_a_server_that_is_not_there(doctor) -> None:  # type: ignore[no-untyped-def]

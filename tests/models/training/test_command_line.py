@@ -9,7 +9,6 @@ from models.training.options import (
     CatalogueOptions,
     DemoEncoderOptions,
     RerankerOptions,
-    repeat_list_flags,
 )
 
 SYNTHESIZE = ["synthesize", "--manifest", "m.csv", "--out", "o"]
@@ -37,7 +36,6 @@ def test_a_list_ends_where_the_next_flag_begins() -> None:
     assert isinstance(options, DemoEncoderOptions)
     assert options.group_by == ["colour", "pattern", "setting"]
     assert options.manifest == Path("m")
-    assert repeat_list_flags(["--out", "o"]) == ["--out", "o"]
 
 
 @pytest.mark.parametrize(
