@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from indexer.demo import language
 from indexer.demo.queries import ComposedQuery, compose_queries
-from indexer.demo.questions import ask
+from indexer.demo.questions import make_questions
 from indexer.demo.render import item_boxes, render_scene
 from indexer.demo.scene import Item, Scene, Split, sample_scenes, with_finishes
 from models.errors import InputError
@@ -138,7 +138,9 @@ def _query_row(split: Split, number: int, query: ComposedQuery) -> dict[str, Any
 def _questions_row(split: Split, number: int, scene: Scene, count: int) -> dict[str, Any]:
     return {
         "image_id": image_id(split, number),
-        "questions": [[question.phrase, question.answer] for question in ask(scene, count)],
+        "questions": [
+            [question.phrase, question.answer] for question in make_questions(scene, count)
+        ],
     }
 
 

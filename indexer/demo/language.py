@@ -215,8 +215,8 @@ _UNSEEN = {
         "{the} should be {new} and {new2}", "rather {new} and also {new2} for {the}",
     ),
 }  # fmt: skip
-# what people say around a wish; it belongs to no kind of edit, and a model must learn that it does
-# not
+# what people say around a change; it belongs to no kind of edit, and a model must learn that it
+# does not
 _BEFORE = ("please ", "now ", "actually, ", "well, ", "and now ", "this time ", "could you please ")
 _AFTER = (", please", " now", ", thank you", " this time", " if possible", ", would you")
 EDITS = tuple(_SEEN)

@@ -22,8 +22,8 @@ class ComposedQuery:
     Attributes:
         reference: Index of the reference scene.
         edit: The kind of edit, one of `language.EDITS`.
-        modification_text: The wish in words.
-        target: The wished-for picture in words, without what is free.
+        modification_text: The change in words.
+        target: The picture that is asked for, in words, without what is free.
         preserve: Phrases of the reference that must stay.
         desired: Phrases the text asks for.
         forbidden: Phrases the text rules out.

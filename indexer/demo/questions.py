@@ -1,4 +1,4 @@
-"""Yes-or-no questions about a scene, half of them near misses: what a base judge learns from."""
+"""Yes-or-no questions about a scene, half of them near misses: what a base reranker learns from."""
 
 import random
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ class Question:
     answer: bool
 
 
-def ask(scene: Scene, count: int) -> list[Question]:
+def make_questions(scene: Scene, count: int) -> list[Question]:
     """`count` questions; the same scene always gets the same."""
     rng = random.Random(f"questions/{scene.seed}")
     return [

@@ -97,5 +97,5 @@ def _tune(options: EvaluateOptions, path: Path, benchmark: Benchmark) -> list[st
     path.parent.mkdir(parents=True, exist_ok=True)
     text = tuned.preset.model_dump_json(indent=2, exclude_unset=True)
     path.write_text(text + "\n", encoding="utf-8")
-    lines = [f"{value:.3f}  {step}" for step, value in tuned.worth.items()]
+    lines = [f"{value:.3f}  {step}" for step, value in tuned.scores.items()]
     return [f"{benchmark.headline} of {benchmark.name}", *lines, f"wrote {path}"]

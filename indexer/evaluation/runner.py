@@ -154,7 +154,7 @@ async def _warm_up(
 ) -> None:
     """Ask once for nothing: what is done once, at the first search, is not a query's fault.
 
-    A worker that was started beside the API comes up later; it is waited for, but not for ever.
+    A worker that was started beside the API comes up later; it is waited for, 30 s at most.
     """
     give_up = time.monotonic() + _WORKER_WAIT_S
     while True:

@@ -38,11 +38,11 @@ class Tuned:
 
     Attributes:
         preset: The preset.
-        worth: Step → mean of the headline over the validation queries.
+        scores: Step → mean of the headline over the validation queries.
     """
 
     preset: Preset
-    worth: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def tune(
@@ -74,18 +74,24 @@ def tune(
             trials = Trials(client, benchmark, concurrency, timeout_ms)
             tuned = Tuned(preset)
             intents = await _tune_composition(trials, tuned)
-            await _tune_second_stage(trials, tuned, intents)
+            await _tune_reranking(trials, tuned, intents)
             return tuned
 
     return asyncio.run(run())
 
 
-Intents = Mapping[str, Mapping[str, Any]]  # query id → roles
+Intents = Mapping[str, Mapping[str, Any]]  # query id → intent, as the API takes it
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One result with the scores of both stages; the second is None where it was not judged."""
+class ScoredResult:
+    """One result with the scores of both stages.
+
+    Attributes:
+        image_id: The image.
+        retrieval_score: Of the coarse stage, a cosine.
+        rerank_score: Of the reranker, in [0, 1]; None where it was not re-ranked.
+    """
 
     image_id: str
     retrieval_score: float
@@ -100,7 +106,7 @@ class Trials:
     ) -> None:
         self._client, self._benchmark = client, benchmark
         self._timeout_ms = timeout_ms
-        self._room = asyncio.Semaphore(concurrency)
+        self._slots = asyncio.Semaphore(concurrency)
 
     async def intents(self, source: str) -> Intents | None:
         """The intents of all queries, composed by `facets` or `mllm`.
@@ -110,14 +116,14 @@ class Trials:
         """
         contents = await self._all(Configuration(source, 0), {})
         found = {
-            query_id: {role: content["composition"]["intent"][role] for role in _ROLES}
+            query_id: {name: content["composition"]["intent"][name] for name in _INTENT_FIELDS}
             for query_id, content in contents.items()
             if content["composition"]["intent"]["source"] in (source, "facets")
         }
         made = sum(c["composition"]["intent"]["source"] == source for c in contents.values())
         return found if 2 * made >= len(contents) else None
 
-    async def worth(
+    async def headline_scores(
         self, composition: str, weights: CompositionWeights, intents: Intents | None
     ) -> list[float]:
         """The headline of every query, without re-ranking; with these intents, if given."""
@@ -126,15 +132,15 @@ class Trials:
         )
         return self.headline({i: _image_ids(content) for i, content in contents.items()})
 
-    async def scored(
+    async def rerank_scores(
         self, composition: str, weights: CompositionWeights, intents: Intents, depth: int
-    ) -> dict[str, list[Judged]]:
+    ) -> dict[str, list[ScoredResult]]:
         """The candidates of every query in coarse order, with both scores."""
         more = {"weights": weights.model_dump(), "rerank_weight": 0.0, "top_k": depth}
         contents = await self._all(Configuration(composition, depth), more, intents)
         return {
             query_id: [
-                Judged(r["image_id"], r["retrieval_score"], r["rerank_score"])
+                ScoredResult(r["image_id"], r["retrieval_score"], r["rerank_score"])
                 for r in content["results"]
             ]
             for query_id, content in contents.items()
@@ -156,7 +162,7 @@ class Trials:
             if intents is not None and query.query_id in intents:
                 body.pop("intent_source", None)
                 body["intent"] = dict(intents[query.query_id])
-            async with self._room:
+            async with self._slots:
                 return (await self._client.search({**body, **more}))[0]
 
         queries = self._benchmark.queries
@@ -172,17 +178,17 @@ async def _tune_composition(trials: Trials, tuned: Tuned) -> Intents:
             "the gallery gives no intents: it has no facet that names the thing; "
             "see CIR_INDEXER__NOUN_FACET"
         )
-    before = await trials.worth("facets", weights, intents)
-    tuned.worth["facets, weights as they were"] = fmean(before)
+    before = await trials.headline_scores("facets", weights, intents)
+    tuned.scores["facets, weights as they were"] = fmean(before)
     weights = await _ascend(trials, "union", weights, UNION_GRID, None)
     for _ in range(_ROUNDS):
         weights = await _ascend(trials, "facets", weights, GRID, intents)
-    tuned.worth["facets"] = fmean(await trials.worth("facets", weights, intents))
+    tuned.scores["facets"] = fmean(await trials.headline_scores("facets", weights, intents))
     tuned.preset = tuned.preset.model_copy(update={"composition": weights})
     return intents
 
 
-async def _tune_second_stage(trials: Trials, tuned: Tuned, intents: Intents) -> None:
+async def _tune_reranking(trials: Trials, tuned: Tuned, intents: Intents) -> None:
     """Whether the reranker composes, and what its scores weigh; unchanged where there is no
     reranker.
 
@@ -193,18 +199,20 @@ async def _tune_second_stage(trials: Trials, tuned: Tuned, intents: Intents) -> 
     if by_reranker is None:
         return
     weights, stage = tuned.preset.composition, tuned.preset.reranking
-    with_reranker = await trials.worth("mllm", weights, by_reranker)
-    tuned.worth["mllm"] = fmean(with_reranker)
-    composes = paired(with_reranker, await trials.worth("facets", weights, intents)).low > 0
+    with_reranker = await trials.headline_scores("mllm", weights, by_reranker)
+    tuned.scores["mllm"] = fmean(with_reranker)
+    composes = (
+        paired(with_reranker, await trials.headline_scores("facets", weights, intents)).low > 0
+    )
     source, chosen = ("mllm", by_reranker) if composes else ("facets", intents)
     depth = stage.rerank_depth
-    scored = await trials.scored(source, weights, chosen, depth)
+    scored = await trials.rerank_scores(source, weights, chosen, depth)
     by_weight = {
         weight: fmean(trials.headline({i: fused(found, weight) for i, found in scored.items()}))
         for weight in RERANK_WEIGHTS
     }
     best = max(by_weight, key=lambda weight: (by_weight[weight], -weight))
-    tuned.worth |= {
+    tuned.scores |= {
         f"{source}, re-ranked {depth} deep, w = {weight}": value
         for weight, value in by_weight.items()
     }
@@ -225,19 +233,19 @@ async def _ascend(
         found = {}
         for value in tqdm((now, *(v for v in values if v != now)), f"{composition}, {name}"):
             trial = weights.model_copy(update={name: value})
-            found[value] = fmean(await trials.worth(composition, trial, intents))
+            found[value] = fmean(await trials.headline_scores(composition, trial, intents))
         weights = weights.model_copy(update={name: max(found, key=lambda value: found[value])})
     return weights
 
 
-def fused(found: Sequence[Judged], weight: float) -> list[str]:
+def fused(found: Sequence[ScoredResult], weight: float) -> list[str]:
     """Image ids by both scores, ordered as the service does; `found` as it was retrieved."""
     retrieved = [one.retrieval_score for one in found]
     reranked = [one.rerank_score for one in found]
     return [found[place].image_id for place in fused_order(retrieved, reranked, weight)]
 
 
-_ROLES = ("target", "preserve", "desired", "forbidden")
+_INTENT_FIELDS = ("target", "preserve", "desired", "forbidden")
 
 
 def _image_ids(content: Mapping[str, Any]) -> list[str]:

@@ -74,7 +74,7 @@ def words(texts: Iterable[str]) -> Cell | None:
 
 
 def guessed(text: str) -> Cell | None:
-    """The cell of a text whose kind nobody says: `a|b` is two words; None: it is blank."""
+    """The cell of a text whose kind is not given: `a|b` is two words; None: it is blank."""
     cell = words(text.split("|"))
     if cell is None or len(cell.texts) > 1:
         return cell

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.api.search.ranking import fuse
 from indexer.cli import main
 from indexer.evaluation.runner import AnswerFile
-from indexer.evaluation.tuning import Judged, fused
+from indexer.evaluation.tuning import ScoredResult, fused
 from indexer.evaluation.types import Answer, BenchmarkError
 from indexer.gallery.ports import Hit
 from models.contracts.gallery import GalleryImage
@@ -141,7 +141,7 @@ def test_tuning_writes_a_preset_and_refuses_test_queries(
 def test_tuning_fuses_as_the_service_does(
     scores: list[tuple[float, float | None]], weight: float
 ) -> None:
-    found = [Judged(str(i), a, b) for i, (a, b) in enumerate(scores)]
+    found = [ScoredResult(str(i), a, b) for i, (a, b) in enumerate(scores)]
     candidates = [
         Hit(
             GalleryImage(image_id=one.image_id, content_hash="0" * 64, width=1, height=1),
@@ -178,7 +178,7 @@ AnswerFile(Path({str(path)!r}), {about!r}).add(Answer("q21", ("a",), 1.5, (), No
 
 def test_answers_of_another_gallery_are_not_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    answer = Answer("q", ("a", "b"), 1.5, ("deadline",), "judge-1")
+    answer = Answer("q", ("a", "b"), 1.5, ("deadline",), "reranker-1")
     file = AnswerFile(path, {"gallery": 1})
     file.add(answer)
     file.close()
