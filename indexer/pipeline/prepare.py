@@ -91,6 +91,8 @@ class ImagePreparer(Generic[T]):
             data = self._read(row)
         except OSError as error:
             return SkippedRow(row.image_id, row.location, "unreadable", str(error))
+        except InvalidImage as error:
+            return SkippedRow(row.image_id, row.location, error.reason, str(error))
         content_hash = hashlib.sha256(data).hexdigest()
         reusable = self._reusable(row.image_id, content_hash)
         if reusable is not None and self._store.has(content_hash, self._sides_px):
@@ -110,13 +112,14 @@ class ImagePreparer(Generic[T]):
 
         Raises:
             OSError: It cannot be read, or its host has been silent for too long.
+            InvalidImage: It has more bytes than the limit.
         """
         if self._timeouts[row.host] >= _MAX_TIMEOUTS:
             raise OSError(
                 f"{row.host} did not answer {_MAX_TIMEOUTS} times in a row and was not asked again"
             )
         try:
-            data = row.read_bytes(self._read_timeout_s)
+            data = row.read_bytes(self._read_timeout_s, self._limits.max_bytes)
         except TimeoutError:
             self._timeouts[row.host] += row.host is not None
             raise

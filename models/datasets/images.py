@@ -39,7 +39,12 @@ class InvalidImage(ValueError):
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What is refused: files above `max_bytes`, pictures above `max_pixels` (width × height)."""
+    """What is refused.
+
+    Attributes:
+        max_bytes: The most bytes of a file.
+        max_pixels: The most pixels of a picture, width × height.
+    """
 
     max_bytes: int = 20_000_000
     max_pixels: int = 60_000_000

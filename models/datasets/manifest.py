@@ -16,6 +16,7 @@ from models.contracts.gallery import (
     is_attribute_name,
     is_image_id,
 )
+from models.datasets.images import ImageLimits, InvalidImage
 from models.datasets.manifest_files import (
     KNOWN_COLUMNS,
     ManifestError,
@@ -62,20 +63,32 @@ class ImageRow:
         """Who is asked for the file; None: it is on disk."""
         return urlsplit(self.location).netloc if "://" in self.location else None
 
-    def read_bytes(self, timeout_s: float = _READ_TIMEOUT_S) -> bytes:
-        """The file's bytes, from disk or wherever its URL points.
+    def read_bytes(
+        self, timeout_s: float = _READ_TIMEOUT_S, max_bytes: int = ImageLimits.max_bytes
+    ) -> bytes:
+        """The file's bytes, from disk or wherever its URL points; a larger file is not read whole.
 
         Args:
-            timeout_s: Longest wait for all of what a URL points to.
+            timeout_s: Longest wait for all of what a URL points to, in seconds.
+            max_bytes: The most bytes that the file may have.
 
         Raises:
+            InvalidImage: The file is larger (`too_many_bytes`).
             TimeoutError: That took longer; an `OSError` too.
             OSError: It cannot be read.
         """
+        data = self._first_bytes(max_bytes + 1, timeout_s)
+        if len(data) > max_bytes:
+            raise InvalidImage(
+                "too_many_bytes", f"the image has more bytes than the limit of {max_bytes:,}"
+            )
+        return data
+
+    def _first_bytes(self, count: int, timeout_s: float) -> bytes:
         if self.host is None:
-            return _from_disk(self.location)
+            return _from_disk(self.location, count)
         try:
-            return _from_url(self.location, timeout_s)
+            return _from_url(self.location, count, timeout_s)
         except TimeoutError as error:
             raise TimeoutError(f"no answer from {self.host} within {timeout_s:g} s") from error
         except OSError:
@@ -84,21 +97,39 @@ class ImageRow:
             raise OSError(str(error) or type(error).__name__) from error
 
 
-def _from_disk(path: str) -> bytes:
+def _from_disk(path: str, count: int) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            return file.read(count)
     except ValueError as error:  # characters that no path has
         raise OSError(f"{path!r} is no path: {error}") from error
 
 
-def _from_url(url: str, timeout_s: float) -> bytes:
+def _from_url(url: str, count: int, timeout_s: float) -> bytes:
+    """The first `count` bytes at a URL; only what is on a network knows the timeout."""
     filesystem, path = fsspec.url_to_fs(url)
     data: bytes
-    if isinstance(filesystem, AsyncFileSystem):  # what is on a network; else drivers have their own
-        data = sync(filesystem.loop, filesystem._cat_file, path, timeout=timeout_s)
+    if not isinstance(filesystem, AsyncFileSystem):
+        with filesystem.open(path, "rb") as file:
+            data = file.read(count)
+    elif "http" in filesystem.protocol:  # of ranges, not every web server has heard
+        data = sync(filesystem.loop, _streamed, filesystem, path, count, timeout=timeout_s)
     else:
-        data = filesystem.cat_file(path)
+        data = sync(
+            filesystem.loop, filesystem._cat_file, path, start=0, end=count, timeout=timeout_s
+        )
     return data
+
+
+async def _streamed(filesystem: AsyncFileSystem, url: str, count: int) -> bytes:
+    file = await filesystem.open_async(url, size=0)  # a size that is given is not asked for
+    data = bytearray()
+    try:
+        while len(data) < count and (part := await file.read(count - len(data))):
+            data += part
+    finally:
+        await file.close()
+    return bytes(data)
 
 
 def read_folder(folder: Path) -> list[ImageRow]:
