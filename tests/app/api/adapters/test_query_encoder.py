@@ -20,6 +20,7 @@ from app.web.errors import OtherEncoder
 from indexer.demo.render import render_scene
 from indexer.demo.scene import Item, Scene
 from models.contracts.gallery import Facet, GallerySpec
+from models.contracts.intent import ComposedIntent
 from models.encoder.encoder import ImageTextEncoder
 from models.encoder.types import Embeddings
 from models.query.composition import Composer
@@ -213,6 +214,27 @@ def test_searches_at_once_share_passes_and_find_what_each_finds_alone(
     assert len(counting.batches) <= len(counting.pictures)
     alone = searches(CountingEncoder(encoder), queries, at_once=False)
     assert [one.intent for one in together] == [one.intent for one in alone]
+
+
+def test_beside_a_reranker_only_what_is_new_is_embedded_afterwards(
+    encoder: ImageTextEncoder,
+) -> None:
+    counting = CountingEncoder(encoder)
+    embedder = ClipQueryEncoder(cast(ImageTextEncoder, counting), CompositionWeights())
+    composer = Composer(spec(counting, COLOURS), CompositionWeights())
+    composed = ComposedIntent(target="a pink car", preserve=("car",), source="mllm")
+
+    async def main() -> None:
+        reference = await embedder.encode_reference(two_things("red"), [TEXTS[0]])
+        query = await embedder.compose(composer, "intersection", reference, TEXTS[0], composed)
+        assert query.intent == composed
+
+    try:
+        asyncio.run(main())
+    finally:
+        embedder.close()
+    assert counting.pictures == [1]
+    assert counting.batches == [[TEXTS[0]], ["a pink car", "car"]]
 
 
 def test_one_pass_gives_what_single_texts_give(encoder: ImageTextEncoder) -> None:
