@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over queries and its 95 % bootstrap interval; `low` ≤ `mean` ≤ `high`."""
+    """A mean over queries, or over pairs of theirs, and its 95 % bootstrap interval."""
 
     mean: float
     low: float
@@ -113,6 +113,32 @@ def paired(
         raise ValueError(f"{len(values_a)} values cannot be paired with {len(values_b)}")
     differences = np.asarray(values_a, dtype=np.float64) - np.asarray(values_b, dtype=np.float64)
     return interval(differences, resamples=resamples, seed=seed)
+
+
+def draw_counts(queries: int, *, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.int64]:
+    """How often each query is drawn, for figures of other than one value per query.
+
+    Args:
+        queries: How many queries there are.
+        resamples: How many samples are drawn.
+        seed: Same number and seed give the same draws.
+
+    Returns:
+        (1 + resamples, queries); the first row is the queries themselves, once each.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(queries, np.full(queries, 1 / queries), size=resamples)
+    return np.vstack([np.ones((1, queries), np.int64), drawn])
+
+
+def percentile_interval(figures: Floats) -> Interval:
+    """The interval of a figure that was computed for every row of `draw_counts`.
+
+    Args:
+        figures: (1 + resamples,); the first is the figure itself.
+    """
+    low, high = np.quantile(figures[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(figures[0]), float(low), float(high))
 
 
 def latency(latencies_ms: ArrayLike) -> Latency:

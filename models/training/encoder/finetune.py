@@ -7,12 +7,14 @@ stay as they are.
 
 import json
 import random
+from dataclasses import astuple
 from functools import partial
 
 import numpy as np
 import torch
 
 from models.encoder.checkpoints import load_trainable, save_weights
+from models.metrics.bootstrap import interval
 from models.settings import EncoderSettings
 from models.training.encoder.contrastive import (
     adamw,
@@ -29,7 +31,7 @@ from models.training.options import EncoderOptions
 from models.training.plots import plot_loss
 from models.training.run_identity import fingerprint, state_path
 
-_WARMUP_SHARE, _RESAMPLES = 0.1, 2000
+_WARMUP_SHARE = 0.1
 
 _CARD = """# Model card: an encoder for a catalogue of one's own
 
@@ -147,15 +149,16 @@ def _report(
     folder = options.out / "report"
     folder.mkdir(exist_ok=True)
     figures = {
-        "before": _interval(before), "after": _interval(after), "gain": _interval(after - before),
+        "before": interval(before), "after": interval(after), "gain": interval(after - before),
     }  # fmt: skip
     metrics = {
-        "recall@1": figures, "among": len(before), "trained_on": trained, "losses": loop.losses,
+        "recall@1": {name: astuple(figure) for name, figure in figures.items()},
+        "among": len(before), "trained_on": trained, "losses": loop.losses,
         "validations": loop.validations,
     }  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     plot_loss(loop.losses, [], folder / "loss.png")
-    said = {name: "{:.3f} [{:.3f}, {:.3f}]".format(*values) for name, values in figures.items()}
+    said = {name: "{:.3f} [{:.3f}, {:.3f}]".format(*astuple(one)) for name, one in figures.items()}
     table = (
         "| text→image recall@1 | among | before | after | gain |\n|---|---|---|---|---|\n"
         f"| held-out captions | {len(before)} | {said['before']} | {said['after']} | "
@@ -165,11 +168,3 @@ def _report(
     card = _CARD.format(base=name, trained=trained, table=table, command=command_line)
     (options.out / "README.md").write_text(card, encoding="utf-8")
     print(f"{table}\nwrote {options.out}")
-
-
-def _interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and its 95 % bootstrap interval."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (_RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)

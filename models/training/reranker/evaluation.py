@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.datasets.manifest import ImageRow
+from models.metrics.bootstrap import Interval, draw_counts, percentile_interval
 from models.reranker.loading import load_reranker
 from models.reranker.reranker import Reranker
 from models.settings import RerankerSettings
@@ -18,7 +19,7 @@ from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import FeatureFile
 
 PROMPT_MODES = {"target named": True, "target hidden": False}
-_RESAMPLES, _LEVEL = 1000, 0.95
+_RESAMPLES = 1000
 
 Floats = NDArray[np.float64]
 
@@ -40,18 +41,6 @@ def load(settings: RerankerSettings) -> LoadedReranker:
     """
     loaded = load_reranker(settings)
     return LoadedReranker(Reranker(settings, loaded), loaded.device, loaded.model.dtype)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure and its 95 % bootstrap interval over queries."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 @dataclass(frozen=True)
@@ -163,7 +152,7 @@ def _compare(
     """`shown`: per example, which of its candidates count; empty where the example does not."""
     asked = [number for number, row in enumerate(shown) if row]
     relevant = [list(compress(_answers(examples[n]), shown[n])) for n in asked]
-    drawn = _resamples(len(asked))
+    drawn = draw_counts(len(asked), resamples=_RESAMPLES)
     areas, firsts = [], []
     for scored in (before, after):
         scores = [list(compress(scored[n], shown[n])) for n in asked]
@@ -171,20 +160,12 @@ def _compare(
         firsts.append(_means(_first_is_right(relevant, scores), drawn))
     return Comparison(
         group, mode, len(asked),
-        _interval(areas[0]), _interval(areas[1]), _interval(areas[1] - areas[0]),
-        _interval(firsts[0]), _interval(firsts[1]),
+        *map(percentile_interval, (*areas, areas[1] - areas[0], *firsts)),
     )  # fmt: skip
 
 
 def _answers(example: RerankExample) -> list[bool]:
     return [candidate.relevant for candidate in example.candidates]
-
-
-def _resamples(queries: int) -> NDArray[np.int64]:
-    """How often each query is drawn, int64 (1 + resamples, queries); the first row is once each."""
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(queries, np.full(queries, 1 / queries), size=_RESAMPLES)
-    return np.vstack([np.ones((1, queries), np.int64), drawn])
 
 
 def _areas(
@@ -217,8 +198,3 @@ def _first_is_right(
 def _means(values: Floats, drawn: NDArray[np.int64]) -> Floats:
     means: Floats = drawn @ values / len(values)
     return means
-
-
-def _interval(resampled: Floats) -> Interval:
-    low, high = np.quantile(resampled[1:], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Interval(float(resampled[0]), float(low), float(high))

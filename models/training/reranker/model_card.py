@@ -6,12 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
-from matplotlib.figure import Figure
-
+from models.metrics.bootstrap import Interval
 from models.training.loop import Loop
-from models.training.plots import plot_loss
+from models.training.plots import plot_before_after, plot_loss
 from models.training.reranker.evaluation import PROMPT_MODES, Comparison
 from models.training.reranker.examples import RerankExample
 
@@ -49,13 +46,18 @@ def table(comparisons: Sequence[Comparison]) -> list[str]:
     lines = list(_HEADER)
     for mode in PROMPT_MODES:
         lines += [
-            f"| {c.group}, {mode} | {c.queries} | {c.auc_before} | {c.auc_after} | "
-            f"{c.gain.value:+.3f} [{c.gain.low:+.3f}, {c.gain.high:+.3f}] | "
-            f"{c.first_before} | {c.first_after} |"
+            f"| {c.group}, {mode} | {c.queries} | {_figure(c.auc_before)} | "
+            f"{_figure(c.auc_after)} | {_figure(c.gain, '+.3f')} | "
+            f"{_figure(c.first_before)} | {_figure(c.first_after)} |"
             for c in comparisons
             if c.mode == mode
         ]
     return lines
+
+
+def _figure(interval: Interval, digits: str = ".3f") -> str:
+    low, high = format(interval.low, digits), format(interval.high, digits)
+    return f"{interval.mean:{digits}} [{low}, {high}]"
 
 
 def write_report(
@@ -74,7 +76,8 @@ def write_report(
     validated = [(step, found["loss"]) for step, found in loop.validations]
     plot_loss(loop.losses, validated, folder / "loss.png", "validation, answers alone")
     named = [c for c in comparisons if c.mode == next(iter(PROMPT_MODES))]
-    plot_areas(named, folder / "before_after.png")
+    groups = [(f"{c.group} ({c.queries})", c.auc_before, c.auc_after) for c in named]
+    plot_before_after(groups, "AUC of yes against no (0.5: guessing)", folder / "before_after.png")
     (out / "README.md").write_text(_card(comparisons, provenance), encoding="utf-8")
 
 
@@ -158,27 +161,3 @@ the query by its own labels, and what nearly is one of the right pictures is lef
 The adapter is derived from its base and from the catalogue: the base's licence (see its own card)
 holds for what is made of it, and so do the terms under which the pictures were had.
 """
-
-
-_WIDTH_IN, _DPI = 7.2, 150
-_BEFORE, _AFTER = "#8a93a3", "#0072b2"
-
-
-def plot_areas(comparisons: Sequence[Comparison], path: Path) -> None:
-    """AUC before and after, with intervals, one pair of bars for each group of one prompt mode."""
-    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(_WIDTH_IN, 0.6 + 0.5 * len(comparisons)), layout="constrained")
-        axes = figure.subplots()
-        places = np.arange(len(comparisons))[::-1]
-        for offset, colour, name in ((0.2, _BEFORE, "before"), (-0.2, _AFTER, "after")):
-            figures = [c.auc_before if name == "before" else c.auc_after for c in comparisons]
-            values = np.array([one.value for one in figures])
-            spread = [values - [o.low for o in figures], [o.high for o in figures] - values]
-            axes.barh(
-                places + offset, values, 0.38, xerr=np.maximum(spread, 0), color=colour, label=name
-            )
-        axes.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
-        axes.set(xlim=(0, 1), xlabel="AUC of yes against no (0.5: guessing)")
-        axes.set_yticks(places, [f"{c.group} ({c.queries})" for c in comparisons])
-        figure.legend(loc="outside upper right", ncols=2, frameon=False)
-        figure.savefig(path, dpi=_DPI, facecolor="white")

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from models.metrics.bootstrap import Interval, interval, latency, macro_interval, paired
+from models.metrics.bootstrap import (
+    Interval,
+    draw_counts,
+    interval,
+    latency,
+    macro_interval,
+    paired,
+    percentile_interval,
+)
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)
 
@@ -110,3 +118,13 @@ def test_latency_percentiles_worked_by_hand() -> None:
     found = latency(range(101))
     assert (found.p50_ms, found.p95_ms) == (50.0, 95.0)
     assert latency([7.0]).p95_ms == 7.0
+
+
+def test_figures_of_drawn_queries_have_the_interval_of_their_mean() -> None:
+    values = np.random.default_rng(1).random(50)
+    drawn = draw_counts(50, resamples=4000)
+    assert drawn.shape == (4001, 50)
+    assert (drawn.sum(axis=1) == 50).all()
+    found, known = percentile_interval(drawn @ values / 50), interval(values)
+    assert found.mean == pytest.approx(known.mean)
+    assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.01)

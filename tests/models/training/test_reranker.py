@@ -290,7 +290,7 @@ def test_areas_are_those_of_counting_pairs() -> None:
     pairs = [(0.9, 0.9), (0.9, 0.1), (0.9, 0.3), (0.2, 0.9), (0.2, 0.1), (0.2, 0.3),
              (0.8, 0.9), (0.8, 0.1), (0.8, 0.3)]  # fmt: skip
     area = sum(1.0 if yes > no else 0.5 if yes == no else 0.0 for yes, no in pairs) / len(pairs)
-    assert found.auc_before.value == pytest.approx(area)
+    assert found.auc_before.mean == pytest.approx(area)
     assert found.auc_before.low <= area <= found.auc_before.high
-    assert found.gain.value == found.gain.low == found.gain.high == 0
-    assert found.first_before.value == 1.0
+    assert found.gain.mean == found.gain.low == found.gain.high == 0
+    assert found.first_before.mean == 1.0
