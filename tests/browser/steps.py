@@ -41,7 +41,7 @@ def note_shifts(page: Page) -> None:
 def wait_for_the_reranker(page: Page) -> None:
     """Until the final order is there, re-ranked and in full."""
     expect(page.locator("#order")).to_be_visible()
-    expect(page.locator("#judging")).to_be_hidden()
+    expect(page.locator("#scoring")).to_be_hidden()
 
 
 def shown(page: Page) -> list[str]:

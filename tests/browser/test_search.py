@@ -154,7 +154,7 @@ def test_an_address_holds_the_whole_query(page: Page, thing: dict[str, Any]) -> 
     expect(page.locator("[data-facet=category] .said")).to_have_text("mug, teapot")
     expect(page.locator("[data-facet=price] .said")).to_have_text("to 90")
     expect(page.locator("#target")).to_have_value("a green mug")
-    expect(page.locator("#judging")).to_be_hidden()
+    expect(page.locator("#scoring")).to_be_hidden()
     for tags in page.locator("#results .tags").all_inner_texts():
         assert {"mug", "teapot"} & set(tags.split())
     held = in_address(page)

@@ -62,3 +62,17 @@ def test_a_service_that_composes_in_another_way_is_left_to_it(page: Page, servic
     page.locator("#mode").select_option("intersection")
     expect(page.locator("#target")).to_be_visible()
     assert "mode=intersection" in page.url
+
+
+def test_the_page_asks_for_no_more_results_than_the_service_allows(
+    page: Page, service: Service
+) -> None:
+    def narrower(route):  # type: ignore[no-untyped-def]
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"max_top_k": 5})
+
+    page.route("**/gallery", narrower)
+    page.goto(address(a_plain_thing(service.catalogue)["image_id"], TEXT, rerank="off"))
+    expect(page.locator("#timing")).not_to_be_empty()
+    assert len(shown(page)) == 5
+    expect(page.locator("#more")).to_be_hidden()

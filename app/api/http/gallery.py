@@ -61,6 +61,7 @@ async def gallery(services: ServicesDep) -> GalleryResponse:
         explains=services.explainer.supported,
         notice=services.notice,
         default_composition=services.search.limits.default_composition,
+        max_top_k=services.search.limits.top_k,
     )
 
 

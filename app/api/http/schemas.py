@@ -130,6 +130,7 @@ class GalleryResponse(BaseModel):
     explains: bool = Field(description="whether `GET /explain` works with the encoder in service")
     notice: str | None = Field(description="what the encoder in service does not know, if narrow")
     default_composition: CompositionMode = Field(description="of a search that names none")
+    max_top_k: int = Field(description="most results that a search may ask for")
 
 
 class GalleryItem(BaseModel):

@@ -1,5 +1,6 @@
 // The public HTTP interface, and nothing else of the service.
 
+import { gallery } from "./state/gallery_schema.js";
 import { refused } from "./ui/messages.js";
 
 // Anything that went wrong, with a stable word for what it was and a sentence about it.
@@ -42,7 +43,7 @@ function addressOf(id) {
 export const imagePath = (id) => `/images/${addressOf(id)}`;
 export const itemPath = (id) => `/gallery${imagePath(id)}`;
 
-// A query → the form that `POST /search` takes; see `address.js` for what a query is.
+// A query → the form that `POST /search` takes; see `state/url.js` for what a query is.
 export function searchForm(query, changes = {}) {
   const form = new FormData();
   for (const [name, value] of Object.entries({ ...searchFields(query), ...changes })) {
@@ -56,7 +57,7 @@ export function searchFields({ reference, text, mode, rerank, roles, filter, top
     ...(reference.file ? { reference_image: reference.file } : { reference_image_id: reference.id }),
     modification_text: text,
     composition: mode,
-    top_k: top,
+    top_k: Math.min(top, gallery().max_top_k),
     ...(roles && mode === "intersection" ? { intent: roles } : {}),
     ...(Object.keys(filter).length ? { filter } : {}),
     ...(rerank ? {} : { rerank_depth: 0 }),

@@ -1,6 +1,6 @@
 // Puts the page together: one query, one way to change it (`go`), and everything shown from it.
 
-import * as address from "./state/url.js";
+import * as url from "./state/url.js";
 import { Problem, getJson, searchForm, searchStream } from "./api.js";
 import * as browse from "./query/browse.js";
 import { combobox } from "./query/combobox.js";
@@ -17,12 +17,12 @@ import * as results from "./results/results.js";
 import * as schema from "./state/gallery_schema.js";
 import * as share from "./results/share.js";
 import { toolbar } from "./toolbar.js";
-import * as trail from "./state/history.js";
-import * as trouble from "./ui/errors.js";
-import * as why from "./results/explanation.js";
+import * as steps from "./state/history.js";
+import * as errors from "./ui/errors.js";
+import * as explanation from "./results/explanation.js";
 import { count } from "./ui/messages.js";
 
-let query = address.EMPTY;
+let query = url.EMPTY;
 let searching = null; // AbortController of the search under way
 let answers = {};     // { coarse, result } of that search
 let roles = null;     // as it was understood
@@ -35,13 +35,13 @@ const view = () => (complete() ? query.view : "browse");
 // a new query and forgets edited roles; `changes` say so where they keep them.
 function go(changes, { replace = false } = {}) {
   query = { ...query, ...changes };
-  history[replace ? "replaceState" : "pushState"](address.toHistory(query), "", address.toAddress(query));
+  history[replace ? "replaceState" : "pushState"](url.toHistory(query), "", url.toAddress(query));
   render();
 }
 
 function render() {
-  trouble.clear();
-  query = address.settled(query);
+  errors.clear();
+  query = url.settled(query);
   if (query.text !== written) write(query.text);
   draft();
   $("mode").value = query.mode;
@@ -50,7 +50,7 @@ function render() {
   fold.show(query, complete());
   notices.say("model", (query.reference?.upload && schema.gallery().notice) || "");
   filters.show(query.filter);
-  trail.show(query, backTo);
+  steps.show(query, backTo);
   suggest();
   for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === view()));
   $("views").hidden = !complete();
@@ -66,7 +66,7 @@ function write(text) {
   $("text").value = written = text;
 }
 
-// New words above what was found for others: said, so that nobody takes the one for the other's.
+// New words stand above results that were found for others: a notice says so.
 function draft() {
   const other = complete() && $("text").value.trim() !== query.text;
   document.body.classList.toggle("drafted", other);
@@ -93,13 +93,13 @@ async function run() {
   try {
     for await (const { event, data } of searchStream(searchForm(query), mine.signal)) {
       if (mine.signal.aborted) return;
-      TOLD[event]?.(data);
+      HANDLERS[event]?.(data);
     }
   } catch (error) {
     if (error.name === "AbortError" || mine.signal.aborted) return;
     coverage.end();
     if (!answers.coarse) unanswered();
-    trouble.show(error, render);
+    errors.show(error, render);
   }
 }
 
@@ -110,7 +110,7 @@ function unanswered() {
 }
 
 // What to do at each event of a search.
-const TOLD = {
+const HANDLERS = {
   intent: (composition) => { roles = composition.intent; intent.show(roles, query.reference.item?.attributes); coverage.understood(); },
   coarse: (answer) => { answers.coarse = answer; show("coarse"); coverage.found(answer); },
   progress: coverage.scored,
@@ -121,7 +121,7 @@ const TOLD = {
     show("result");
     coverage.summary(answer);
     $("more").hidden = answer.results.length < query.top || query.top >= 96;
-    if (!answer.results.length) trouble.sentence("Nothing in the gallery fits the filter.");
+    if (!answer.results.length) errors.sentence("Nothing in the gallery fits the filter.");
   },
   error: (problem) => { throw new Problem(problem.type.replace("urn:cir:", ""), problem.detail); },
 };
@@ -135,9 +135,9 @@ function runCompare() {
   reference();
   intent.wait(query.roles, query.reference.item?.attributes);
   compare.show(query, {
-    why: (result) => why.open({ result, score: null, reference: query.reference, roles, start }),
+    why: (result) => explanation.open({ result, score: null, reference: query.reference, roles, start }),
     understood: (found) => { roles = found; intent.show(roles, query.reference.item?.attributes); },
-    failed: (error) => { unanswered(); trouble.show(error, render); },
+    failed: (error) => { unanswered(); errors.show(error, render); },
   });
 }
 
@@ -146,7 +146,7 @@ function runBrowse() {
   browse.show(query.filter);
 }
 
-// The reference's own attributes, for what is dropped and for the examples. Never in a search's way.
+// The reference's own attributes, for what is dropped and for the examples. A search does not wait for them.
 async function reference() {
   const asked = query.reference;
   const found = await references.known(asked).catch(() => asked);
@@ -188,22 +188,22 @@ function clear() {
 }
 
 // Search for words. Chips that were edited belong to the words they were edited for.
-function ask(text) {
+function searchFor(text) {
   write(text);
   go({ text, roles: text === query.text ? query.roles : null, view: query.view === "browse" ? "results" : query.view, top: 12 });
   fold.toResults();
 }
 
-const suggest = () => examples.show(query.reference, ask);
+const suggest = () => examples.show(query.reference, searchFor);
 
 function listen() {
   $("form").addEventListener("submit", (event) => {
     event.preventDefault();
     suggestions.close();
     const text = $("text").value.trim();
-    if (!query.reference) return trouble.sentence("Choose a picture first: upload one, or take one of the gallery below.");
-    if (!text) return trouble.sentence("Say what should be different, in a few words.");
-    return ask(text);
+    if (!query.reference) return errors.sentence("Choose a picture first: upload one, or take one of the gallery below.");
+    if (!text) return errors.sentence("Say what should be different, in a few words.");
+    return searchFor(text);
   });
   $("text").addEventListener("input", draft);
   $("clear").addEventListener("click", clear);
@@ -220,21 +220,21 @@ function listen() {
     try {
       const found = await browse.random(query.filter);
       if (found) choose(found);
-      else trouble.sentence("No picture of the gallery fits the filter.");
-    } catch (error) { trouble.show(error); }
+      else errors.sentence("No picture of the gallery fits the filter.");
+    } catch (error) { errors.show(error); }
   });
   for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => go({ view: button.dataset.view }));
   addEventListener("popstate", (event) => {
-    query = event.state ? address.fromHistory(event.state) : arrive();
+    query = event.state ? url.fromHistory(event.state) : readAddress();
     results.clear();
     render();
   });
-  references.listen(choose, trouble.sentence);
-  browse.listen(choose, (error) => trouble.show(error, render));
+  references.listen(choose, errors.sentence);
+  browse.listen(choose, (error) => errors.show(error, render));
   intent.listen((edited) => go({ roles: edited }));
   fold.listen();
   toolbar($("view"), "button");
-  results.listen({ start, why: (result, score) => why.open({ result, score, reference: query.reference, roles, start }) });
+  results.listen({ start, why: (result, score) => explanation.open({ result, score, reference: query.reference, roles, start }) });
 }
 
 // The word that is being typed, completed with the gallery's values.
@@ -243,7 +243,7 @@ const suggestions = combobox($("text"), (typed) => {
   return schema.completions(word).map(({ value, facet }) => ({ value, hint: facet.name, start: typed.length - word.length }));
 });
 
-async function begin() {
+async function load() {
   try {
     const gallery = await getJson("/gallery");
     schema.learn(gallery);
@@ -251,23 +251,23 @@ async function begin() {
     filters.build((filter) => go({ filter, top: 12 }));
     render();
   } catch (error) {
-    trouble.show(error, begin);
+    errors.show(error, load);
   }
 }
 
-// The query that the address holds; what it says in vain is said.
-function arrive() {
-  const { query: found, ignored } = address.fromAddress(location.search);
+// The query that the address holds; a notice names what could not be used.
+function readAddress() {
+  const { query: found, ignored } = url.fromAddress(location.search);
   const names = ignored.map((name) => `“${name}”`).join(" and ");
   notices.say("address", ignored.length ? `This address says nothing usable as ${names}, so that was left out.` : "");
   return found;
 }
 
 listen();
-query = history.state ? address.fromHistory(history.state) : arrive();
-history.replaceState(address.toHistory(query), "", address.toAddress(query));
+query = history.state ? url.fromHistory(history.state) : readAddress();
+history.replaceState(url.toHistory(query), "", url.toAddress(query));
 references.show(query.reference);
 write(query.text);
 fold.show(query, complete());
 if (complete()) fold.set(true);
-begin();
+load();

@@ -318,6 +318,8 @@ def test_the_gallery_describes_itself(client: TestClient) -> None:
     assert facets["setting"]["context"]
     assert gallery["noun_facet"] == "category"
     assert gallery["default_composition"] == "intersection"
+    assert ask(client, top_k=gallery["max_top_k"]).status_code == 200
+    assert ask(client, top_k=gallery["max_top_k"] + 1).status_code == 422
     assert "photograph" in gallery["notice"]
 
 

@@ -4,7 +4,7 @@ import { $, announce, h } from "../ui/dom.js";
 import { STAGES, count, reason } from "../ui/messages.js";
 
 export function begin() {
-  $("judging").hidden = false;
+  $("scoring").hidden = false;
   $("progress").removeAttribute("value"); // unknown yet: the browser shows that it is busy
   $("scored").textContent = "understanding the query";
   $("coverage").hidden = true;
@@ -25,7 +25,7 @@ export function scored({ reranked, of }) {
 }
 
 export function end() {
-  $("judging").hidden = true;
+  $("scoring").hidden = true;
 }
 
 export function summary({ coverage, timings_ms: timings, models, results }) {

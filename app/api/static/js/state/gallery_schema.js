@@ -1,6 +1,6 @@
 // The gallery's own words: which facets there are, and which of their values a phrase names.
 
-let facts = { facets: [], noun_facet: null, explains: false, default_composition: "intersection", images: 0, encoder_fingerprint: "" };
+let facts = { facets: [], noun_facet: null, explains: false, default_composition: "intersection", max_top_k: 12, images: 0, encoder_fingerprint: "" };
 let words = []; // { facet, value, pattern }, longest first
 
 export function learn(gallery) {
@@ -43,7 +43,7 @@ export function marks(attributes, roles) {
 }
 
 // Whether an image's attributes have all that is kept and wanted and nothing unwanted; null where
-// the roles name none of the gallery's values, so that nobody can tell.
+// the roles name none of the gallery's values.
 export function fits(attributes, roles) {
   const said = [...rolesOfValues(roles)];
   if (!said.length) return null;

@@ -12,6 +12,7 @@ const REASONS = {
   reranker_unavailable: "The reranker cannot be reached, or was lost on the way: what it did not see keeps its place.",
   reranker_overloaded: "The reranker has too much to do right now: what it did not see keeps its place. Try again in a moment.",
   reranker_failed: "The reranker failed on this search: what it did not see keeps its place.",
+  reranker_untrusted: "The reranker failed its self-test, so it is not asked.",
   deadline: "Time was up before the reranker had seen every candidate.",
   candidates_failed: "Some pictures could not be scored; they keep their places.",
   intent_fallback: "The query was read in a simpler way than the reranker reads it.",
