@@ -1,4 +1,4 @@
-// Sentences that stay until somebody puts them away.
+// Sentences that stay until they are put away.
 
 import { $, h } from "./ui/dom.js";
 

@@ -4,7 +4,7 @@ import { $, h } from "../ui/dom.js";
 import { keywordFacets, numberFacets, gallery } from "../state/gallery_schema.js";
 import { toolbar } from "../toolbar.js";
 
-// Builds the panels; calls changed(filter) whenever somebody sets something.
+// Builds the panels; calls changed(filter) whenever one is set.
 export function build(changed) {
   const flags = gallery().facets.filter((facet) => facet.kind === "flag");
   const panels = [

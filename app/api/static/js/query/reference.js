@@ -7,7 +7,7 @@ import { $, describe } from "../ui/dom.js";
 const LARGE_BYTES = 1_500_000;
 const SENT_PX = 1600; // no model looks at more; a phone's photograph goes up in a second
 
-// Calls chosen(reference) for each picture that somebody brings, failed(sentence) for what is none.
+// Calls chosen(reference) for each picture that is brought, failed(sentence) for what is none.
 export function listen(chosen, failed) {
   const bring = async (file) => {
     if (!file) return;

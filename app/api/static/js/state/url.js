@@ -2,7 +2,7 @@
 //
 // query = { reference: null | { id } | { upload }, text, mode, rerank, roles, filter, top, view, trail }
 // `mode` is null until the page knows how the service composes (`settled`).
-// `roles` are there only where somebody edited them. `trail` holds the steps before this one.
+// `roles` are there only where they were edited. `trail` holds the steps before this one.
 // An uploaded picture has no address: it is remembered under a number until the page is left.
 
 import { gallery } from "./gallery_schema.js";
