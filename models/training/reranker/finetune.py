@@ -31,13 +31,12 @@ from models.training.reranker.examples import RerankExample, summary
 from models.training.reranker.features import FeatureFile, extract_features
 from models.training.reranker.lora import adapt, load_base
 from models.training.reranker.model_card import Provenance, table, write_report, write_scores
-from models.training.reranker.sequences import PROMPT
 from models.training.reranker.synthesize import (
     QUERIES,
     read_catalogues,
     synthesized,
 )
-from models.training.reranker.trainer import AdapterTrainer, TuningSettings, row_writer
+from models.training.reranker.trainer import PROMPT, AdapterTrainer, TuningSettings, row_writer
 from models.training.run_identity import fingerprint, state_path
 
 

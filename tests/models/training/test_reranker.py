@@ -23,8 +23,9 @@ from models.training.reranker.examples import RerankExample
 from models.training.reranker.features import FeatureFile, extract_features
 from models.training.reranker.lora import UnfitBase, adapt, load_base, lora_targets
 from models.training.reranker.negatives import Candidate
-from models.training.reranker.sequences import ANSWER, PROMPT
 from models.training.reranker.trainer import (
+    ANSWER,
+    PROMPT,
     AdapterTrainer,
     TuningSettings,
     answer_logits,
