@@ -35,6 +35,7 @@ check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/oxlint --quiet app/api/static
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
