@@ -22,7 +22,7 @@ _STOP_GRACE_S = 15.0
 class WorkerProcess:
     """A worker beside the API: started again when it dies, stopped when the API stops.
 
-    It gets a session of its own, so that Ctrl-C reaches it through us alone, in order.
+    It gets a session of its own, so that Ctrl-C ends it by way of this object alone.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class WorkerProcess:
     def _watch(self) -> None:
         wait_s = self._first_restart_s
         while True:
-            with self._lock:  # either it is not started any more, or whoever stops sees it
+            with self._lock:  # `__exit__` prevents this start, or has the process to end
                 if self._stopping.is_set():
                     return
                 began = time.monotonic()
@@ -75,13 +75,20 @@ class WorkerProcess:
                 return
             if time.monotonic() - began > _RAN_WELL_S:
                 wait_s = self._first_restart_s
-            _say(f"the worker ended (exit code {code}); starting it again in {wait_s:g} s")
+            print(
+                f"the worker ended (exit code {code}); starting it again in {wait_s:g} s",
+                flush=True,
+            )
             self._stopping.wait(wait_s)
             wait_s = min(2 * wait_s, _LAST_RESTART_S)
 
 
-def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
-    """A sentence, or None if a worker is to be started.
+def reason_for_no_worker(settings: ApiSettings, unwanted: bool) -> str | None:
+    """Why no worker is started beside the API: a sentence, or None if one is.
+
+    Args:
+        settings: Of the API.
+        unwanted: Whether the user wants none.
 
     Raises:
         SettingsError: The worker's settings are bad: it would end at once, every time.
@@ -102,7 +109,7 @@ def _why_no_worker(unwanted: bool, settings: ApiSettings) -> str | None:
     return None
 
 
-def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:
+def worker_beside(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:
     """The API's settings with a worker on a free port, and that worker, not started yet.
 
     Preset and image store are the API's, unless the environment gives the worker others.
@@ -120,7 +127,3 @@ def _with_worker(settings: ApiSettings) -> tuple[ApiSettings, WorkerProcess]:
     }
     worker = settings.worker.model_copy(update={"urls": (f"http://127.0.0.1:{port}",)})
     return settings.model_copy(update={"worker": worker}), WorkerProcess(command, environ)
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)

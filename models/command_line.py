@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 
@@ -21,6 +21,7 @@ def parse(
     *,
     program: str,
     about: str | None,
+    default: Callable[..., Options] | None = None,
     epilog: str | None = None,
     list_flags: Collection[str] = (),
 ) -> Options | None:
@@ -31,6 +32,7 @@ def parse(
         arguments: What follows the program's name.
         program: The program's name, as usage lines say it.
         about: What the program does, above the list of commands.
+        default: The dataclass of what runs where no command is named, if that is allowed.
         epilog: The last line of every help.
         list_flags: Flags that take several values, see `repeat_list_flags`.
 
@@ -44,17 +46,29 @@ def parse(
         help=about, epilog=epilog, add_completion=False, rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )  # fmt: skip
-    app.callback()(lambda: None)  # a command is named even where there is only one
+    # with a callback, a command is named even where there is only one
+    if default is None:
+        app.callback()(lambda: None)
+    elif commands:
+        app.callback(invoke_without_command=True, subcommand_metavar="[COMMAND]")(default)
+    else:
+        app.command(help=about, epilog=epilog)(default)
     for name, (options, summary) in commands.items():
         app.command(name, help=summary, epilog=epilog)(options)
     try:
-        parsed: Any = typer.main.get_command(app).main(
+        parsed: Options | int | None = typer.main.get_command(app).main(
             repeat_list_flags(arguments, list_flags), prog_name=program, standalone_mode=False
         )
     except typer.TyperException as error:
         said = error.format_message().replace("Value error, ", "")
         raise UsageError(f"{said} (`--help` lists what there is)") from error
-    return None if isinstance(parsed, int | None) else parsed
+    if isinstance(parsed, int | None):
+        return None
+    if default not in (None, type(parsed)) and arguments[0] not in commands:
+        raise UsageError(
+            f"{arguments[0]} belongs behind the command (`--help` lists what there is)"
+        )
+    return parsed
 
 
 def repeat_list_flags(arguments: Sequence[str], list_flags: Collection[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m app.api`: the API alone, with the settings of the environment."""
+"""The API alone, with the settings of the environment."""
 
 from app.api.main import GRACE_S, create_app
 from app.web.server import http_server, main
@@ -7,5 +7,5 @@ if __name__ == "__main__":
     main(
         lambda host, port: http_server(create_app(), host, port, GRACE_S),
         "python -m app.api",
-        port=8000,
+        __doc__,
     )

@@ -1,19 +1,21 @@
 """The command: reads the settings of all processes, asks every part, prints, and exits 0 or 1."""
 
-import argparse
 import asyncio
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from pydantic import BaseModel
+from typer import Option
 
 from app.api.settings import ApiSettings
 from app.doctor import models
 from app.doctor.packages import check_packages, installed_roles
 from app.doctor.report import Finding, Report, command
+from app.web.server import ListenOptions
 from app.worker.settings import WorkerSettings, settings_of_worker_beside
 from models.presets import ModelNeeds, load_preset
 from models.settings import SettingsError, read_settings, without_password
@@ -22,9 +24,25 @@ _CAN_RUN, _CANNOT_RUN = 0, 1
 _SHIPPED = "demo"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Look at everything and print the report; returns the exit code."""
-    options = _options(arguments)
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(ListenOptions):
+    """`python -m app doctor`."""
+
+    preset: Annotated[
+        str | None, Option(help="instead of the one that the environment sets", metavar="NAME")
+    ] = None
+    load: Annotated[
+        bool,
+        Option(
+            "--load",
+            help="load the encoder, to compare its weights with the gallery's (demo: always)",
+        ),
+    ] = False
+    json: Annotated[bool, Option("--json", help="the report as JSON")] = False
+
+
+def run_doctor(options: DoctorOptions) -> int:
+    """Look at everything and print the report; returns the exit code: 0 if it can run, else 1."""
     try:
         api, worker = _settings(options.preset)
     except ValueError as error:
@@ -33,23 +51,6 @@ def main(arguments: Sequence[str]) -> int:
         return _print(Report(options.preset or "?", wrong), options.json)
     report = Report(api.preset, tuple(_findings(api, worker, options)))
     return _print(report, options.json)
-
-
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m app doctor",
-        description="What would run where, and what is missing. Changes and downloads nothing.",
-        epilog="exit codes: 0 it can run, 1 it cannot, 2 wrong usage",
-    )
-    parser.add_argument("--preset", help="instead of the one that the environment sets")
-    parser.add_argument("--host", default="127.0.0.1", help="default %(default)s")
-    parser.add_argument("--port", type=int, default=8000, help="default %(default)s")
-    parser.add_argument(
-        "--load", action="store_true",
-        help="load the encoder, to compare its weights with the gallery's (demo: always)",
-    )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
-    return parser.parse_args(arguments)
 
 
 def _settings(preset: str | None) -> tuple[ApiSettings, WorkerSettings]:
@@ -61,7 +62,7 @@ def _settings(preset: str | None) -> tuple[ApiSettings, WorkerSettings]:
 
 
 def _findings(
-    api: ApiSettings, worker: WorkerSettings, options: argparse.Namespace
+    api: ApiSettings, worker: WorkerSettings, options: DoctorOptions
 ) -> Iterator[Finding]:
     yield Finding(
         "preset", "ok", f"{api.preset}: {load_preset(api.preset).description or 'a file of yours'}"
@@ -106,7 +107,7 @@ def _reranker(worker: WorkerSettings) -> Iterator[Finding]:
     yield from models.check_reranker(reranker, _needs(worker, "reranker", reranker), without)
 
 
-def _services(api: ApiSettings, options: argparse.Namespace) -> Iterator[Finding]:
+def _services(api: ApiSettings, options: DoctorOptions) -> Iterator[Finding]:
     # both import what only the API has
     from app.doctor.gallery import check_gallery  # noqa: PLC0415
     from app.doctor.services import (  # noqa: PLC0415

@@ -5,25 +5,37 @@ bounded time; so does the rest of a body whose answer is out. What comes after t
 bounded by `request_body`, inside the application.
 """
 
-import argparse
 import asyncio
 import json
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import FrameType
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import h11
 import uvicorn
 from starlette.types import ASGIApp
+from typer import Option
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from models.command_line import UsageError, parse
 
 MAX_HEADER_BYTES = 65_536
 _HEADER_S = 10.0
 _REST_S = 30.0  # of a body that nobody reads any more
 _LAST_WORDS_S = 0.5
+_USAGE = 2  # the exit code
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenOptions:
+    """Where a server listens."""
+
+    host: Annotated[str, Option(help="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Option(help="port to listen on")] = 8000
 
 
 class BoundedProtocol(H11Protocol):
@@ -174,19 +186,26 @@ def http_server(
     )
 
 
-def main(make_server: Callable[[str, int], Server], prog: str, port: int) -> NoReturn:
+def main(
+    make_server: Callable[[str, int], Server],
+    program: str,
+    about: str | None,
+    options: type[ListenOptions] = ListenOptions,
+) -> NoReturn:
     """The command of one server: reads its arguments, and ends with an exit code.
 
     Args:
         make_server: Host and port → the server.
-        prog: The command, for its help.
-        port: Where it listens if not told otherwise.
+        program: The command, for its help.
+        about: What it does, for its help.
+        options: Where it listens by default.
     """
-    parser = argparse.ArgumentParser(prog=prog)
-    parser.add_argument("--host", default="127.0.0.1", help="default %(default)s")
-    parser.add_argument("--port", type=int, default=port, help="default %(default)s")
-    options = parser.parse_args()
-    sys.exit(serve(make_server(options.host, options.port)))
+    try:
+        given = parse({}, sys.argv[1:], program=program, about=about, default=options)
+    except UsageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(_USAGE)
+    sys.exit(0 if given is None else serve(make_server(given.host, given.port)))
 
 
 def serve(server: Server) -> int:

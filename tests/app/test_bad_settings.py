@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from app.__main__ import main
 from app.api.main import create_app
 from app.api.settings import settings_from_environment
-from app.launcher import _why_no_worker
+from app.launcher import reason_for_no_worker
 from tests.app.api.stub_worker import free_port
 from tests.app.test_main import wait_for
 from tests.paths import ROOT
@@ -109,9 +109,9 @@ def test_a_preset_without_reranker_starts_no_worker_unless_one_is_named(
 ) -> None:
     monkeypatch.setenv("CIR_API__PRESET", "fast")
     settings = settings_from_environment()
-    assert _why_no_worker(False, settings) == "the preset 'fast' has no reranker"
+    assert reason_for_no_worker(settings, False) == "the preset 'fast' has no reranker"
     monkeypatch.setenv(variable, "demo")
-    assert _why_no_worker(False, settings) is None
+    assert reason_for_no_worker(settings, False) is None
 
 
 def address(port: int | None = None) -> str:
@@ -136,7 +136,7 @@ def test_no_address_is_said_with_its_password(
             patch.setenv("CIR_API__GALLERY__PATH", str(tmp_path))
             for variable, value in environ.items():
                 patch.setenv(variable, value)
-            said = _why_no_worker(False, settings_from_environment())
+            said = reason_for_no_worker(settings_from_environment(), False)
             assert said is not None
             log = [said]
 

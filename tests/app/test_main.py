@@ -103,3 +103,21 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=5).status_code == 200
     except httpx.TransportError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--help"], 0, "doctor  say what would run where"),
+        (["doctor", "--help"], 0, "--load"),
+        (["--port", "many"], 2, "'--port': Input should be a valid integer"),
+        (["--nope"], 2, "No such option: --nope"),
+        (["nope"], 2, "No such command 'nope'"),
+        (["--port", "8001", "doctor"], 2, "--port belongs behind the command"),
+    ],
+)
+def test_its_command_line(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    assert said in "".join(capsys.readouterr())

@@ -14,7 +14,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.__main__ import _options, main
+from app.__main__ import ServeOptions, main
+from app.__main__ import read_options as read_app_options
 from app.api.main import create_app
 from app.doctor.models import PROCESS_BYTES
 from app.doctor.report import Finding, Report, command, in_bytes
@@ -258,7 +259,9 @@ def test_a_command_that_is_suggested_is_one(preset: str) -> None:
         assert run.pop(0) == f"CIR_API__PRESET={preset}"
         assert build.pop(0) == f"CIR_INDEXER__PRESET={preset}"
     assert (run[:3], build[:3]) == (["python", "-m", "app"], ["python", "-m", "indexer"])
-    assert _options(run[3:]).no_worker
+    serving = read_app_options(run[3:])
+    assert isinstance(serving, ServeOptions)
+    assert serving.no_worker
     options = read_options(build[3:])
     assert isinstance(options, BuildOptions)
     assert options.images == Path("F")
@@ -286,7 +289,7 @@ def test_it_runs_where_only_one_process_is_installed(
     code = f"""
 import sys
 from importlib import metadata
-from app.__main__ import _options, main
+from app.__main__ import main
 sys.modules.update(dict.fromkeys({blocked}))
 there = metadata.version
 def version(name):
