@@ -94,7 +94,7 @@ def qdrant_settings(root: Path) -> GalleryWriterSettings:
     return GalleryWriterSettings(
         url=os.environ["QDRANT_URL"],
         grpc_port=int(os.environ.get("QDRANT_GRPC_PORT", "6334")),
-        api_key=os.environ.get("QDRANT_API_KEY"),  # type: ignore[arg-type]
+        api_key=os.environ.get("QDRANT_API_KEY"),
         alias=f"{_ALIASES}-{uuid.uuid4().hex[:12]}",  # tests side by side on one server
         swap_grace_s=0.1,
     )

@@ -23,12 +23,13 @@ from app.web.errors import CandidatesFailed, RerankerError
 from indexer.gallery.errors import ImageNotFound
 from indexer.gallery.image_store import ImageStore
 from indexer.gallery.ports import Hit
+from models.contracts.filter import Filter
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, Intent, IntentSource
 from models.datasets.images import ImageLimits
 from models.encoder.types import Embedding, Embeddings, Patches
 from models.query.composition import Composer
-from models.query.weights import CompositionWeights
+from models.query.weights import CompositionMode, CompositionWeights, PartialWeights
 
 SPEC = GallerySpec(
     encoder_fingerprint="fake-1",
@@ -69,7 +70,14 @@ class FakeGallery:
     async def count(self) -> int:
         return len(self.images)
 
-    async def retrieve(self, query_embedding, limit, filters, exclude_content_hash, among=None):  # type: ignore[no-untyped-def]
+    async def retrieve(
+        self,
+        query_embedding: Embedding,
+        limit: int,
+        filters: Filter | None,
+        exclude_content_hash: str | None,
+        among: Sequence[str] | None = None,
+    ) -> list[Hit]:
         self.limit, self.excluded = limit, exclude_content_hash
         kept = [image for image in self.images if image.content_hash != exclude_content_hash]
         return [Hit(image, 1 - rank / 10) for rank, image in enumerate(kept[:limit])]
@@ -80,10 +88,12 @@ class FakeGallery:
                 return image, np.full(4, 0.5, np.float32)
         raise ImageNotFound(f"no image {image_id}")
 
-    async def page(self, limit, offset, filters):  # type: ignore[no-untyped-def]
+    async def page(
+        self, limit: int, offset: str | None, filters: Filter | None
+    ) -> tuple[Sequence[GalleryImage], str | None]:
         return self.images[:limit], None
 
-    async def sample(self, limit, filters):  # type: ignore[no-untyped-def]
+    async def sample(self, limit: int, filters: Filter | None) -> Sequence[GalleryImage]:
         return self.images[:limit]
 
 
@@ -99,7 +109,15 @@ class FakeQueryEncoder:
     async def encode_reference(self, image: object, texts: Sequence[str] = ()) -> Embedding:
         return np.full(4, 0.5, np.float32)
 
-    async def compose(self, composer, mode, reference, text, intent=None, weights=None):  # type: ignore[no-untyped-def]
+    async def compose(
+        self,
+        composer: Composer,
+        mode: CompositionMode,
+        reference: Image.Image | Embedding,
+        text: str,
+        intent: Intent | None = None,
+        weights: PartialWeights | None = None,
+    ) -> EncodedQuery:
         self.modes.append(mode)
         await asyncio.sleep(self.delay_s)
         return EncodedQuery(
@@ -133,7 +151,7 @@ class FakePatchEncoder:
         self.at_once -= 1
         return Patches(np.array([[[1, 0], [0, 1]]], np.float32), (0, 0, 1, 1))
 
-    async def encode_texts(self, texts: list[str]) -> Embeddings:
+    async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         return np.array([[1, 0]] + [[0, 1]] * (len(texts) - 1), np.float32)
 
 

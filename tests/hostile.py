@@ -63,8 +63,8 @@ class HostileRequest:
     headers: Mapping[bytes, bytes]
     content: bytes | None = None
 
-    def sent_by(self, client: httpx.Client) -> httpx.Response:
-        """Send it and read the whole answer."""
+    def sent_by(self, client: Any) -> Any:
+        """Send it by an httpx client, or a test client that behaves as one; the whole answer."""
         address = client.base_url.copy_with(raw_path=self.path.encode("ascii"))
         return client.request(self.method, address, headers=self.headers, content=self.content)
 

@@ -45,7 +45,7 @@ class Shim:
         self.version = "1.20.0"
         self.key: str | None = None
         self.failing: dict[str, grpc.StatusCode] = {}
-        self.statuses: list[int] = []
+        self.statuses: list[Any] = []
         self.replication_factor = 1
         self.engine = QdrantClient(":memory:")
         self.indexes: dict[str, dict[str, int]] = {}  # collection → key → type
@@ -102,7 +102,7 @@ def qdrant_shim() -> Iterator[Shim]:
         shim.engine.close()
 
 
-class _Door(grpc.ServerInterceptor):
+class _Door(grpc.ServerInterceptor):  # type: ignore[misc]
     """Key, slowness, failures and the list of what was asked, for every method."""
 
     def __init__(self, shim: Shim) -> None:
@@ -142,7 +142,7 @@ class _Root(pb.QdrantServicer):
         return pb.HealthCheckReply(title="shim", version=self._shim.version)
 
 
-class _Collections(pb.CollectionsServicer):  # type: ignore[misc]
+class _Collections(pb.CollectionsServicer):
     def __init__(self, shim: Shim) -> None:
         self._shim, self._engine = shim, shim.engine
 
@@ -207,7 +207,7 @@ class _Collections(pb.CollectionsServicer):  # type: ignore[misc]
         )
 
 
-class _Points(pb.PointsServicer):  # type: ignore[misc]
+class _Points(pb.PointsServicer):
     def __init__(self, shim: Shim) -> None:
         self._shim, self._engine = shim, shim.engine
 

@@ -4,7 +4,8 @@ import re
 
 import yaml
 
-from tests.containers.description import ROOT, SERVICES
+from tests.containers.description import SERVICES
+from tests.paths import ROOT
 
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
 

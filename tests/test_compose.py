@@ -12,7 +12,6 @@ from tests.containers.description import (
     OURS,
     PROFILES,
     QDRANTS,
-    ROOT,
     SERVICES,
     SETTINGS,
     TEXT,
@@ -25,6 +24,7 @@ from tests.containers.description import (
     stage_of,
     target,
 )
+from tests.paths import ROOT
 
 
 @pytest.mark.parametrize("profile", PROFILES)

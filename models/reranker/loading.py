@@ -161,7 +161,7 @@ def load_processor(base: Path) -> Processor:
         OSError, ValueError, KeyError: Files are missing or wrong, in transformers' words.
     """
     tokenizer = AutoTokenizer.from_pretrained(base)
-    image_processor = AutoImageProcessor.from_pretrained(base)  # type: ignore[no-untyped-call]
+    image_processor = AutoImageProcessor.from_pretrained(base)
     return Processor(tokenizer, image_processor)
 
 
@@ -248,7 +248,7 @@ def _without_weights(base: Path) -> Any:
         load_processor(base)
         config = AutoConfig.from_pretrained(base)
         with torch.device("meta"):
-            return AutoModelForImageTextToText.from_config(config)  # type: ignore[no-untyped-call]
+            return AutoModelForImageTextToText.from_config(config)
     except (OSError, ValueError, KeyError) as error:
         raise RerankerLoadError(
             f"the reranker's base in {base} cannot be loaded: {error}"

@@ -98,7 +98,7 @@ class Loop:
         total = 0.0
         for number in range(first, first + accumulate):
             loss = loss_of(number) / accumulate
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.item()
         return total
 

@@ -3,8 +3,8 @@
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -30,7 +30,7 @@ def longer_side(jpeg: bytes) -> int:
         return max(image.size)
 
 
-def get(client: TestClient, path: str) -> httpx.Response:
+def get(client: TestClient, path: str) -> Any:
     answer = client.get(path)
     assert answer.status_code == 200, answer.text
     return answer

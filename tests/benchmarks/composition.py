@@ -126,10 +126,11 @@ class Bench:
             )
             for values in product(*GRID.values())
         ]
-        return max(
+        tuned: CompositionWeights = max(
             tqdm(grid, "tune"),
             key=lambda w: self.scores("intersection", w, self.facet_intents)[:, 0].mean(),
         )
+        return tuned
 
     def report(self, name: str, rows: np.ndarray) -> None:
         """One line of the table, and mAP@10 by kind of edit."""

@@ -118,7 +118,7 @@ def pages(filters: dict[str, Any]) -> Send:
 
 def measure(url: str, send: Send, seconds: float) -> list[float]:
     """Milliseconds of one client's requests, one after the other."""
-    took = []
+    took: list[float] = []
     with httpx.Client(base_url=url, timeout=90) as http:
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:

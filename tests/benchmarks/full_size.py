@@ -61,7 +61,7 @@ def measure(family: Path, photos: list[Image.Image], dtype: str) -> dict[str, An
     with tempfile.TemporaryDirectory() as folder:
         shallow(family, Path(folder))
         began = time.perf_counter()
-        settings = RerankerSettings(base=folder, visual_tokens=64, dtype=dtype)  # type: ignore[arg-type]
+        settings = RerankerSettings(base=folder, visual_tokens=64, dtype=dtype)
         reranker = Reranker(settings)
         loaded_s = time.perf_counter() - began
     reference, candidate = (reranker.prepare(photo) for photo in photos)
@@ -74,7 +74,7 @@ def measure(family: Path, photos: list[Image.Image], dtype: str) -> dict[str, An
     targeted = reranker.with_target(prefix, TARGET)
     scores = reranker.score(targeted, reranker.features([candidate, reference]))
     asked_s = time.perf_counter() - began
-    alone = [reranker.score_alone(reference, TEXT, TARGET, c) for c in (candidate, reference)]
+    alone = [reranker.score_unsplit(reference, TEXT, TARGET, c) for c in (candidate, reference)]
     return {
         "reranker": reranker.version,
         "device": reranker.device_reason,

@@ -14,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +23,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen3VLProcessor
 
 from models.device import resolve_device
+from models.reranker.architectures.base import PreparedImage
 from models.reranker.loading import RerankerParts
-from models.reranker.reranker import PreparedImage, Reranker
+from models.reranker.reranker import Reranker
 from models.settings import RerankerSettings
 from models.training.demo_reranker.base_model import create_model
 
-SHAPES = {
+SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any], list[int]]] = {
     "small": (
         {"depth": 8, "hidden_size": 512, "intermediate_size": 2048, "num_heads": 8,
          "deepstack_visual_indexes": [1, 3, 5]},
@@ -50,7 +52,7 @@ TEXT, TARGET = "the same but blue and striped", "a blue striped sofa to the left
 def random_reranker(shape: str, visual_tokens: int, device: str, dtype: str) -> Reranker:
     """Qwen3-VL of a shape with random weights, on the demo reranker's processor."""
     vision, text, section = SHAPES[shape]
-    settings = RerankerSettings(visual_tokens=visual_tokens, device=device, dtype=dtype)  # type: ignore[arg-type]
+    settings = RerankerSettings(visual_tokens=visual_tokens, device=device, dtype=dtype)
     processor = Qwen3VLProcessor.from_pretrained(settings.base_source)
     rope = {
         "rope_type": "default", "rope_theta": 1e6, "mrope_interleaved": True,
@@ -62,7 +64,7 @@ def random_reranker(shape: str, visual_tokens: int, device: str, dtype: str) -> 
         model = create_model(processor, 768, vision=vision, text=text)
     kind = torch.bfloat16 if dtype == "bfloat16" else torch.float32
     loaded = RerankerParts(
-        model=model.to(device=place, dtype=kind).eval().requires_grad_(False),
+        model=model.to(device=place, dtype=kind).eval().requires_grad_(False),  # type: ignore[call-arg]
         processor=processor, device=place, device_reason=reason, version=f"random-{shape}",
     )  # fmt: skip
     return Reranker(settings, loaded)

@@ -29,8 +29,10 @@ from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
 from models.query.composition import Composer
 from models.query.text_requests import answer
+from models.query.weights import CompositionWeights
+from models.reranker.architectures.base import VisualFeatures
 from models.reranker.intent_format import IntentParseError
-from models.reranker.reranker import Reranker, VisualFeatures
+from models.reranker.reranker import Reranker
 from models.settings import RerankerSettings
 from models.training.demo_reranker.data import DemoData, Negatives, read_examples
 from tests.benchmarks.composition import Bench
@@ -171,11 +173,11 @@ def table_row(
 
 
 def similarities(
-    bench: Bench, composed: Mapping[int, ComposedIntent | None]
+    bench: Bench, weights: CompositionWeights, composed: Mapping[int, ComposedIntent | None]
 ) -> dict[str, np.ndarray]:
     """(queries, N) per composition; the reference itself is left out."""
     texts = TextEmbeddingCache(bench.encoder.encode_texts, bench.encoder.embedding_dim)
-    composer = Composer(bench.spec, bench.weights)
+    composer = Composer(bench.spec, weights)
     by_reranker = [composed[n] or bench.facet_intents[n] for n in range(len(bench.queries))]
     intents_of = {
         "text": ("text", bench.facet_intents), "image": ("image", bench.facet_intents),
@@ -213,11 +215,12 @@ def main() -> None:
     parser.add_argument("--preset", default="demo")
     options = parser.parse_args()
     preset = load_preset(options.preset)
+    if preset.reranker is None:
+        parser.error(f"the preset {options.preset} has no reranker")
     rows = read_manifest(options.catalogue / "manifest.jsonl")
     lines = (options.catalogue / "queries.jsonl").read_text("utf-8").splitlines()
     queries = [json.loads(line) for line in lines][: options.queries]
     bench = Bench(rows, queries, ImageTextEncoder(preset.encoder))
-    bench.weights = preset.composition
     examples = read_examples(options.catalogue)
 
     cached = CachedReranker(Reranker(preset.reranker), rows)
@@ -241,7 +244,7 @@ def main() -> None:
     for name, value in auc.items():
         print(f"| {name} | {value:.3f} | {plain.get(name, float('nan')):.3f} |")
 
-    coarse = similarities(bench, composed)
+    coarse = similarities(bench, preset.composition, composed)
     tops = tops_of(coarse)
     known = score_candidates(cached, tops, bench, composed)
     for weight in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if options.tune else (options.weight,):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,6 +20,9 @@ from app.api.settings import ApiSettings, WorkerSettings
 from tests.app.api.stub_worker import serving
 from tests.conftest import BuiltGallery
 from tests.integration.test_two_stages import Worker
+
+if TYPE_CHECKING:
+    from playwright import sync_api as sync_types
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -51,17 +55,17 @@ class Guard:
     # interfaces of the machine that come and go are not the page's doing
     forgiven: list[str] = field(default_factory=lambda: ["net::ERR_NETWORK_CHANGED"])
 
-    def watch(self, context: "sync_api.BrowserContext") -> None:
+    def watch(self, context: "sync_types.BrowserContext") -> None:
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         context.on("console", self._heard)
         context.on("request", self._requested)
 
-    def _heard(self, message: "sync_api.ConsoleMessage") -> None:
+    def _heard(self, message: "sync_types.ConsoleMessage") -> None:
         forgiven = any(part in message.text for part in self.forgiven)
         if message.type in ("error", "warning") and not forgiven:
             self.complaints.append(message.text)
 
-    def _requested(self, request: "sync_api.Request") -> None:
+    def _requested(self, request: "sync_types.Request") -> None:
         parts = urlsplit(request.url)
         if parts.scheme not in ("blob", "data") and parts.hostname != "127.0.0.1":
             self.complaints.append(f"a request left this machine: {request.url}")
@@ -102,7 +106,7 @@ def wait_ready(url: str) -> None:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator["sync_api.Browser"]:
+def browser() -> Iterator["sync_types.Browser"]:
     """The machine's Chromium, or the one playwright brought; else these tests are skipped."""
     names = ("chromium", "chromium-browser", "google-chrome")
     with sync_api.sync_playwright() as playwright:
@@ -121,8 +125,8 @@ def guard() -> Guard:
 
 @pytest.fixture
 def context(
-    browser: "sync_api.Browser", guard: Guard, service: Service
-) -> Iterator["sync_api.BrowserContext"]:
+    browser: "sync_types.Browser", guard: Guard, service: Service
+) -> Iterator["sync_types.BrowserContext"]:
     """A fresh profile, 1280 × 900, that must end without complaints."""
     opened = browser.new_context(
         base_url=service.url, viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
@@ -135,5 +139,5 @@ def context(
 
 
 @pytest.fixture
-def page(context: "sync_api.BrowserContext") -> "sync_api.Page":
+def page(context: "sync_types.BrowserContext") -> "sync_types.Page":
     return context.new_page()

@@ -13,13 +13,13 @@ import pytest
 from tests.containers.description import (
     OURS,
     QDRANTS,
-    ROOT,
     SERVICES,
     SETTINGS,
     exposed_port,
     stage_of,
     target,
 )
+from tests.paths import ROOT
 
 
 def test_our_images_carry_the_version_of_the_project() -> None:

@@ -38,8 +38,10 @@ class Worker:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "app.worker", "--port", str(self.port)]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, cwd=ROOT, env=self._environ, **quiet)
+        null = subprocess.DEVNULL
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=self._environ, stdout=null, stderr=null
+        )
         self.wait_ready()
 
     def wait_ready(self) -> None:

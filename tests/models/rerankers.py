@@ -27,8 +27,17 @@ from models.settings import RerankerSettings
 from tests.paths import SHARED_DATA
 
 PROCESSORS = SHARED_DATA / "processors"
+
+
+def demo_settings() -> RerankerSettings:
+    """The shipped reranker's, at the visual tokens it is served with."""
+    settings = load_preset("demo").reranker
+    assert settings is not None
+    return settings
+
+
 FOLDERS = {
-    "demo": Path(load_preset("demo").reranker.base_source),
+    "demo": Path(demo_settings().base_source),
     "Qwen3-VL": PROCESSORS / "Qwen3-VL",
     "Qwen2.5-VL": PROCESSORS / "Qwen2.5-VL",
     "SmolVLM": PROCESSORS / "SmolVLM-256M-aeon",
@@ -39,7 +48,7 @@ FOLDERS = {
 def reranker_of(architecture: str, template: str = "cir") -> Reranker:
     """The shipped reranker (`demo`), at more visual tokens than usual, or a shrunken one."""
     if architecture == "demo":
-        settings = load_preset("demo").reranker.model_copy(update={"visual_tokens": 64})
+        settings = demo_settings().model_copy(update={"visual_tokens": 64})
         return Reranker(settings, replace(load_reranker(settings), template=TEMPLATES[template]))
     return shrunken(architecture, template=template)
 
@@ -51,7 +60,8 @@ def shrunken(architecture: str, visual_tokens: int = 64, template: str = "cir") 
     if architecture == "SmolVLM2":
         parts = {"text_config": config.text_config, "scale_factor": config.scale_factor}
         config = SmolVLMConfig(image_token_id=config.image_token_id, **parts)
-        config.vision_config.image_size, config.vision_config.patch_size = 512, 16
+        vision: Any = config.vision_config
+        vision.image_size, vision.patch_size = 512, 16
     _shrink_text(config.text_config)
     (_shrink_qwen if hasattr(config.vision_config, "depth") else _shrink_siglip)(config)
     loaded = RerankerParts(

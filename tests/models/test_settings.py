@@ -41,7 +41,7 @@ def test_a_bad_setting_is_named_and_its_value_is_not(
     assert "hunter2" not in "".join(traceback.format_exception(error.value))
 
 
-OLD_NAMES = [
+OLD_NAMES: list[tuple[type[ProcessSettings], str, str, str]] = [
     (ApiSettings, "EXTERNAL_JUDGE__CHUNK_SIZE", "EXTERNAL_RERANKER__CHUNK_SIZE", "3"),
     (ApiSettings, "EXTERNAL_JUDGE", "EXTERNAL_RERANKER", '{"chunk_size": 3}'),
     (ApiSettings, "QDRANT__ALIAS", "GALLERY__ALIAS", "mine"),
@@ -85,7 +85,7 @@ def test_every_old_name_is_tested() -> None:
         for name in process.old_names
         if old == name or old.startswith(f"{name}__")
     }
-    processes = (ApiSettings, WorkerSettings, IndexerSettings)
+    processes: tuple[type[ProcessSettings], ...] = (ApiSettings, WorkerSettings, IndexerSettings)
     assert tested == {(process, old) for process in processes for old in process.old_names}
 
 

@@ -53,7 +53,7 @@ def create_processor(
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
@@ -64,7 +64,7 @@ def create_processor(
         "patch_size": patch, "merge_size": merge, "temporal_patch_size": 2, "size": pixels,
         "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
     }  # fmt: skip
-    return Qwen3VLProcessor(  # type: ignore[no-untyped-call]
+    return Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(**looks),
         tokenizer=tokenizer,
         video_processor=Qwen3VLVideoProcessor(**looks),

@@ -123,7 +123,7 @@ def _train_base(
         learning_rate=options.learning_rate,
         validate=make_evaluator(model, validation, writer, validation_features),
     )
-    model.half()  # type: ignore[no-untyped-call]
+    model.half()
     base_model.save(model, processor, options.out / "base")
 
 
@@ -190,7 +190,7 @@ def _tower(
         save_file(tower.state_dict(), done)
     finished = Qwen3VLVisionModel(config)
     finished.load_state_dict(load_file(done))
-    finished.eval()  # type: ignore[no-untyped-call]
+    finished.eval()
     return finished
 
 

@@ -161,7 +161,7 @@ def patch_accuracy(
 ) -> dict[str, float]:
     """Over the patches inside items: how often each facet is told right; and the setting."""
     right: dict[str, list[torch.Tensor]] = {name: [] for name in (*FACETS, "setting")}
-    for chunk in torch.arange(min(count, len(data.images))).split(128):  # type: ignore[no-untyped-call]
+    for chunk in torch.arange(min(count, len(data.images))).split(128):
         facets, place = _read(tower, heads, data.images[chunk].to(tower.device).float() / 255)
         for facet, name in enumerate(FACETS):
             labels = data.labels[chunk, facet]

@@ -23,7 +23,7 @@ from tests.paths import ROOT
 DEMO = ["--benchmark", "demo", "--compositions", "union", "facets", "--rerank", "0"]
 
 
-def evaluate(*arguments: str | Path) -> int:
+def evaluate(*arguments: object) -> int:
     return main(["evaluate", *map(str, arguments)])
 
 

@@ -22,7 +22,8 @@ def names_in(path: Path) -> list[str]:
 
 
 def unit(vectors: Array) -> Array:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    rows: Array = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return rows
 
 
 def similarities(names: list[str], queries: list[Query], noise: float = 4.0) -> Array:

@@ -77,7 +77,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> GalleryWriterSetti
 
 def at(shim: Shim, **changes: object) -> GalleryWriterSettings:
     values = {"url": shim.url, "grpc_port": shim.port, "timeout_s": 5, "swap_grace_s": 0.1}
-    return GalleryWriterSettings(**(values | changes))  # type: ignore[arg-type]
+    return GalleryWriterSettings(**(values | changes))
 
 
 def spec(facets: tuple[Facet, ...] = FACETS) -> GallerySpec:
@@ -109,7 +109,8 @@ def picture(number: int) -> GalleryImage:
 
 def embeddings(count: int, seed: int = 0) -> np.ndarray:
     rows = np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 def build(

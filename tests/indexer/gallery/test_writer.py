@@ -139,7 +139,7 @@ def test_each_stored_embedding_is_of_its_own_picture_whatever_ids_exchange(
         image = GalleryImage.model_validate(point.payload)
         assert image.content_hash == list(own)[last[int(image.image_id.removeprefix("id-"))]]
         assert isinstance(point.vector, dict)
-        assert np.dot(point.vector[VECTOR_NAME], own[image.content_hash]) > 0.99999
+        assert np.dot(np.array(point.vector[VECTOR_NAME]), own[image.content_hash]) > 0.99999
 
 
 def test_an_embedding_is_not_copied_from_a_point_that_holds_other_bytes_by_now(

@@ -28,7 +28,7 @@ from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.prepare import SkippedRow
 from indexer.settings import IndexerSettings
-from models.contracts.gallery import GallerySpec
+from models.contracts.gallery import GalleryImage, GallerySpec
 from models.datasets.manifest import ImageRow, read_folder, read_manifest
 from models.datasets.schema import SchemaError
 from models.encoder.encoder import ImageTextEncoder
@@ -195,11 +195,12 @@ def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextE
     client = connect(settings.gallery)
     (point,), _ = client.scroll(settings.gallery.alias)
     client.close()
-    assert (point.payload["width"], point.payload["height"]) == (1800, 2400)
+    image = GalleryImage.model_validate(point.payload)
+    assert (image.width, image.height) == (1800, 2400)
     store = ImageStore(settings.image_store)
     for side_px, size in ((256, (192, 256)), (448, (336, 448))):
-        with Image.open(store.path_of(point.payload["content_hash"], side_px)) as image:  # type: ignore[arg-type]
-            assert image.size == size
+        with Image.open(store.path_of(image.content_hash, side_px)) as copy:
+            assert copy.size == size
 
 
 def test_a_build_at_another_size_makes_its_copies_beside_those_in_service(
@@ -294,7 +295,7 @@ def test_changed_attributes_reach_the_gallery_without_embedding(
     points, _ = client.scroll(settings.gallery.alias)
     spec = GallerySpec.model_validate(client.get_collection(settings.gallery.alias).config.metadata)
     client.close()
-    assert {point.payload["attributes"]["colour"] for point in points} == {"blue"}
+    assert {GalleryImage.model_validate(p.payload).attributes["colour"] for p in points} == {"blue"}
     assert spec.facets[0].values == ("blue",)
 
 

@@ -200,4 +200,4 @@ def test_columns_that_are_to_be_attributes(tmp_path: Path) -> None:
         (("image",), "no column `image` to make an attribute of; there are: box, hue, size, tags"),
     ):
         with pytest.raises(ManifestError, match=sentence):
-            read_manifest(path, wanted)  # type: ignore[arg-type]
+            read_manifest(path, wanted)

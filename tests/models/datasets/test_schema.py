@@ -166,7 +166,7 @@ def has(value: Any, wanted: AttributeValue) -> bool:
     if value is None:
         return False
     if isinstance(wanted, bool):
-        return value.strip().lower() == str(wanted).lower()
+        return str(value).strip().lower() == str(wanted).lower()
     if isinstance(wanted, str):
         return wanted in [value.strip(), *(part.strip() for part in value.split("|"))]
     return number_of(value.strip()) == wanted

@@ -15,7 +15,8 @@ from models.hub import ModelUnavailable
 from models.presets import load_preset, preset_names
 from models.settings import EncoderSettings
 
-TINY = {
+PREPROCESSING: dict[str, object] = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+TINY: dict[str, object] = {
     "model_cfg": {
         "embed_dim": 16,
         "vision_cfg": {
@@ -25,7 +26,7 @@ TINY = {
             "context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1,
         },
     },
-    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+    "preprocess_cfg": PREPROCESSING,
 }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_nothing_in_nothing_out(tiny: ImageTextEncoder) -> None:
 
 def test_the_fingerprint_follows_weights_and_preprocessing(tmp_path: Path) -> None:
     def fingerprint(name: str, seed: int, **preprocessing: object) -> str:
-        config = {**TINY, "preprocess_cfg": {**TINY["preprocess_cfg"], **preprocessing}}
+        config = {**TINY, "preprocess_cfg": {**PREPROCESSING, **preprocessing}}
         return ImageTextEncoder(tiny_model(tmp_path / name, seed, config)).fingerprint[-16:]
 
     first = fingerprint("one", seed=0)

@@ -27,7 +27,7 @@ def save_clip(folder: Path, activation: str = "quick_gelu", **vision: object) ->
         text_config={"hidden_act": activation, "num_hidden_layers": 3},
         vision_config={"hidden_act": activation, "num_hidden_layers": 3, **VISION, **vision},
     )
-    model = CLIPModel(config).eval()
+    model: CLIPModel = CLIPModel(config).eval()
     with torch.no_grad():  # as they come, biases are zero and would hide a mix-up
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
@@ -68,7 +68,7 @@ def features(model: CLIPModel, folder: Path, images: list[Image.Image], texts: l
     )
 
 
-def unit(rows: torch.Tensor) -> np.ndarray:  # type: ignore[type-arg]
+def unit(rows: torch.Tensor) -> np.ndarray:
     return torch.nn.functional.normalize(rows, dim=-1).numpy()
 
 

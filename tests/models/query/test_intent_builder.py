@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.contracts.gallery import Facet, GallerySpec
 from models.contracts.intent import ComposedIntent, Intent
+from models.encoder.types import Embedding, Embeddings
 from models.query.composition import Composer
 from models.query.facet_linking import link_facets, place_phrase
 from models.query.text_requests import answer
@@ -28,14 +29,15 @@ FACETS = (
 DIM = 256
 
 
-def word_pairs(texts: Sequence[str]) -> np.ndarray:
+def word_pairs(texts: Sequence[str]) -> Embeddings:
     """A stand-in encoder that can be checked by eye: words, and which word follows which."""
     rows = np.full((len(texts), DIM), 0.01, np.float32)
     for row, text in zip(rows, texts, strict=True):
         words = [word for word in text.split() if word not in ("a", "and")]
         for feature in [*words, *(f"{first} {second}" for first, second in pairwise(words))]:
             row[zlib.crc32(feature.encode()) % DIM] += 1
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Embeddings = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 def composer(facets: tuple[Facet, ...] = FACETS, noun: str | None = "category") -> Composer:
@@ -62,8 +64,9 @@ def embedded(
     return answer(made.embed(mode, image, text, intent), word_pairs)
 
 
-def reference(caption: str) -> np.ndarray:
-    return word_pairs([caption])[0]
+def reference(caption: str) -> Embedding:
+    row: Embedding = word_pairs([caption])[0]
+    return row
 
 
 @pytest.mark.parametrize(

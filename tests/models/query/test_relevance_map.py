@@ -80,7 +80,7 @@ def test_the_map_lies_on_the_thing_that_is_named(
         f"brightest inside {np.mean(peaks):.3f}"
     )
     print(word, measured)
-    assert np.mean(masses) >= max(least_mass, 1.5 * np.mean(areas)), measured
+    assert np.mean(masses) >= max(least_mass, 1.5 * float(np.mean(areas))), measured
     assert np.mean(right) >= least_right, measured
     least, most = peaks_inside
     assert least <= np.mean(peaks) <= most, measured

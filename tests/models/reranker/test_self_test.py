@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from transformers import AutoModelForImageTextToText, set_seed
 
-from models.presets import load_preset
 from models.reranker.loading import RerankerParts, load_reranker
 from models.reranker.prompts import CIR, INSTRUCT
 from models.reranker.reranker import Reranker
 from models.reranker.self_test import PROBES, SelfTestFailed, check_answer_mass, check_scores
+from tests.models.rerankers import demo_settings
 
-SETTINGS = load_preset("demo").reranker
+SETTINGS = demo_settings()
 RIGHT = [[0.9, 0.1, 0.2], [0.6, 0.4, 0.1]]
 
 

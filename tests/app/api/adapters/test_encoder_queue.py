@@ -106,7 +106,7 @@ def test_what_waits_together_is_encoded_together(
         ]
         await waiting(queue, 3)
         encoder.let.set()
-        return await asyncio.gather(first, *jobs)
+        return list(await asyncio.gather(first, *jobs))
 
     assert asyncio.run(main()) == [(0.0, [5]), (3.0, [4, 3]), (5.0, [4, 5]), (7.0, [4, 7])]
     assert encoder.pictures == [3]
@@ -167,7 +167,7 @@ def test_a_bad_picture_fails_alone(
         jobs = [asyncio.create_task(queue.run(query("ab"), one)) for one in pictures]
         await waiting(queue, 2 if bad.width == 1 else 3)
         encoder.let.set()
-        return await asyncio.gather(first, *jobs, return_exceptions=True)
+        return list(await asyncio.gather(first, *jobs, return_exceptions=True))
 
     _, good, failed, also_good = asyncio.run(main())
     assert (good, also_good) == ((3.0, [2]), (7.0, [2]))
@@ -185,7 +185,7 @@ def test_a_computation_fails_alone(queue: EncoderQueue, encoder: GatedEncoder) -
         jobs = [asyncio.create_task(queue.run(start)) for start in (query("ab"), broken)]
         await waiting(queue, 2)
         encoder.let.set()
-        return await asyncio.gather(first, *jobs, return_exceptions=True)
+        return list(await asyncio.gather(first, *jobs, return_exceptions=True))
 
     _, good, failed = asyncio.run(main())
     assert good == (0.0, [2])

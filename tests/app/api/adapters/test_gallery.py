@@ -60,7 +60,8 @@ def picture(number: int) -> GalleryImage:
 
 def embeddings() -> np.ndarray:
     rows = np.random.default_rng(3).normal(size=(COUNT, DIM)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None
             settings.alias, query=query.tolist(), using=VECTOR_NAME, limit=COUNT,
             query_filter=qdrant_filter(filters, FACETS), with_payload=True,
         ).points  # fmt: skip
-        expected.append([(point.payload["image_id"], point.score) for point in points])
+        expected.append([((point.payload or {})["image_id"], point.score) for point in points])
     engine.close()
 
     async def read(generation: AsyncGeneration) -> None:

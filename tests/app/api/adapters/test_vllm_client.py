@@ -213,10 +213,9 @@ def test_images_the_engine_refuses_are_said_and_the_others_scored(
 
     async def work(reranker: VllmReranker) -> None:
         engine.refuses = 2
-        assert await rerank(reranker) == (
-            {"j": pytest.approx(225 / 255, abs=0.02)},
-            "candidates_failed",
-        )
+        scores, reason = await rerank(reranker)
+        assert scores == {"j": pytest.approx(225 / 255, abs=0.02)}
+        assert reason == "candidates_failed"
         assert (await rerank(reranker, IMAGES[:2]))[1] == ""
 
     run(url, store, work)
@@ -408,7 +407,7 @@ def test_the_service_reranks_with_it_and_composes_with_facets(
 )
 def test_bad_settings_are_said(values: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
-        ExternalRerankerSettings(**values)  # type: ignore[arg-type]
+        ExternalRerankerSettings(**values)
 
 
 def test_two_rerankers_are_one_too_many(

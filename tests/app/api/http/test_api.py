@@ -370,7 +370,7 @@ def test_request_ids_are_taken_or_made(client: TestClient) -> None:
     mine = client.get("/healthz", headers={"X-Request-ID": "mine-7"})
     assert mine.headers["x-request-id"] == "mine-7"
     for sent in (None, "", "x" * 129, "a\tb", "é".encode("latin-1")):
-        headers = {} if sent is None else {"X-Request-ID": sent}
+        headers: Any = {} if sent is None else {"X-Request-ID": sent}
         assert len(client.get("/healthz", headers=headers).headers["x-request-id"]) == 32
     body = {"reference_image": {"image_id": REFERENCE}, "modification_text": "blue"}
     answer = client.post("/search", json=body, headers={"X-Request-ID": "mine-8"})

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from fastapi.testclient import TestClient
 from app.api.http import page as page_module
 from app.api.http.gallery import router
 from app.web import problems
+from models.contracts.filter import Filter
+from models.contracts.gallery import GalleryImage
 from tests.app.api.http.test_api import REFERENCE, assert_problem
 from tests.fakes import FakeGallery, fake_services, gallery_image
 
@@ -48,7 +51,7 @@ def test_pages_of_a_filter_hold_what_fits_and_all_of_it(client: TestClient) -> N
 
 
 def test_random_images_differ_and_fit(client: TestClient) -> None:
-    asked = {"limit": 20, "filter": json.dumps(GREEN_OR_RED)}
+    asked: dict[str, Any] = {"limit": 20, "filter": json.dumps(GREEN_OR_RED)}
     draws = [client.get("/gallery/random", params=asked).json()["images"] for _ in range(3)]
     assert all(fits(item["attributes"]) for draw in draws for item in draw)
     orders = {tuple(item["image_id"] for item in draw) for draw in draws}
@@ -81,7 +84,9 @@ class SlowGallery(FakeGallery):
 
     at_once = most_at_once = 0
 
-    async def page(self, limit, offset, filters):  # type: ignore[no-untyped-def]
+    async def page(
+        self, limit: int, offset: str | None, filters: Filter | None
+    ) -> tuple[Sequence[GalleryImage], str | None]:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0.01)

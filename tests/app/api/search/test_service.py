@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from app.api.search.limits import SearchLimits
 from app.api.search.metrics import StageTimer
+from app.api.search.ports import EncodedQuery
 from app.api.search.service import SearchService
 from app.api.search.types import SearchOptions, SearchQuery, SearchResult, Upload
 from app.web.errors import DeadlineExceeded, Overloaded
@@ -67,11 +68,12 @@ def test_a_search_that_re_ranks_deeper_than_usual_gets_as_many_candidates() -> N
 def test_defaults_keep_to_what_the_operator_allows() -> None:
     """A search that names no number is never refused for it."""
     gallery = FakeGallery([gallery_image(f"{n}", f"{n:064x}") for n in range(60)])
-    for limits, candidates, results in (
+    cases: tuple[tuple[dict[str, Any], int, int], ...] = (
         ({"max_top_k": 5}, 60, 5),
         ({"max_retrieval_depth": 50}, 50, 10),
         ({"max_retrieval_depth": 8, "default_rerank_depth": 20}, 8, 8),
-    ):
+    )
+    for limits, candidates, results in cases:
         service = SearchService(FakeQueryEncoder(), gallery, dataclasses.replace(LIMITS, **limits))
         asked = query("0", exclude_reference=False)
         outcome = asyncio.run(service.search(asked, StageTimer()))
@@ -91,7 +93,7 @@ def test_defaults_keep_to_what_the_operator_allows() -> None:
     ],
 )  # fmt: skip
 def test_more_than_there_can_be_is_said_and_never_cut(
-    limits: dict[str, int], options: dict[str, int], sentence: str
+    limits: dict[str, Any], options: dict[str, int], sentence: str
 ) -> None:
     narrow = dataclasses.replace(LIMITS, **limits)
     service = SearchService(FakeQueryEncoder(), FakeGallery(IMAGES), narrow)
@@ -255,7 +257,7 @@ class CrowdedEncoder(FakeQueryEncoder):
 
     at_once = most_at_once = 0
 
-    async def compose(self, *query, **options):  # type: ignore[no-untyped-def]
+    async def compose(self, *query: Any, **options: Any) -> EncodedQuery:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:

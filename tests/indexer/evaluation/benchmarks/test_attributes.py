@@ -92,7 +92,7 @@ def test_the_queries_of_a_seed_stay_as_they_are(split: str, seed: int, digest: s
 
 def test_images_of_several_things_are_neither_asked_about_nor_right() -> None:
     both = [(f"both-{i}", {"category": ["sofa", "mug"], "colour": ["red"]}) for i in range(9)]
-    queries = made([*SOFAS, *both]).queries  # type: ignore[list-item]
+    queries = made([*SOFAS, *both]).queries
     spoken_of = {i for query in queries for i in (query.reference_id, *query.relevant_ids)}
     assert not any(image_id.startswith("both") for image_id in spoken_of)
 
