@@ -9,7 +9,7 @@ PORT ?= 8000
 CONTAINERS ?= docker
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format images smoke lock clean
+.PHONY: help setup demo test coverage check format images smoke lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,10 @@ demo: $(READY) ## set up, build the demo gallery, serve page and API on localhos
 # two at a time, with a thread each: many tests wait for processes to start
 test: $(READY) ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+coverage: $(READY) ## run the tests, print the files covered below 90 % and the total; TESTS=tests/app
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(TESTS)
+	@$(BIN)/coverage report | awk 'NR == 1 || /^TOTAL/ || (/%$$/ && $$NF + 0 < 90)'
 
 check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .
@@ -52,4 +56,4 @@ lock: $(READY) ## resolve all dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --all-extras --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock pyproject.toml
 
 clean: ## remove the environment, caches and built galleries
-	rm -rf $(VENV) data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* *.egg-info
