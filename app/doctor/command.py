@@ -17,6 +17,7 @@ from app.doctor.packages import check_packages, installed_roles
 from app.doctor.report import Finding, Report, command
 from app.web.server import ListenOptions
 from app.worker.settings import WorkerSettings, settings_of_worker_beside
+from models.errors import InputError
 from models.presets import ModelNeeds, load_preset
 from models.settings import SettingsError, read_settings, without_password
 
@@ -45,7 +46,7 @@ def run_doctor(options: DoctorOptions) -> int:
     """Look at everything and print the report; returns the exit code: 0 if it can run, else 1."""
     try:
         api, worker = _settings(options.preset)
-    except ValueError as error:
+    except InputError as error:
         problems = error.problems if isinstance(error, SettingsError) else (str(error),)
         wrong = tuple(Finding("settings", "error", problem) for problem in problems)
         return _print(Report(options.preset or "?", wrong), options.json)
@@ -101,7 +102,7 @@ def _presets_agree(api: ApiSettings, worker: WorkerSettings) -> Iterator[Finding
 def _reranker(worker: WorkerSettings) -> Iterator[Finding]:
     reranker = worker.reranker
     if reranker is None:
-        yield Finding("reranker", "ok", f"the preset {worker.preset!r} has none: no second stage")
+        yield Finding("reranker", "ok", f"the preset {worker.preset!r} has none: no re-ranking")
         return
     without = command("app --no-worker", "CIR_API__PRESET", worker.preset)
     yield from models.check_reranker(reranker, _needs(worker, "reranker", reranker), without)

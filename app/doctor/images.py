@@ -34,14 +34,14 @@ def check_copies(
         yield Finding(
             "images", "warn",
             f"{image_store} lacks copies of {len(absent)} of {len(sample)} images looked at, e.g. "
-            f"{absent[0]}: they are neither shown nor judged",
+            f"{absent[0]}: they are neither shown nor re-ranked",
             f"set CIR_API__IMAGE_STORE to the folder the gallery was built with, or {build}",
         )  # fmt: skip
     if damaged := states["damaged"]:
         yield Finding(
             "images", "warn",
             f"{image_store} has damaged copies of {len(damaged)} of {len(sample)} images looked "
-            f"at, e.g. {damaged[0]}: they are neither shown nor judged",
+            f"at, e.g. {damaged[0]}: they are neither shown nor re-ranked",
             f"{build}, which makes them anew",
         )  # fmt: skip
     if not absent and not damaged:

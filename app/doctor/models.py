@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from app.doctor.environment import free_disk_bytes, ram_bytes
 from app.doctor.report import Finding, in_bytes
+from models.errors import JobError
 from models.presets import ModelNeeds
 from models.settings import EncoderSettings, RerankerSettings
 
@@ -110,7 +111,7 @@ def _device(
 
     try:
         device, reason = resolve_device(wanted)
-    except RuntimeError as error:
+    except JobError as error:
         yield Finding(area, "error", str(error), "set its device to auto or cpu")
         return
     yield Finding(area, "ok", f"would run on {reason}, {dtype_on(device.type)}")

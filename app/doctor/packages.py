@@ -90,7 +90,7 @@ def _requirements(extra: str) -> list[Requirement]:
         if needed.marker is None or not needed.marker.evaluate({"extra": extra}):
             continue
         if needed.marker.evaluate({"extra": ""}):
-            continue  # everybody needs it
+            continue  # a dependency of all extras
         if canonicalize_name(needed.name) == _PROJECT:
             found += [inner for name in needed.extras for inner in _requirements(name)]
         else:

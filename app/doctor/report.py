@@ -17,7 +17,7 @@ class Finding:
         area: Where it belongs: `preset`, `packages`, `encoder`, `reranker`, `gallery`, ….
         mark: `ok`; `warn`: it runs, but less well than it could; `error`: it cannot run.
         text: What is the case, in a sentence.
-        way_out: What to do about it, where something is to be done.
+        remedy: What to do about it, where something is to be done.
     """
 
     area: str

@@ -23,7 +23,7 @@ RerankerError
 ├── RerankTimeout           the worker ran out of time
 ├── RerankerUntrusted          an external reranker tells nothing apart
 ├── ComposeUnsupported    it gives scores, no intents
-└── CandidatesFailed        some pictures could not be judged
+└── CandidatesFailed        some pictures could not be scored
 """
 
 from indexer.gallery.errors import GalleryUnavailable, InvalidRequest, ServiceError
@@ -59,7 +59,7 @@ class NotSupported(ServiceError):
 
 
 class RerankerError(Exception):
-    """Base of what goes wrong in the second stage; the message is for the log.
+    """Base of what goes wrong in re-ranking; the message is for the log.
 
     Attributes:
         reason: The word for it in `coverage.reasons`.
@@ -91,7 +91,7 @@ class RerankTimeout(RerankerError):
 
 
 class CandidatesFailed(RerankerError):
-    """Some pictures could not be judged; the others are."""
+    """Some pictures could not be scored; the others are."""
 
     reason = "candidates_failed"
 

@@ -44,8 +44,8 @@ class ProblemDetail(BaseModel):
 
 
 def install(app: FastAPI, more: Mapping[type[ServiceError], int] | None = None) -> None:
-    """Answer errors of an app with problem documents; what nobody expects, the outermost
-    middleware of `request_context` answers with `unexpected`.
+    """Answer errors of an app with problem documents; the outermost middleware
+    answers all others with `unexpected`.
 
     Args:
         app: The app.

@@ -91,7 +91,7 @@ class _Request:
             self._instead = self._too_slow(allowed_s)
             raise _Refused from None
         if message["type"] == "http.disconnect":
-            self._instead = Response()  # which nobody reads
+            self._instead = Response()  # has no reader
             _log.info("the client left during its request, after %d bytes of body", self._taken)
             return message
         size = len(message.get("body", b""))

@@ -25,8 +25,8 @@ from models.command_line import UsageError, parse
 
 MAX_HEADER_BYTES = 65_536
 _HEADER_S = 10.0
-_REST_S = 30.0  # of a body that nobody reads any more
-_LAST_WORDS_S = 0.5
+_REST_S = 30.0  # of a body whose answer is out
+_CLOSING_S = 0.5
 _USAGE = 2  # the exit code
 
 
@@ -53,7 +53,7 @@ class BoundedProtocol(H11Protocol):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._due: Literal["headers", "rest"] | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is here, and owes a request."""
@@ -93,21 +93,21 @@ class BoundedProtocol(H11Protocol):
         """Wait for what is due, from when it began to be."""
         if due == self._due:
             return
-        if self._patience is not None:
-            self._patience.cancel()
-        self._due, self._patience = due, None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due, self._timer = due, None
         if due is not None:
-            patience_s = self.header_s if due == "headers" else self.rest_s
-            self._patience = self.loop.call_later(patience_s, self._give_up)
+            allowed_s = self.header_s if due == "headers" else self.rest_s
+            self._timer = self.loop.call_later(allowed_s, self._on_late)
 
-    def _give_up(self) -> None:
+    def _on_late(self) -> None:
         if self._due == "headers" and self.conn.trailing_data[0]:
             self._refuse(408, f"request line and headers took longer than {self.header_s:g} s")
         else:
             self.transport.abort()
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answer what never became a request, and hang up."""
+        """Answer what never became a request, and close the connection."""
         phrase = HTTPStatus(status).phrase
         problem = {"type": "urn:cir:bad-request", "title": phrase, "status": status}
         body = json.dumps({**problem, "detail": detail}).encode()
@@ -138,17 +138,17 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """Stop listening, answer what is asked; who is then still here is hung up on."""
+        """Stop listening, answer what is asked; close the connections that are open after that."""
         if self._on_exit is not None:
             self._on_exit()
         grace_s = self.config.timeout_graceful_shutdown
         if grace_s is not None:
             # shortly before uvicorn cancels: to the application, these clients have left
             loop = asyncio.get_running_loop()
-            loop.call_later(max(0.0, grace_s - _LAST_WORDS_S), self._hang_up)
+            loop.call_later(max(0.0, grace_s - _CLOSING_S), self._close_connections)
         await super().shutdown(sockets)
 
-    def _hang_up(self) -> None:
+    def _close_connections(self) -> None:
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 

@@ -1,7 +1,7 @@
 """A start that fails ends with a sentence instead of a stack trace.
 
 Bad settings end the process before there is an app. What fails later is a lifespan message, hence
-plain ASGI; whoever runs the app exits non-zero.
+plain ASGI; the server then exits non-zero.
 """
 
 import logging
@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from indexer.gallery.errors import ServiceError
+from models.errors import InputError, JobError
 
 _log = logging.getLogger(__name__)
 
-# what we raise ourselves for missing models, wrong names and galleries that do not fit
-_SENTENCES = (RuntimeError, ValueError, OSError, ServiceError)
-
+# missing models, wrong names, galleries that do not fit; anything else is a defect
+_SENTENCES = (InputError, JobError, ServiceError, OSError)
 
 BAD_SETTINGS = 2  # the exit code
 
@@ -33,7 +33,7 @@ def settings_or_exit(read: Callable[[], _T]) -> _T:
     """
     try:
         return read()
-    except ValueError as error:
+    except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(BAD_SETTINGS) from None
 
@@ -44,7 +44,10 @@ def install(app: FastAPI) -> None:
 
 
 class StartupErrorMiddleware:
-    """Says why a start failed; the stack trace is logged at level debug."""
+    """Says why a start failed; the stack trace is logged at level debug.
+
+    An error that is a defect of the program keeps its stack trace in the message.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

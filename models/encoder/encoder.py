@@ -45,7 +45,7 @@ class ImageTextEncoder:
 
         Raises:
             ModelUnavailable: There is no such model, or its weights cannot be had.
-            RuntimeError: The device is not there.
+            JobError: The device is not there.
         """
         self._device, self.device_reason = resolve_device(settings.device)
         self.batch_size = settings.batch_size

@@ -92,7 +92,10 @@ def load_reranker(settings: RerankerSettings) -> RerankerParts:
     if adapter is not None:
         model = merge_adapter(model, adapter)
     architecture_of(model, processor).optimize_for_inference()
-    ready: Any = model.to(device=device, dtype=dtype)
+    try:
+        ready: Any = model.to(device=device, dtype=dtype)
+    except torch.OutOfMemoryError as error:
+        raise RerankerLoadError(f"the reranker does not fit on its device: {error}") from error
     ready.eval().requires_grad_(False)
     parts = [*hashes, template.version, str(settings.visual_tokens), str(_CODE_VERSION)]
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:10]
@@ -148,7 +151,7 @@ def _load_base(base: Path) -> tuple[Any, Processor]:
     try:
         model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
         return model, load_processor(base)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:  # of shapes that differ
         raise _not_loaded(base, error) from error
 
 

@@ -164,7 +164,7 @@ def test_presets_of_the_hub_offline(name: str, tmp_path: Path) -> None:
     assert "it cannot run" in said.stdout
     assert "Traceback" not in said.stderr
     if name == "fast":
-        assert "the preset 'fast' has none: no second stage" in said.stdout
+        assert "the preset 'fast' has none: no re-ranking" in said.stdout
     else:
         assert f"CIR_API__PRESET={name} python -m app --no-worker" in said.stdout
     assert f"CIR_INDEXER__PRESET={name} python -m indexer build --images FOLDER" in said.stdout
