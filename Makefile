@@ -34,7 +34,7 @@ coverage: $(READY) ## run the tests, print the files covered below 90 % and the 
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(TESTS)
 	@$(BIN)/coverage report | awk 'NR == 1 || /^TOTAL/ || (/%$$/ && $$NF + 0 < 90)'
 
-check: $(READY) ## formatting, lint, types, import rules
+check: $(READY) ## formatting, lint, types, import rules, the page's JavaScript
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
