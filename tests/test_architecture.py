@@ -1,10 +1,15 @@
 """Rules that no import linter sees: what loading a module costs, what the README must say."""
 
 import ast
+import itertools
+import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -105,3 +110,61 @@ def imported_by(module: str) -> set[str]:
         elif isinstance(statement, ast.ImportFrom):
             names.add(str(statement.module).split(".")[0])
     return names
+
+
+MAX_CHILDREN, MAX_LINES = 12, 400
+# what may lie beside a folder's modules without making it harder to read
+NOT_COUNTED = {"__init__.py", "__pycache__", "README.md"}
+DATA = {"models/presets"}  # a folder for each preset
+CROWDED = {
+    "models": "rooms of its own kind (encoder, reranker, …) and small modules that all rooms use",
+}
+OLD_WORDS = re.compile(
+    r"lesson|tutor|\bwish(es)?\b|hungry|linger|harmless|\bexam\b|judging|verdict|\bjudge", re.I
+)
+OLD_WORDS_ARE_READ = {
+    "app/api/settings.py": "old names of settings",
+    "app/worker/settings.py": "old names of settings",
+    "models/presets/__init__.py": "old keys of presets",
+    "models/reranker/adapter_card.py": "the old name of the card's file",
+    "app/api/adapters/vllm_protocol.py": "a prompt that models know",
+    "models/reranker/prompts.py": "prompts that models were trained with",
+}
+
+
+def modules() -> Iterator[Path]:
+    for root in sorted(OURS):
+        yield from (ROOT / root).rglob("*.py")
+
+
+def test_a_folder_can_be_taken_in_at_a_glance() -> None:
+    children: dict[str, set[str]] = defaultdict(set)
+    for path in modules():
+        inside = path.relative_to(ROOT)
+        for child, folder in itertools.pairwise([inside, *inside.parents]):
+            children[folder.as_posix()].add(child.name)
+    crowded = {
+        folder: len(names - NOT_COUNTED)
+        for folder, names in children.items()
+        if len(names - NOT_COUNTED) > MAX_CHILDREN and folder not in DATA
+    }
+    assert crowded.keys() <= CROWDED.keys(), crowded
+
+
+def test_no_module_is_long() -> None:
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines())
+        for path in modules()
+    }
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
+
+
+def test_words_that_were_replaced_stand_only_where_old_names_are_read() -> None:
+    found = {
+        f"{name}: {line.strip()}"
+        for path in modules()
+        if (name := path.relative_to(ROOT).as_posix()) not in OLD_WORDS_ARE_READ
+        for line in path.read_text("utf-8").splitlines()
+        if OLD_WORDS.search(line)
+    }
+    assert found == set()
