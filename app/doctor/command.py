@@ -82,6 +82,8 @@ def _findings(
         )
     elif "worker" in roles:
         yield from _reranker(worker)
+        if "api" in roles:
+            yield from _both(api, worker)
     if "api" in roles:
         yield from _services(api, options)
 
@@ -106,6 +108,18 @@ def _reranker(worker: WorkerSettings) -> Iterator[Finding]:
         return
     without = command("app --no-worker", "CIR_API__PRESET", worker.preset)
     yield from models.check_reranker(reranker, _needs(worker, "reranker", reranker), without)
+
+
+def _both(api: ApiSettings, worker: WorkerSettings) -> Iterator[Finding]:
+    """Room for API and worker on one machine, where the presets say what both need."""
+    reranker = worker.reranker
+    if reranker is None:
+        return
+    needs = _needs(api, "encoder", api.encoder), _needs(worker, "reranker", reranker)
+    if needs[0] is not None and needs[1] is not None:
+        without = command("app --no-worker", "CIR_API__PRESET", worker.preset)
+        devices = api.encoder.device, reranker.device
+        yield from models.check_memory_of_both((needs[0], needs[1]), devices, without)
 
 
 def _services(api: ApiSettings, options: DoctorOptions) -> Iterator[Finding]:

@@ -66,6 +66,47 @@ def check_reranker(
     yield from _device("reranker", settings.device, needs, lambda name: _dtype(settings, name))
 
 
+def check_memory_of_both(
+    needs: tuple[ModelNeeds, ModelNeeds], devices: tuple[str, str], without: str
+) -> Iterator[Finding]:
+    """Report whether API and worker fit on this machine together; each alone is checked already.
+
+    Args:
+        needs: Of the encoder and of the reranker.
+        devices: Where each would run, as the settings name it.
+        without: The command that runs all but the reranker.
+    """
+    ram = sum(PROCESS_BYTES + need.ram_bytes for need in needs)
+    yield _room_for_both("RAM", ram_bytes(), ram, without)
+    gpu_bytes = [_gpu_bytes(device) for device in devices]
+    if None not in gpu_bytes:
+        gpu = sum(need.device_bytes for need in needs)
+        yield _room_for_both("GPU memory", gpu_bytes[0] or 0, gpu, without)
+
+
+def _room_for_both(kind: str, there: int, needed: int, without: str) -> Finding:
+    text = f"{kind}: API and worker together need about {in_bytes(needed)} of {in_bytes(there)}"
+    if needed <= there:
+        return Finding("memory", "ok", text)
+    remedy = f"choose a smaller preset, a second machine for the worker, or no reranker: {without}"
+    return Finding("memory", "error", text, remedy)
+
+
+def _gpu_bytes(wanted: str) -> int | None:
+    """Memory of the GPU that a model would run on; None: it would run on none."""
+    import torch  # noqa: PLC0415
+
+    from models.device import resolve_device  # noqa: PLC0415
+
+    try:
+        device, _ = resolve_device(wanted)
+    except JobError:  # said where the model is looked at
+        return None
+    if device.type != "cuda":
+        return None
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
 def _dtype(settings: RerankerSettings, device: str) -> str:
     import torch  # noqa: PLC0415
 
@@ -105,8 +146,6 @@ def _download(area: str, missing_bytes: int) -> Iterator[Finding]:
 def _device(
     area: str, wanted: str, needs: ModelNeeds | None, dtype_on: Callable[[str], str]
 ) -> Iterator[Finding]:
-    import torch  # noqa: PLC0415
-
     from models.device import resolve_device  # noqa: PLC0415
 
     try:
@@ -118,8 +157,7 @@ def _device(
     if needs is None:
         return
     yield _room(area, "RAM", ram_bytes(), PROCESS_BYTES + needs.ram_bytes)
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(device).total_memory
+    if (memory := _gpu_bytes(wanted)) is not None:
         yield _room(area, "GPU memory", memory, needs.device_bytes)
 
 

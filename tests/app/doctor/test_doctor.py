@@ -216,6 +216,22 @@ def test_an_encoder_that_does_not_match_the_gallery(  # type: ignore[no-untyped-
     assert "but the API would run demo-" in errors(findings)
 
 
+def test_api_and_worker_share_the_memory_of_a_machine(  # type: ignore[no-untyped-def]
+    doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, findings = doctor()
+    assert code == 0
+    assert "RAM: API and worker together need about" in about(findings, "memory")
+    monkeypatch.setattr("app.doctor.models.ram_bytes", lambda: 3 * PROCESS_BYTES // 2)
+    code, findings = doctor()
+    assert code == 1
+    assert errors(findings).startswith("RAM: API and worker together need about")
+    nobody = json.dumps([f"http://127.0.0.1:{free_port()}"])
+    code, findings = doctor(CIR_API__WORKER__URLS=nobody)
+    assert code == 0
+    assert about(findings, "memory") == ""
+
+
 def test_workers_and_ports(doctor, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     nobody = f"http://127.0.0.1:{free_port()}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
