@@ -133,7 +133,7 @@ def _services(api: ApiSettings, options: DoctorOptions) -> Iterator[Finding]:
 
     build = command("indexer build --images FOLDER", "CIR_INDEXER__PRESET", api.preset)
     load = options.load or api.encoder.model == _SHIPPED
-    yield from asyncio.run(check_gallery(api.gallery, api.image_store, api.encoder, load, build))
+    yield from check_gallery(api.gallery, api.image_store, api.encoder, load, build)
     yield from check_workers(api)
     if api.external_reranker.url is not None:
         yield asyncio.run(check_external_reranker(api.external_reranker))

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.api.adapters.gallery import AsyncGallery
 from app.doctor.images import check_copies
 from app.doctor.report import Finding
 from indexer.gallery import open_reader
@@ -11,13 +10,13 @@ from indexer.gallery.errors import GalleryLocked, GalleryNotFound, GalleryUnavai
 from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import GallerySpec
 from models.encoder.encoder import ImageTextEncoder, fingerprint_name
-from models.hub import ModelUnavailable
+from models.errors import JobError
 from models.settings import EncoderSettings
 
 _SAMPLES = 500
 
 
-async def check_gallery(
+def check_gallery(
     settings: GallerySettings, image_store: Path, encoder: EncoderSettings, load: bool, build: str
 ) -> list[Finding]:
     """Report gallery and image store.
@@ -32,11 +31,11 @@ async def check_gallery(
     where = settings.printed_url or f"the folder {settings.path}"
     if settings.url is None and _is_empty(settings.path):  # opening would make it
         return [Finding("gallery", "warn", f"there is none in {where} yet", build)]
-    gallery = AsyncGallery(open_reader(settings))
+    reader = open_reader(settings)
     try:
-        generation = await gallery.current()
-        spec, count = generation.spec, await generation.count()
-        sample, _ = await generation.page(_SAMPLES, None, None)
+        generation = reader.current()
+        spec, count = generation.spec, reader.count(generation)
+        sample = reader.scroll(generation, _SAMPLES).images
     except GalleryLocked as error:
         return [Finding("gallery", "warn", f"{error}; it could not be looked into")]
     except GalleryNotFound:
@@ -46,7 +45,7 @@ async def check_gallery(
         remedy = None if settings.url is None else of_servers
         return [Finding("gallery", "error", str(error), remedy)]
     finally:
-        gallery.close()
+        reader.close()
     if count == 0:
         return [Finding("gallery", "error", f"the one in {where} has lost its images", build)]
     there = Finding("gallery", "ok", f"{count:,} images in {where}, built {spec.built_at}")
@@ -71,7 +70,7 @@ def _fingerprint(
     if load:
         try:
             here = ImageTextEncoder(encoder).fingerprint
-        except (ModelUnavailable, RuntimeError):
+        except JobError:
             return  # said where the encoder is looked at
         fits = here == built_with
     else:
