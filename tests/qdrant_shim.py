@@ -138,7 +138,7 @@ class _Root(pb.QdrantServicer):
     def __init__(self, shim: Shim) -> None:
         self._shim = shim
 
-    def HealthCheck(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def HealthCheck(self, request: Any, context: Any) -> Any:  # noqa: N802
         return pb.HealthCheckReply(title="shim", version=self._shim.version)
 
 
@@ -146,13 +146,13 @@ class _Collections(pb.CollectionsServicer):
     def __init__(self, shim: Shim) -> None:
         self._shim, self._engine = shim, shim.engine
 
-    def List(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def List(self, request: Any, context: Any) -> Any:  # noqa: N802
         names = [c.name for c in self._engine.get_collections().collections]
         return pb.ListCollectionsResponse(
             collections=[pb.CollectionDescription(name=name) for name in names]
         )
 
-    def Create(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
         name = request.collection_name
         metadata = GrpcToRest.convert_payload(request.metadata)
         self._engine.create_collection(
@@ -166,13 +166,13 @@ class _Collections(pb.CollectionsServicer):
         shim.strict[name] = request.strict_mode_config
         return pb.CollectionOperationResponse(result=True)
 
-    def Update(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
         if request.metadata:
             metadata = GrpcToRest.convert_payload(request.metadata)
             self._engine.update_collection(request.collection_name, metadata=metadata)
         return pb.CollectionOperationResponse(result=True)
 
-    def Get(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Get(self, request: Any, context: Any) -> Any:  # noqa: N802
         info = RestToGrpc.convert_collection_info(
             self._engine.get_collection(request.collection_name)
         )
@@ -184,22 +184,22 @@ class _Collections(pb.CollectionsServicer):
             info.status = self._shim.statuses.pop(0)
         return pb.GetCollectionInfoResponse(result=info)
 
-    def Delete(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._engine.delete_collection(request.collection_name)
         return pb.CollectionOperationResponse(result=True)
 
-    def UpdateAliases(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def UpdateAliases(self, request: Any, context: Any) -> Any:  # noqa: N802
         actions = [GrpcToRest.convert_alias_operations(action) for action in request.actions]
         self._engine.update_collection_aliases(actions)
         return pb.CollectionOperationResponse(result=True)
 
-    def ListAliases(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def ListAliases(self, request: Any, context: Any) -> Any:  # noqa: N802
         aliases = self._engine.get_aliases().aliases
         return pb.ListAliasesResponse(
             aliases=[RestToGrpc.convert_alias_description(alias) for alias in aliases]
         )
 
-    def CollectionClusterInfo(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def CollectionClusterInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
         here = pb.LocalShardInfo(shard_id=0, points_count=1, state=pb.ReplicaState.Active)
         there = pb.RemoteShardInfo(shard_id=0, peer_id=2, state=pb.ReplicaState.Partial)
         return pb.CollectionClusterInfoResponse(
@@ -211,7 +211,7 @@ class _Points(pb.PointsServicer):
     def __init__(self, shim: Shim) -> None:
         self._shim, self._engine = shim, shim.engine
 
-    def CreateFieldIndex(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def CreateFieldIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
         # field types and schema types are numbered differently on the wire
         kinds = {
             pb.FieldType.FieldTypeKeyword: pb.PayloadSchemaType.Keyword,
@@ -222,22 +222,22 @@ class _Points(pb.PointsServicer):
         indexes[request.field_name] = kinds[request.field_type]
         return _done()
 
-    def Upsert(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Upsert(self, request: Any, context: Any) -> Any:  # noqa: N802
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
         self._engine.upsert(request.collection_name, points)
         return _done()
 
-    def Delete(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._engine.delete(
             request.collection_name, GrpcToRest.convert_points_selector(request.points)
         )
         return _done()
 
-    def Count(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Count(self, request: Any, context: Any) -> Any:  # noqa: N802
         count = self._engine.count(request.collection_name).count
         return pb.CountResponse(result=pb.CountResult(count=count))
 
-    def Get(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Get(self, request: Any, context: Any) -> Any:  # noqa: N802
         records = self._engine.retrieve(
             request.collection_name,
             [GrpcToRest.convert_point_id(point_id) for point_id in request.ids],
@@ -246,7 +246,7 @@ class _Points(pb.PointsServicer):
         )
         return pb.GetResponse(result=[_record(r) for r in records])
 
-    def Scroll(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Scroll(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._check_strict(request, context)
         start = GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None
         records, following = self._engine.scroll(
@@ -262,7 +262,7 @@ class _Points(pb.PointsServicer):
             answer.next_page_offset.CopyFrom(RestToGrpc.convert_extended_point_id(following))
         return answer
 
-    def Query(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def Query(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._check_strict(request, context)
         found = self._engine.query_points(
             request.collection_name,

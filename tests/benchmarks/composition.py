@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -47,7 +48,9 @@ UNION_SHARES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 class Bench:
     """Queries with references, intents and right answers, ready to be composed again and again."""
 
-    def __init__(self, rows: Sequence[ImageRow], queries: list[dict], encoder: ImageTextEncoder):  # type: ignore[type-arg]
+    def __init__(
+        self, rows: Sequence[ImageRow], queries: list[dict[str, Any]], encoder: ImageTextEncoder
+    ):
         facets, noun = schema_of([row.attributes for row in rows], ["setting"], None)
         self.spec = GallerySpec(
             encoder_fingerprint=encoder.fingerprint, embedding_dim=encoder.embedding_dim,

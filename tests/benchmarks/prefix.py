@@ -61,10 +61,10 @@ def random_reranker(shape: str, visual_tokens: int, device: str, dtype: str) -> 
     text = {**text, "rope_parameters": rope}
     place, reason = resolve_device(settings.device)
     with torch.device(place):
-        model = create_model(processor, 768, vision=vision, text=text)
+        model: Any = create_model(processor, 768, vision=vision, text=text)
     kind = torch.bfloat16 if dtype == "bfloat16" else torch.float32
     loaded = RerankerParts(
-        model=model.to(device=place, dtype=kind).eval().requires_grad_(False),  # type: ignore[call-arg]
+        model=model.to(device=place, dtype=kind).eval().requires_grad_(False),
         processor=processor, device=place, device_reason=reason, version=f"random-{shape}",
     )  # fmt: skip
     return Reranker(settings, loaded)

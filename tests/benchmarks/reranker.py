@@ -13,6 +13,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -257,7 +258,7 @@ def main() -> None:
 
 
 def _report_intents(
-    queries: Sequence[dict],  # type: ignore[type-arg]
+    queries: Sequence[dict[str, Any]],
     composed: Mapping[int, ComposedIntent | None],
 ) -> None:
     right: dict[str, list[bool]] = defaultdict(list)

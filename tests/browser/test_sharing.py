@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Service
 from tests.browser.steps import a_plain_thing, address, shown
@@ -49,7 +49,7 @@ def test_the_commands_find_what_the_page_found(
 
 
 def test_a_service_that_composes_in_another_way_is_left_to_it(page: Page, service: Service) -> None:
-    def otherwise(route):  # type: ignore[no-untyped-def]
+    def otherwise(route: Route) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, json=answer.json() | {"default_composition": "union"})
 
@@ -67,7 +67,7 @@ def test_a_service_that_composes_in_another_way_is_left_to_it(page: Page, servic
 def test_the_page_asks_for_no_more_results_than_the_service_allows(
     page: Page, service: Service
 ) -> None:
-    def narrower(route):  # type: ignore[no-untyped-def]
+    def narrower(route: Route) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, json=answer.json() | {"max_top_k": 5})
 

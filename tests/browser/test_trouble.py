@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings
@@ -205,7 +205,7 @@ def test_a_network_that_is_gone_and_comes_back(
 
 
 def test_an_encoder_that_cannot_be_explained_offers_no_maps(page: Page, service: Service) -> None:
-    def unexplained(route):  # type: ignore[no-untyped-def]
+    def unexplained(route: Route) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, json=answer.json() | {"explains": False})
 

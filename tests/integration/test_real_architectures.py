@@ -7,6 +7,7 @@ indexer, API and worker, on photographs.
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -132,7 +133,7 @@ def service(
         worker.stop()
 
 
-def ask(service: TestClient, manifest: Path, **options: object) -> dict:  # type: ignore[type-arg]
+def ask(service: TestClient, manifest: Path, **options: object) -> dict[str, Any]:
     reference = json.loads(manifest.read_text().splitlines()[0])["image_id"]
     body = {
         "reference_image": {"image_id": reference},
@@ -142,7 +143,7 @@ def ask(service: TestClient, manifest: Path, **options: object) -> dict:  # type
     }
     response = service.post("/search", json=body)
     assert response.status_code == 200, response.text
-    answer: dict = response.json()  # type: ignore[type-arg]
+    answer: dict[str, Any] = response.json()
     return answer
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import httpx
 import pytest
@@ -89,12 +90,12 @@ def two_stages(
         yield running
 
 
-def queries_of(catalogue: Path) -> list[dict]:  # type: ignore[type-arg]
+def queries_of(catalogue: Path) -> list[dict[str, Any]]:
     lines = (catalogue.parent / "queries.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
-def ask(client: TestClient, query: dict, **options: object) -> dict:  # type: ignore[type-arg]
+def ask(client: TestClient, query: dict[str, Any], **options: object) -> dict[str, Any]:
     body = {
         "reference_image": {"image_id": query["reference_image_id"]},
         "modification_text": query["modification_text"],
@@ -102,7 +103,7 @@ def ask(client: TestClient, query: dict, **options: object) -> dict:  # type: ig
     }
     response = client.post("/search", json=body)
     assert response.status_code == 200, response.text
-    answer: dict = response.json()  # type: ignore[type-arg]
+    answer: dict[str, Any] = response.json()
     return answer
 
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,13 @@ from tests.models.encoder.test_encoder import tiny_model
 from tests.paths import ROOT
 
 Findings = list[dict[str, str]]
+Doctor = Callable[..., tuple[int, Findings]]
 
 
 @pytest.fixture
-def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
+def doctor(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Doctor:
     """Run the doctor in this process; gives its exit code and findings."""
     monkeypatch.setenv("CIR_API__GALLERY__PATH", str(tmp_path / "qdrant"))
 
@@ -57,7 +61,9 @@ def about(findings: Findings, area: str) -> str:
     return "\n".join(f["text"] for f in findings if f["area"] == area)
 
 
-def test_the_demo_can_run(doctor, built_gallery: BuiltGallery, copied_gallery: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_demo_can_run(
+    doctor: Doctor, built_gallery: BuiltGallery, copied_gallery: Path
+) -> None:
     code, findings = doctor(
         CIR_API__GALLERY__PATH=str(copied_gallery),
         CIR_API__IMAGE_STORE=str(built_gallery.image_store),
@@ -70,15 +76,15 @@ def test_the_demo_can_run(doctor, built_gallery: BuiltGallery, copied_gallery: P
     assert "its files are here" in about(findings, "reranker")
 
 
-def test_nothing_is_made_where_there_is_no_gallery(doctor, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_is_made_where_there_is_no_gallery(doctor: Doctor, tmp_path: Path) -> None:
     code, findings = doctor()
     assert code == 0
     assert "there is none in the folder" in about(findings, "gallery")
     assert not (tmp_path / "qdrant").exists()
 
 
-def test_copies_that_are_gone_or_no_pictures(  # type: ignore[no-untyped-def]
-    doctor, built_gallery: BuiltGallery, copied_gallery: Path, tmp_path: Path
+def test_copies_that_are_gone_or_no_pictures(
+    doctor: Doctor, built_gallery: BuiltGallery, copied_gallery: Path, tmp_path: Path
 ) -> None:
     images = tmp_path / "images"
     shutil.copytree(built_gallery.image_store, images)
@@ -101,7 +107,7 @@ def test_copies_that_are_gone_or_no_pictures(  # type: ignore[no-untyped-def]
     )
 
 
-def test_a_locked_gallery_is_said_to_be_in_use(doctor, copied_gallery: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_locked_gallery_is_said_to_be_in_use(doctor: Doctor, copied_gallery: Path) -> None:
     from indexer.gallery import open_writer
     from indexer.gallery.settings import GalleryWriterSettings
 
@@ -114,8 +120,8 @@ def test_a_locked_gallery_is_said_to_be_in_use(doctor, copied_gallery: Path) -> 
     assert "another process is using the embedded gallery" in about(findings, "gallery")
 
 
-def test_a_damaged_gallery_is_said_by_all_who_open_it(  # type: ignore[no-untyped-def]
-    doctor, copied_gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+def test_a_damaged_gallery_is_said_by_all_who_open_it(
+    doctor: Doctor, copied_gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     truncate(copied_gallery / "meta.json")
@@ -133,8 +139,8 @@ def test_a_damaged_gallery_is_said_by_all_who_open_it(  # type: ignore[no-untype
     assert f"error: {where}" in capsys.readouterr().err
 
 
-def test_a_gallery_of_another_version_or_without_images(  # type: ignore[no-untyped-def]
-    doctor, copied_gallery: Path
+def test_a_gallery_of_another_version_or_without_images(
+    doctor: Doctor, copied_gallery: Path
 ) -> None:
     rewrite_metadata(copied_gallery, schema_version=99)
     code, findings = doctor(CIR_API__GALLERY__PATH=str(copied_gallery))
@@ -187,20 +193,20 @@ def test_presets_of_the_hub_offline(name: str, tmp_path: Path) -> None:
         ({"CIR_WORKER__RERANKER__BASE": "/nowhere"}, "the reranker's base '/nowhere' is neither"),
     ],
 )
-def test_what_is_wrong_is_said(doctor, environ: dict[str, str], sentence: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_wrong_is_said(doctor: Doctor, environ: dict[str, str], sentence: str) -> None:
     code, findings = doctor(**environ)
     assert code == 1
     assert sentence in errors(findings)
 
 
-def test_an_adapter_for_another_base(doctor, foreign_adapter: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_adapter_for_another_base(doctor: Doctor, foreign_adapter: Path) -> None:
     code, findings = doctor(CIR_WORKER__RERANKER__ADAPTER=str(foreign_adapter))
     assert code == 1
     assert f"the adapter in {foreign_adapter} is not for this base" in errors(findings)
 
 
-def test_an_encoder_that_does_not_match_the_gallery(  # type: ignore[no-untyped-def]
-    doctor, copied_gallery: Path, tmp_path: Path
+def test_an_encoder_that_does_not_match_the_gallery(
+    doctor: Doctor, copied_gallery: Path, tmp_path: Path
 ) -> None:
     other = {"CIR_API__GALLERY__PATH": str(copied_gallery)}
     other["CIR_API__ENCODER__MODEL"] = tiny_model(tmp_path / "tiny").model
@@ -216,8 +222,8 @@ def test_an_encoder_that_does_not_match_the_gallery(  # type: ignore[no-untyped-
     assert "but the API would run demo-" in errors(findings)
 
 
-def test_api_and_worker_share_the_memory_of_a_machine(  # type: ignore[no-untyped-def]
-    doctor, monkeypatch: pytest.MonkeyPatch
+def test_api_and_worker_share_the_memory_of_a_machine(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, findings = doctor()
     assert code == 0
@@ -232,7 +238,7 @@ def test_api_and_worker_share_the_memory_of_a_machine(  # type: ignore[no-untype
     assert about(findings, "memory") == ""
 
 
-def test_workers_and_ports(doctor, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_workers_and_ports(doctor: Doctor, tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -243,7 +249,7 @@ def test_workers_and_ports(doctor, tmp_path: Path) -> None:  # type: ignore[no-u
     assert f"runs elsewhere: {nobody}" in about(findings, "reranker")
 
 
-def test_an_external_reranker_is_tested_and_the_local_one_is_not_needed(doctor) -> None:  # type: ignore[no-untyped-def]
+def test_an_external_reranker_is_tested_and_the_local_one_is_not_needed(doctor: Doctor) -> None:
     settings = {
         "CIR_API__EXTERNAL_RERANKER__MODEL": MODEL,
         "CIR_API__EXTERNAL_RERANKER__API_KEY": "key",
@@ -283,7 +289,7 @@ def test_a_command_that_is_suggested_is_one(preset: str) -> None:
     assert options.images == Path("F")
 
 
-def test_a_server_that_is_not_there(doctor) -> None:  # type: ignore[no-untyped-def]
+def test_a_server_that_is_not_there(doctor: Doctor) -> None:
     code, findings = doctor(CIR_API__GALLERY__URL=f"http://127.0.0.1:{free_port()}")
     assert code == 1
     assert "cannot be reached; is it running" in errors(findings)

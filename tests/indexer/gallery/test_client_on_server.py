@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -44,7 +45,7 @@ class Resolver:
 
 
 class Health(pb.QdrantServicer):
-    def HealthCheck(self, request, context):  # type: ignore[no-untyped-def] # noqa: N802
+    def HealthCheck(self, request: Any, context: Any) -> Any:  # noqa: N802
         return pb.HealthCheckReply(title="moving", version="1.20.0")
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
@@ -532,6 +532,6 @@ def test_a_swap_is_not_noticed_unless_another_encoder_made_the_new_gallery(
             assert "build it again, or set the preset it was built with" in refused.text
 
 
-def search(client: TestClient, path: str = "/search"):  # type: ignore[no-untyped-def]
+def search(client: TestClient, path: str = "/search") -> Any:
     body = {"reference_image": {"image_id": "000.png"}, "modification_text": "blue"}
     return client.post(path, json=body)

@@ -27,6 +27,7 @@ from indexer.gallery.server.reader import qdrant_filter
 from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.prepare import SkippedRow
+from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.datasets.manifest import ImageRow, read_folder, read_manifest
@@ -55,7 +56,9 @@ def save_all(folder: Path, count: int, start: int = 0) -> None:
         noise(number).save(folder / f"{number:03d}.png")
 
 
-def build(rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings):  # type: ignore[no-untyped-def]
+def build(
+    rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings
+) -> BuildReport:
     writer = open_writer(settings.gallery)
     try:
         return build_gallery(rows, encoder, writer, settings)

@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -58,7 +58,9 @@ def picture(blue: int) -> Image.Image:
     return Image.new("RGB", (8, 8), (0, 0, blue))
 
 
-def query(*texts: str):  # type: ignore[no-untyped-def]
+def query(
+    *texts: str,
+) -> Callable[[Embedding | None], TextRequests[tuple[float, list[float]]]]:
     """A computation that asks for texts once: the picture's number, and the texts' lengths."""
 
     def start(reference: Embedding | None) -> TextRequests[tuple[float, list[float]]]:
@@ -99,7 +101,7 @@ async def waiting(queue: EncoderQueue, number: int) -> None:
 def test_what_waits_together_is_encoded_together(
     queue: EncoderQueue, encoder: GatedEncoder
 ) -> None:
-    async def main() -> list[object]:
+    async def main() -> list[Any]:
         first = await busy(queue, encoder)
         jobs = [
             asyncio.create_task(queue.run(query("same", "x" * n), picture(n))) for n in (3, 5, 7)
@@ -130,7 +132,7 @@ def test_a_batch_is_bounded(queue: EncoderQueue, encoder: GatedEncoder) -> None:
         jobs = [asyncio.create_task(queue.run(query(), picture(n))) for n in range(40)]
         await waiting(queue, 40)
         encoder.let.set()
-        answers = await asyncio.gather(first, *jobs)
+        answers: list[Any] = await asyncio.gather(first, *jobs)
         assert sorted(answer[0] for answer in answers[1:]) == list(range(40))
 
     asyncio.run(main())
@@ -161,7 +163,7 @@ def test_one_that_is_alone_shares_with_none(queue: EncoderQueue, encoder: GatedE
 def test_a_bad_picture_fails_alone(
     queue: EncoderQueue, encoder: GatedEncoder, bad: Image.Image, error: str
 ) -> None:
-    async def main() -> list[object]:
+    async def main() -> list[Any]:
         first = await busy(queue, encoder)
         pictures = [picture(3), bad, picture(7)]
         jobs = [asyncio.create_task(queue.run(query("ab"), one)) for one in pictures]
@@ -180,7 +182,7 @@ def test_a_computation_fails_alone(queue: EncoderQueue, encoder: GatedEncoder) -
         yield ["asked"]
         raise ValueError("an intersection needs an intent")
 
-    async def main() -> list[object]:
+    async def main() -> list[Any]:
         first = await busy(queue, encoder)
         jobs = [asyncio.create_task(queue.run(start)) for start in (query("ab"), broken)]
         await waiting(queue, 2)

@@ -19,10 +19,10 @@ from app.api.search.types import SearchOptions, SearchQuery, SearchResult, Uploa
 from app.web.errors import OtherEncoder
 from indexer.demo.render import render_scene
 from indexer.demo.scene import Item, Scene
-from models.contracts.gallery import Facet, GallerySpec
+from models.contracts.gallery import Facet, GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent
 from models.encoder.encoder import ImageTextEncoder
-from models.encoder.types import Embeddings
+from models.encoder.types import Embedding, Embeddings
 from models.query.composition import Composer
 from models.query.text_requests import answer
 from models.query.weights import CompositionWeights
@@ -178,7 +178,7 @@ def test_a_search_from_the_gallery_takes_one_pass_at_most(encoder: ImageTextEnco
     )
 
     class Gallery(FakeGallery):
-        async def get(self, image_id: str):  # type: ignore[no-untyped-def]
+        async def get(self, image_id: str) -> tuple[GalleryImage, Embedding]:
             image, _ = await super().get(image_id)
             return image, encoder.encode_images([two_things("red")])[0]
 

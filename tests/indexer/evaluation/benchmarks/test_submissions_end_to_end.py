@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -51,7 +52,7 @@ def gallery_of(manifest: Path, encoder: ImageTextEncoder, root: Path) -> Iterato
 
 def submitted(
     name: str, split: str, source: Path, images: Path, encoder: ImageTextEncoder, root: Path
-) -> dict[str, dict]:  # type: ignore[type-arg]
+) -> dict[str, dict[str, Any]]:
     """File name → content of the submission."""
     about = ["evaluate", "--benchmark", name, "--split", split, "--source", str(source)]
     manifest = root / "manifest.jsonl"
