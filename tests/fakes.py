@@ -29,6 +29,7 @@ from models.contracts.intent import ComposedIntent, Intent, IntentSource
 from models.datasets.images import ImageLimits
 from models.encoder.types import Embedding, Embeddings, Patches
 from models.query.composition import Composer
+from models.query.intent_builder import Attributes
 from models.query.weights import CompositionMode, CompositionWeights, PartialWeights
 
 SPEC = GallerySpec(
@@ -117,12 +118,14 @@ class FakeQueryEncoder:
         text: str,
         intent: Intent | None = None,
         weights: PartialWeights | None = None,
+        attributes: Attributes | None = None,
     ) -> EncodedQuery:
         self.modes.append(mode)
         await asyncio.sleep(self.delay_s)
         return EncodedQuery(
             self._intent(text, intent) if mode == "intersection" else None,
-            np.full(4, 0.5, np.float32),
+            np.full((1, 4), 0.5, np.float32),
+            None,
             0.0,
         )
 

@@ -25,7 +25,7 @@ from app.api.search.explain import RelevanceExplainer
 from app.api.search.limits import SearchLimits
 from app.api.search.service import SearchService
 from app.api.settings import ApiSettings, settings_from_environment
-from app.web import health, middleware, problems, startup
+from app.web import middleware, problems, startup
 from app.web.logging import configure_logging
 from app.web.request_body import BodyLimits
 from indexer.gallery import open_reader
@@ -63,7 +63,6 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.include_router(search_router)
     app.include_router(gallery_router)
     app.include_router(explain_router)
-    app.include_router(health.router)
     openapi.install(app)
     page.install(app)
     problems.install(app)

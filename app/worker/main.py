@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.web import health, middleware, problems, startup
+from app.web import middleware, problems, startup
 from app.web.logging import configure_logging
 from app.web.request_body import BodyLimits
 from app.worker import errors
@@ -51,7 +51,6 @@ def create_app(
     middleware.install(app, BodyLimits(settings.max_upload_bytes, max_body_bytes))
     app.state.settings, app.state.reranker = settings, reranker
     app.include_router(router)
-    app.include_router(health.router)
     problems.install(app, errors.STATUS)
     startup.install(app)
     return app

@@ -1,13 +1,14 @@
 """The worker's HTTP interface: parse, call one method, shape the reply."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import Receive, Scope, Send
 
-from app.web.disconnect import until_disconnect
 from app.worker.errors import NotReady
 from app.worker.lifecycle import WorkerRuntime
 from app.worker.service import RerankStream
@@ -28,10 +29,14 @@ async def compose(
     body: ComposeRequest, request: Request, worker: WorkerDep
 ) -> ComposeResponse | Response:
     """The intent of a composed query."""
-    composed = await until_disconnect(
-        request, worker.service.compose(body, request.state.arrived_at)
-    )
-    return Response() if composed is None else composed  # or the client has disconnected
+    composing = asyncio.ensure_future(worker.service.compose(body, request.state.arrived_at))
+    leaving = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({composing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return composing.result() if composing.done() else Response()  # the client is gone
+    finally:
+        composing.cancel()
+        leaving.cancel()
 
 
 @router.post(
@@ -51,6 +56,12 @@ async def info(worker: WorkerDep) -> WorkerInfo:
     return worker.info()
 
 
+@router.get("/healthz", tags=["service"], response_class=PlainTextResponse)
+async def healthz() -> str:
+    """The process is alive."""
+    return "ok"
+
+
 @router.get("/readyz", tags=["service"])
 async def readyz(worker: WorkerDep) -> JSONResponse:
     """Whether jobs are admitted: 200, or 503 with the reason."""
@@ -59,6 +70,12 @@ async def readyz(worker: WorkerDep) -> JSONResponse:
     except NotReady as error:
         return JSONResponse({"ready": False, "reasons": [str(error)]}, 503)
     return JSONResponse({"ready": True, "reasons": []})
+
+
+@router.get("/metrics", tags=["service"], response_class=PlainTextResponse)
+async def metrics() -> PlainTextResponse:
+    """Counters and histograms for Prometheus."""
+    return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 class _LinesResponse(StreamingResponse):
@@ -82,3 +99,9 @@ class _LinesResponse(StreamingResponse):
 async def _encoded(stream: RerankStream) -> AsyncIterator[str]:
     async for line in stream.lines():
         yield line.model_dump_json() + "\n"
+
+
+async def _disconnected(request: Request) -> None:
+    """Wait until the client is gone; the body is read already, nothing else can come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from models.contracts.filter import Filter
 from models.contracts.gallery import GalleryImage, GallerySpec
-from models.encoder.types import Embedding
+from models.encoder.types import Embedding, Embeddings
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,17 @@ class GalleryReader(Protocol):
     def search(
         self,
         generation: GenerationInfo,
-        query: Embedding,
+        queries: Embeddings,
         limit: int,
         *,
         where: Filter | None = None,
         among: Sequence[str] | None = None,
     ) -> list[Hit]:
-        """The images nearest to a query, (D,), best first: composition makes one vector of it.
+        """The images nearest to any of some queries, best first; a score is an image's best cosine.
 
         Args:
             generation: What is searched.
-            query: float32 (D,), unit length.
+            queries: float32 (A, D) unit rows.
             limit: At most so many.
             where: Conditions that hold for all of them.
             among: Ids of the only images that are searched.

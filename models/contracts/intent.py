@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-MAX_PHRASE_CHARS, MAX_PHRASES = 200, 16
+MAX_PHRASE_CHARS, MAX_PHRASES, MAX_ALTERNATIVES = 200, 16, 64
 
 IntentSource = Literal["client", "mllm", "facets", "none"]
 Phrase = Annotated[
@@ -28,10 +28,39 @@ class Intent(BaseModel):
     forbidden: Phrases = Field((), description="what the text rules out", examples=[["red"]])
 
 
+class TextSpan(BaseModel):
+    """Some words of the modification text.
+
+    Attributes:
+        text: As they stand there.
+        start: Offset of their first character.
+        end: Offset behind their last character.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
 class ComposedIntent(Intent):
     """An intent, and where it comes from."""
 
     source: IntentSource = Field(
         description="`client`: sent with the request; `mllm`: composed by the worker; `facets`: "
         "read with the gallery's own attributes; `none`: the text as it stands"
+    )
+    reading: Literal["known", "read"] | None = Field(
+        None,
+        description="what the reference shows is `known` by its own attributes, or `read` from "
+        "the image, where the gallery's attributes compose",
+    )
+    alternatives: Annotated[tuple[Phrase, ...], Field(max_length=MAX_ALTERNATIVES)] = Field(
+        (),
+        description="all that is allowed, in words, where the gallery's attributes compose: the "
+        "target first; an image's retrieval score is its best over these",
+    )
+    not_understood: tuple[TextSpan, ...] = Field(
+        (), description="words of the text that had no effect"
     )

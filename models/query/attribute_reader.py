@@ -37,8 +37,13 @@ class DepictedItem:
     @property
     def phrase(self) -> str:
         """Like "a red striped sofa"."""
-        words = " ".join([*(value for _, value in self.attributes), self.category])
-        return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"
+        return with_article(" ".join([*(value for _, value in self.attributes), self.category]))
+
+
+def with_article(words: str) -> str:
+    """Words as a thing: "a red sofa", "an orange sofa"; of no words "an object"."""
+    words = words or "object"
+    return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ database needs one ordinary search.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +16,8 @@ from models.contracts.gallery import GallerySpec
 from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Intent
 from models.encoder.types import Embedding, Embeddings
 from models.query.attribute_reader import still_possible
-from models.query.intent_builder import IntentBuilder, IntentCandidate
+from models.query.intent_builder import Attributes, IntentBuilder, IntentCandidate
+from models.query.target import Target
 from models.query.text_requests import TextRequests
 from models.query.weights import CompositionMode, CompositionWeights
 
@@ -77,11 +78,13 @@ class ComposedQuery:
 
     Attributes:
         intent: None for the baselines.
-        embedding: float32 (D,), unit length.
+        embeddings: float32 (A, D) unit rows; an image's score is its best cosine to any of them.
+        target: What may be shown, where the gallery's attributes say so.
     """
 
     intent: ComposedIntent | None
-    embedding: Embedding
+    embeddings: Embeddings
+    target: Target | None = None
 
 
 class Composer:
@@ -111,6 +114,7 @@ class Composer:
         intent: Intent | None = None,
         weights: CompositionWeights | None = None,
         known: Mapping[str, Embedding] = _NOTHING,
+        attributes: Attributes | None = None,
     ) -> TextRequests[ComposedQuery]:
         """Intent and query embedding, with one request for all texts that either may need: those
         of every intent that the query may turn out to have.
@@ -125,20 +129,24 @@ class Composer:
             intent: Of the client, or composed elsewhere; else the gallery's facets compose it.
             weights: Instead of the usual ones.
             known: Text → its embedding, (D,), of texts that cost nothing; narrows what is asked.
+            attributes: Of the reference, where it is a gallery image.
         """
         weights = weights or self._weights
         if mode != "intersection":
             return ComposedQuery(
                 None, (yield from self.embed(mode, reference, text, None, weights))
             )
-        candidates = yield from self._candidates(reference, text, intent, known)
+        candidates = yield from self._candidates(reference, text, intent, known, attributes)
+        if weights != self._weights:  # whoever weighs the roles wants their sum
+            candidates = [_summed(candidate) for candidate in candidates]
         texts = _deciding(candidates)
         for candidate in candidates:
             texts += _phrases(mode, text, candidate.intent, weights)
         texts = list(dict.fromkeys(texts))
         table = dict(zip(texts, (yield texts), strict=True))
         chosen = _chosen(candidates, reference, table)
-        return ComposedQuery(chosen, _embedding(mode, reference, text, chosen, weights, table))
+        rows = _embeddings(mode, reference, text, chosen.intent, weights, table)
+        return ComposedQuery(chosen.intent, rows, chosen.target)
 
     def intent(
         self, reference: Embedding, text: str, intent: Intent | None = None
@@ -147,7 +155,7 @@ class Composer:
         candidates = yield from self._candidates(reference, text, intent, _NOTHING)
         texts = _deciding(candidates)
         table = dict(zip(texts, (yield texts), strict=True))
-        return _chosen(candidates, reference, table)
+        return _chosen(candidates, reference, table).intent
 
     def embed(
         self,
@@ -156,8 +164,8 @@ class Composer:
         text: str,
         intent: ComposedIntent | None = None,
         weights: CompositionWeights | None = None,
-    ) -> TextRequests[Embedding]:
-        """The query embedding alone, float32 (D,), unit length.
+    ) -> TextRequests[Embeddings]:
+        """The query embeddings alone, float32 (A, D) unit rows.
 
         Raises:
             ValueError: Mode `intersection` without an intent.
@@ -166,10 +174,15 @@ class Composer:
         texts = list(dict.fromkeys(_phrases(mode, text, intent, weights)))
         rows = (yield texts) if texts else ()
         table = dict(zip(texts, rows, strict=True))
-        return _embedding(mode, reference, text, intent, weights, table)
+        return _embeddings(mode, reference, text, intent, weights, table)
 
     def _candidates(
-        self, reference: Embedding, text: str, intent: Intent | None, known: Mapping[str, Embedding]
+        self,
+        reference: Embedding,
+        text: str,
+        intent: Intent | None,
+        known: Mapping[str, Embedding],
+        attributes: Attributes | None = None,
     ) -> TextRequests[list[IntentCandidate]]:
         """The intents to choose from: the one that is given, else by facets, else none."""
         if isinstance(intent, ComposedIntent):
@@ -177,9 +190,14 @@ class Composer:
         if intent is not None:
             return [IntentCandidate(ComposedIntent(**intent.model_dump(), source="client"))]
         if self._builder is not None:
-            return (yield from self._builder.candidates(reference, text, known))
+            return (yield from self._builder.candidates(reference, text, known, attributes))
         unread = ComposedIntent(target=text[:MAX_PHRASE_CHARS], source="none")
         return [IntentCandidate(unread)]
+
+
+def _summed(candidate: IntentCandidate) -> IntentCandidate:
+    """The same intent as one target, to be weighed with its other roles."""
+    return replace(candidate, intent=candidate.intent.model_copy(update={"alternatives": ()}))
 
 
 def _deciding(candidates: Sequence[IntentCandidate]) -> list[str]:
@@ -190,14 +208,14 @@ def _deciding(candidates: Sequence[IntentCandidate]) -> list[str]:
 
 def _chosen(
     candidates: Sequence[IntentCandidate], reference: Embedding, table: Mapping[str, Embedding]
-) -> ComposedIntent:
-    """The intent of the likeliest reading, with at least the `_deciding` texts in the table."""
+) -> IntentCandidate:
+    """That of the likeliest reading, with at least the `_deciding` texts in the table."""
     if len(candidates) == 1:
-        return candidates[0].intent
+        return candidates[0]
     readings = [candidate.reading for candidate in candidates if candidate.reading is not None]
     (likeliest,) = still_possible(readings, reference, table)
     return next(
-        candidate.intent
+        candidate
         for candidate in candidates
         if candidate.reading is not None and candidate.reading.items == likeliest.items
     )
@@ -222,38 +240,61 @@ def _phrases(
         return [text]
     if intent is None:
         raise ValueError("an intersection needs an intent")
+    if _speaks_for_itself(intent):
+        return list(intent.alternatives)
     return [
         *([text] if weights.text else ()),
-        *([intent.target] if weights.target else ()),
+        *((intent.target, *intent.alternatives) if weights.target else ()),
         *(intent.preserve if weights.preserve else ()),
         *(intent.desired if weights.desired else ()),
         *(intent.forbidden if weights.forbidden else ()),
     ]
 
 
-def _embedding(
+def _embeddings(
     mode: CompositionMode,
     reference: Embedding,
     text: str,
     intent: ComposedIntent | None,
     weights: CompositionWeights,
     table: Mapping[str, Embedding],
-) -> Embedding:
-    """The query embedding, with at least `_phrases` in the table."""
+) -> Embeddings:
+    """The query embeddings, (A, D), with at least `_phrases` in the table.
+
+    What is known by the gallery's attributes is searched for in their words alone. Everything
+    else is a sum of its roles: where the reference was read wrongly, its own share helps.
+    """
     if mode == "image":
-        return reference
+        return reference[None]
     if mode == "text":
-        return table[text]
+        return table[text][None]
     if intent is None or _is_plain_sum(mode, intent):
-        return unite(reference, table[text], weights)
+        return unite(reference, table[text], weights)[None]
+    if _speaks_for_itself(intent):
+        return _rows(table, intent.alternatives, len(reference))
     nothing = np.zeros_like(reference)  # what weighs nothing may be missing
     roles = RoleEmbeddings(
-        target=table.get(intent.target, nothing),
+        target=nothing,
         preserve=_rows(table, intent.preserve, len(reference)),
         desired=_rows(table, intent.desired, len(reference)),
         forbidden=_rows(table, intent.forbidden, len(reference)),
     )
-    return intersect(roles, reference, table.get(text, nothing), weights)
+    return np.stack(
+        [
+            intersect(
+                replace(roles, target=table.get(target, nothing)),
+                reference,
+                table.get(text, nothing),
+                weights,
+            )
+            for target in intent.alternatives or (intent.target,)
+        ]
+    )
+
+
+def _speaks_for_itself(intent: ComposedIntent) -> bool:
+    """Whether all that is allowed is known in words."""
+    return bool(intent.alternatives) and intent.reading == "known"
 
 
 def _rows(table: Mapping[str, Embedding], texts: Sequence[str], dim: int) -> Embeddings:

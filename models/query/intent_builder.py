@@ -1,19 +1,33 @@
-"""The intent of a composed query without an LLM: the reference read in the gallery's own words,
-overwritten by what the modification text says.
+"""The intent of a composed query without an LLM: the reference in the gallery's own words, changed
+by what the modification text says.
 
-Facets the text does not touch are preserved, values it replaces are forbidden, and context facets
-(where something stands) are dropped unless the text names them.
+What the text does not touch is preserved, what it replaces is forbidden, and context facets (where
+something stands) are open unless the text names them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from models.contracts.gallery import Facet
-from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent
+from models.contracts.gallery import AttributeValue, Facet
+from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent, TextSpan
 from models.encoder.types import Embedding
-from models.query.attribute_reader import AttributeReader, DepictedItem, Reading, still_possible
-from models.query.facet_linking import Mention, has_word, kept_alone, link_facets, place_phrase
+from models.query.attribute_reader import (
+    AttributeReader,
+    DepictedItem,
+    Reading,
+    still_possible,
+    with_article,
+)
+from models.query.target import Target, alternatives
+from models.query.target_editing import find_target
+from models.query.text.instructions import Instructions, read_instructions
+from models.query.text.linking import Linker
+from models.query.text.sentence_encoder import sentence_encoder
+from models.query.text.tokens import Token
 from models.query.text_requests import TextRequests
+
+Attributes = Mapping[str, AttributeValue]
 
 
 @dataclass(frozen=True)
@@ -21,185 +35,172 @@ class IntentCandidate:
     """An intent that a composed query may have.
 
     Attributes:
-        intent: The intent.
+        intent: The intent, in words.
         reading: Of the reference, the likeliest of which decides; None: this is the intent.
+        target: What may be shown, by the gallery's attributes; None where they do not say.
     """
 
     intent: ComposedIntent
     reading: Reading | None = None
+    target: Target | None = None
 
 
 class IntentBuilder:
-    """Composes intents for one gallery."""
+    """Composes intents for one gallery. Making one takes a second: it embeds the vocabulary's words
+    with the sentence encoder.
+    """
 
     def __init__(self, facets: Sequence[Facet], noun_facet: str) -> None:
         """Prepare for a schema; see `AttributeReader`."""
-        self._facets = [facet for facet in facets if facet.kind == "keyword"]
-        self._noun = noun_facet
-        self._context = {facet.name for facet in facets if facet.context}
+        self._facets, self._noun = facets, noun_facet
+        words = [facet for facet in facets if facet.kind == "keyword" and facet.values]
+        self._describing = [f.name for f in words if not f.context and f.name != noun_facet]
+        self._context = [facet.name for facet in words if facet.context]
         self._reader = AttributeReader(facets, noun_facet)
+        self._linker = Linker(facets, noun_facet, sentence_encoder())
 
     def vocabulary(self) -> list[str]:
         """The texts that images are compared with, whatever is asked."""
         return self._reader.vocabulary()
 
     def candidates(
-        self, reference: Embedding, text: str, known: Mapping[str, Embedding]
+        self,
+        reference: Embedding,
+        text: str,
+        known: Mapping[str, Embedding],
+        attributes: Attributes | None = None,
     ) -> TextRequests[list[IntentCandidate]]:
         """Intents of a composed query, all with source `facets`: one per reading of the reference.
 
         Args:
             reference: The reference image's embedding, (D,).
-            text: The modification text, in any words; one without any word of the gallery is
-                desired as it stands.
+            text: The modification text, in any words; one of which nothing is understood is desired
+                as it stands.
             known: Text → its embedding, (D,): what need not be asked for.
+            attributes: Of the reference, where it is a gallery image: what it shows is then known.
         """
-        mentions = link_facets(text, self._facets)
-        named = [m for m in mentions if m.facet == self._noun]
-        places = [m for m in mentions if m.facet in self._context]
-        alone = kept_alone(text, [m for m in named if m.definite], places)
-        there = [m.value for m in named if m.definite or m.use == "exclude"]
-        readings = yield from self._reader.read(reference, there)
-        candidates = []
-        for reading in still_possible(readings, reference, known):
-            edit = _IntentEdit(list(reading.items), self._noun)
-            if not mentions:  # none of the gallery's words: the text is desired as it stands
-                edit.desired.append(text)
-            for mention in places:
-                edit.place(place_phrase(text, mention), mention)
-            edit.apply([m for m in mentions if m.facet not in self._context])
-            edit.keep_only(alone)
-            candidates.append(IntentCandidate(edit.intent(text), reading))
-        return candidates
+        instructions = read_instructions(text, self._linker)
+        labels = attributes or {}
+        items = self._known_items(labels)
+        if items is not None:
+            return [self._candidate(items, labels, instructions, text, "known")]
+        readings = yield from self._reader.read(reference, self._said_to_be_there(instructions))
+        return [
+            replace(
+                self._candidate(reading.items, labels, instructions, text, "read"), reading=reading
+            )
+            for reading in still_possible(readings, reference, known)
+        ]
 
+    def _said_to_be_there(self, instructions: Instructions) -> list[str]:
+        """Things that the text takes for granted: "the sofa", or one that is to go."""
+        return [
+            link.value
+            for phrase in instructions.phrases
+            for link in phrase.links
+            if link.facet == self._noun
+            and (phrase.definite or phrase.role in ("refuse", "remove", "replace", "keep", "only"))
+        ]
 
-@dataclass
-class _IntentEdit:
-    """Depicted items being edited, and the roles collected on the way."""
+    def _known_items(self, attributes: Attributes) -> list[DepictedItem] | None:
+        """What an image shows by its own attributes: one thing or two; lists of the same length
+        speak of the same things, in order.
+        """
+        things = _listed(attributes.get(self._noun))
+        if not 0 < len(things) <= 2:
+            return None
+        items: list[dict[str, str]] = [{} for _ in things]
+        for facet in self._describing:
+            values = _listed(attributes.get(facet))
+            if len(values) == 1:
+                values *= len(things)
+            if len(values) == len(things):
+                for item, value in zip(items, values, strict=True):
+                    item[facet] = value
+        return [
+            DepictedItem(thing, tuple(item.items()))
+            for thing, item in zip(things, items, strict=True)
+        ]
 
-    items: list[DepictedItem]
-    noun_facet: str
-    places: list[str] = field(default_factory=list)
-    desired: list[str] = field(default_factory=list)
-    forbidden: list[str] = field(default_factory=list)
-    added: list[DepictedItem] = field(default_factory=list)
-    changed: set[str] = field(default_factory=set)  # values that are new, so not preserved
-    focus: int = 0  # the item that the text is about
-
-    def place(self, phrase: str, mention: Mention) -> None:
-        if mention.use == "exclude":
-            self.forbidden.append(phrase)
-        else:
-            self.places.append(phrase)
-            self.desired.append(phrase)
-
-    def apply(self, mentions: Sequence[Mention]) -> None:
-        """Work through the mentions of things and their describing facets, in order."""
-        self.focus = self._named(mentions)
-        attributes: list[Mention] = []  # of an added thing whose category is still to come
-        new_categories = [m for m in mentions if self._is_new_category(m) and m.use == "include"]
-        for mention in mentions:
-            if mention.facet != self.noun_facet:
-                if mention.use == "add":
-                    attributes.append(mention)
-                elif mention.use == "exclude":
-                    self.forbidden.append(mention.value)
-                else:
-                    self._set(mention)
-            elif mention.use == "add" and self._is_new_category(mention):
-                self._add(mention.value, attributes)
-                attributes = []
-            elif mention.use == "exclude" and not new_categories:
-                self._remove(mention.value)
-            elif mention in new_categories:
-                self._rename(mention.value)
-        for mention in attributes:  # "with a striped pattern on the table" adds no thing
-            self._set(mention)
-
-    def keep_only(self, categories: set[str]) -> None:
-        """Remove all others, if any of these is there."""
-        if any(item.category in categories for item in self.items):
-            for item in [i for i in self.items if i.category not in categories]:
-                self._remove(item.category)
-
-    def intent(self, text: str) -> ComposedIntent:
-        target = " ".join([self._things(text), *self.places]).strip() or text
-        return ComposedIntent(
-            target=target[:MAX_PHRASE_CHARS],
-            preserve=_as_role(self._preserved()),
-            desired=_as_role(self.desired),
-            forbidden=_as_role([v for v in self.forbidden if v not in self.desired]),
+    def _candidate(
+        self,
+        items: Sequence[DepictedItem],
+        attributes: Attributes,
+        instructions: Instructions,
+        text: str,
+        how: Literal["known", "read"],
+    ) -> IntentCandidate:
+        where = {f: words[0] for f in self._context if (words := _listed(attributes.get(f)))}
+        reading = [{**dict(item.attributes), self._noun: item.category, **where} for item in items]
+        target = find_target(instructions, reading, self._facets, self._linker, attributes)
+        spans = _spans(instructions.not_understood, text)
+        if not (instructions.phrases or instructions.changes or instructions.others):
+            intent = ComposedIntent(
+                target=_cut(" and ".join(item.phrase for item in items)),
+                preserve=_as_role([item.phrase for item in items]),
+                desired=_as_role([text]),
+                source="facets",
+                reading=how,
+                not_understood=spans,
+            )
+            return IntentCandidate(intent)
+        phrases = self._phrases(target, instructions.places)
+        intent = ComposedIntent(
+            target=phrases[0],
+            preserve=_as_role(self._preserved(target)),
+            desired=_as_role(target.desired),
+            forbidden=_as_role([v for v in target.forbidden if v not in target.desired]),
             source="facets",
+            reading=how,
+            alternatives=tuple(phrases),
+            not_understood=spans,
         )
+        return IntentCandidate(intent, target=target)
 
-    def _things(self, text: str) -> str:
-        """All items in words, in the order the text asks for, if it asks."""
-        things = [item.phrase for item in self.items + self.added]
-        if len(things) != 2 or not has_word(text, "left", "right"):
-            return " and ".join(things)
-        moved = 1 if self.added else self.focus  # the thing that goes to the side named
-        goes_left = (moved == 0) == has_word(text, "left")
-        left, right = things if goes_left else things[::-1]
-        return f"{left} to the left of {right}"
+    def _phrases(self, target: Target, said: Mapping[str, str]) -> list[str]:
+        """All that may be shown, in words; places as the text has them, where it names them."""
+        joint = " to the left of " if target.ordered else " and "
+        return [
+            _cut(
+                " ".join(
+                    [
+                        joint.join(with_article(" ".join(words)) for words in things),
+                        *(said.get(place, f"in the {place}") for place in places),
+                    ]
+                )
+            )
+            for things, places in alternatives(target)
+        ]
 
-    def _preserved(self) -> list[str]:
-        """Single words of a thing that changes, whole phrases of things that do not."""
-        kept = []
-        for item in self.items:
-            words = [*(value for _, value in item.attributes), item.category]
-            if self.changed.isdisjoint(words):
-                kept.append(item.phrase)
-            else:
-                kept += [word for word in words if word not in self.changed]
+    def _preserved(self, target: Target) -> list[str]:
+        """Single values of a thing that changes, whole phrases of things that do not."""
+        kept: list[str] = []
+        for item in target.items:
+            same = [
+                item.known[facet]
+                for facet in (*self._describing, self._noun)
+                if facet in item.known and item.allowed.get(facet) == (item.known[facet],)
+            ]
+            whole = len(same) == sum(
+                facet in item.known for facet in (*self._describing, self._noun)
+            )
+            kept += [with_article(" ".join(same))] if whole and same and not item.changed else same
         return list(dict.fromkeys(kept))
 
-    def _named(self, mentions: Sequence[Mention]) -> int:
-        """Which item the text is about: the one it names, else the first."""
-        named = [m.value for m in mentions if m.facet == self.noun_facet and m.use != "add"]
-        for index, item in enumerate(self.items):
-            if item.category in named:
-                return index
-        return 0
 
-    def _is_new_category(self, mention: Mention) -> bool:
-        return mention.facet == self.noun_facet and all(
-            item.category != mention.value for item in self.items
-        )
+def _listed(value: AttributeValue | None) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [word for word in values if isinstance(word, str)]
 
-    def _set(self, mention: Mention) -> None:
-        item = self.items[self.focus]
-        old = dict(item.attributes).get(mention.facet)
-        if old != mention.value:
-            if old is not None:
-                self.forbidden.append(old)
-            self.changed.add(mention.value)
-        self.desired.append(mention.value)
-        attributes = tuple(
-            (facet, mention.value if facet == mention.facet else value)
-            for facet, value in item.attributes
-        )
-        self.items[self.focus] = replace(item, attributes=attributes)
 
-    def _rename(self, category: str) -> None:
-        self.forbidden.append(self.items[self.focus].category)
-        self.desired.append(category)
-        self.changed.add(category)
-        self.items[self.focus] = replace(self.items[self.focus], category=category)
+def _spans(tokens: Sequence[Token], text: str) -> tuple[TextSpan, ...]:
+    return tuple(TextSpan(text=text[t.start : t.end], start=t.start, end=t.end) for t in tokens)
 
-    def _add(self, category: str, attributes: Sequence[Mention]) -> None:
-        thing = DepictedItem(category, tuple((m.facet, m.value) for m in attributes))
-        self.added.append(thing)
-        self.desired.append(thing.phrase)
 
-    def _remove(self, category: str) -> None:
-        for item in [i for i in self.items if i.category == category]:
-            self.forbidden.append(item.phrase)
-            if len(self.items) > 1:
-                self.items.remove(item)
-                self.focus = 0
+def _cut(phrase: str) -> str:
+    return phrase[:MAX_PHRASE_CHARS].strip()
 
 
 def _as_role(phrases: Sequence[str]) -> tuple[str, ...]:
-    """Without repetitions, within the contract's bounds."""
-    cut = dict.fromkeys(phrase.strip()[:MAX_PHRASE_CHARS].strip() for phrase in phrases)
-    return tuple(phrase for phrase in cut if phrase)[:MAX_PHRASES]
+    """Each phrase once, none of them empty, as many as an intent may have."""
+    return tuple(dict.fromkeys(_cut(phrase) for phrase in phrases if phrase.strip()))[:MAX_PHRASES]

@@ -72,7 +72,8 @@ class InMemoryRetriever:
         """
         row = self._gallery[reference]
         composing = self._composer.compose("intersection", row, text, intent)
-        similarity = self._gallery @ answer(composing, self._encode_texts).embedding
+        rows = answer(composing, self._encode_texts).embeddings
+        similarity = (self._gallery @ rows.T).max(axis=1)
         ranked: list[int] = np.argsort(-similarity, kind="stable")[:depth].tolist()
         return ranked
 

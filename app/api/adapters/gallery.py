@@ -15,7 +15,7 @@ from indexer.gallery.errors import GalleryUnavailable, GenerationGone
 from indexer.gallery.ports import GalleryReader, GenerationInfo, Hit
 from models.contracts.filter import Filter
 from models.contracts.gallery import GalleryImage, GallerySpec
-from models.encoder.types import Embedding
+from models.encoder.types import Embedding, Embeddings
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class AsyncGeneration:
 
     async def retrieve(
         self,
-        query_embedding: Embedding,
+        query_embeddings: Embeddings,
         limit: int,
         filters: Filter | None,
         exclude_content_hash: str | None,
@@ -88,7 +88,7 @@ class AsyncGeneration:
         # filter it would read every payload
         found = await self._read(
             lambda generation: self._reader.search(
-                generation, query_embedding, limit + 1, where=filters, among=among
+                generation, query_embeddings, limit + 1, where=filters, among=among
             )
         )
         return [hit for hit in found if hit.image.content_hash != exclude_content_hash][:limit]

@@ -1,5 +1,6 @@
 """The `QueryEncoder` and `PatchEncoder` ports on open_clip, one hop to its thread each."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import TypeVar
@@ -15,6 +16,7 @@ from models.contracts.intent import Intent
 from models.encoder.encoder import ImageTextEncoder
 from models.encoder.types import Embedding, Embeddings, Patches
 from models.query.composition import ComposedQuery, Composer
+from models.query.intent_builder import Attributes
 from models.query.text_requests import TextRequests
 from models.query.weights import CompositionMode, CompositionWeights, PartialWeights
 
@@ -48,7 +50,8 @@ class ClipQueryEncoder:
             OtherEncoder: The gallery was embedded by another encoder.
         """
         self.check_encoder(spec)
-        composer = Composer(spec, self._weights)
+        # the vocabulary's words are embedded beside the searches, not on the event loop
+        composer = await asyncio.to_thread(Composer, spec, self._weights)
         new = self._queue.texts.unknown(composer.vocabulary())
         for start in range(0, len(new), _TEXTS_AT_ONCE):
             await self._encode_texts(new[start : start + _TEXTS_AT_ONCE], alone=True)
@@ -75,6 +78,7 @@ class ClipQueryEncoder:
         text: str,
         intent: Intent | None = None,
         weights: PartialWeights | None = None,
+        attributes: Attributes | None = None,
     ) -> EncodedQuery:
         """Intent and query embedding; see the port."""
         try:
@@ -87,7 +91,8 @@ class ClipQueryEncoder:
             known = encoded if isinstance(reference, Image.Image) else reference
             assert known is not None
             remembered = self._queue.texts.known
-            return _timed(composer.compose(mode, known, text, intent, whole, remembered))
+            asking = composer.compose(mode, known, text, intent, whole, remembered, attributes)
+            return _timed(asking)
 
         return await self._queue.run(start, picture)
 
@@ -143,6 +148,6 @@ def _timed(composing: TextRequests[ComposedQuery]) -> TextRequests[EncodedQuery]
         except StopIteration as end:
             took_s += time.perf_counter() - began
             query: ComposedQuery = end.value
-            return EncodedQuery(query.intent, query.embedding, took_s)
+            return EncodedQuery(query.intent, query.embeddings, query.target, took_s)
         took_s += time.perf_counter() - began
         rows = yield texts

@@ -1,11 +1,12 @@
-"""The HTTP interface besides the search: the gallery, its images, and readiness."""
+"""The HTTP interface besides the search: the gallery, its images, and the service's state."""
 
 import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.api.http.dependencies import ServicesDep
@@ -131,6 +132,12 @@ async def image(request: Request, image_id: str, services: ServicesDep) -> Respo
     )
 
 
+@router.get("/healthz", tags=["service"], response_class=PlainTextResponse)
+async def healthz() -> str:
+    """The process is alive."""
+    return "ok"
+
+
 @router.get("/readyz", tags=["service"], response_model=Readiness)
 async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether searches can be answered: 200, or 503 with the reasons."""
@@ -139,6 +146,12 @@ async def readyz(services: ServicesDep) -> JSONResponse:
     except GalleryUnavailable as error:
         return JSONResponse(Readiness(ready=False, reasons=[str(error)]).model_dump(), 503)
     return JSONResponse(Readiness(ready=True, reasons=[]).model_dump())
+
+
+@router.get("/metrics", tags=["service"], response_class=PlainTextResponse)
+async def metrics() -> PlainTextResponse:
+    """Counters and histograms for Prometheus."""
+    return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _stored_copy(

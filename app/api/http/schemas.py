@@ -84,7 +84,9 @@ class Coverage(BaseModel):
         "external reranker failed its self-test, so it is not asked; `deadline`: time was up "
         "before all was re-ranked; `candidates_failed`: some images could not be scored; "
         "`intent_fallback`: the reranker was asked for the intent and did not give one, or no "
-        "intent could be found at all"
+        "intent could be found at all; `not_understood`: words of the text had no effect, see "
+        "`intent.not_understood`; `nothing_fits`: by its own attributes, the first result is none "
+        "of what was asked for"
     )
 
 

@@ -3,6 +3,7 @@
 Both end with the client: a closed connection stops the work, down to the worker.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ from app.api.search.types import (
     SearchQuery,
     SearchResult,
 )
-from app.web.disconnect import until_disconnect
 from app.web.problems import problem_of
 
 router = APIRouter(tags=["search"])
@@ -39,9 +39,16 @@ _CLIENT_CLOSED_REQUEST = 499
 async def search(request: Request, services: ServicesDep) -> SearchResponse | Response:
     """Find the gallery images that look like the reference image with the text's change made."""
     async with _admitted(request, services) as (query, timer):
-        result = await until_disconnect(request, services.search.search(query, timer))
-    if result is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)  # cannot be delivered
+        searching = asyncio.create_task(services.search.search(query, timer))
+        disconnecting = asyncio.create_task(wait_for_disconnect(request))
+        try:
+            await asyncio.wait({searching, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
+            if not searching.done():
+                return Response(status_code=_CLIENT_CLOSED_REQUEST)  # cannot be delivered
+            result = searching.result()
+        finally:
+            disconnecting.cancel()
+            searching.cancel()
     return search_response(request, result)
 
 
@@ -117,3 +124,9 @@ def _server_sent(request: Request, event: SearchEvent) -> ServerSentEvent:
             return ServerSentEvent(event="coarse", data=search_response(request, result))
         case SearchResult():
             return ServerSentEvent(event="result", data=search_response(request, event))
+
+
+async def wait_for_disconnect(request: Request) -> None:
+    """Return when the client hangs up; its body has been read, so nothing else can come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

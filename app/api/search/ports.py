@@ -12,6 +12,8 @@ from models.contracts.gallery import GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent, Intent
 from models.encoder.types import Embedding, Embeddings, Patches
 from models.query.composition import Composer
+from models.query.intent_builder import Attributes
+from models.query.target import Target
 from models.query.weights import CompositionMode, PartialWeights
 
 
@@ -29,7 +31,7 @@ class PublishedGeneration(Protocol):
 
     async def retrieve(
         self,
-        query_embedding: Embedding,
+        query_embeddings: Embeddings,
         limit: int,
         filters: Filter | None,
         exclude_content_hash: str | None,
@@ -80,12 +82,14 @@ class EncodedQuery:
 
     Attributes:
         intent: None for the baselines.
-        embedding: float32 (D,), unit length.
+        embeddings: float32 (A, D) unit rows; a candidate's score is its best cosine to any.
+        target: What may be shown, where the gallery's attributes say so.
         composing_s: What of the time went into composing, beside the encoder's passes.
     """
 
     intent: ComposedIntent | None
-    embedding: Embedding
+    embeddings: Embeddings
+    target: Target | None
     composing_s: float
 
 
@@ -107,12 +111,13 @@ class QueryEncoder(Protocol):
         text: str,
         intent: Intent | None = None,
         weights: PartialWeights | None = None,
+        attributes: Attributes | None = None,
     ) -> EncodedQuery:
         """Intent and query embedding: of a reference image or its embedding, (D,), and a text.
 
-        An intersection has the intent that is given, else one in the gallery's words. `weights`
-        that are set replace the preset's; raises `InvalidRequest` if they leave nothing to search
-        by.
+        `attributes` are the reference's, where it is a gallery image. An intersection has the
+        intent that is given, else one in the gallery's words. `weights` that are set replace the
+        preset's; raises `InvalidRequest` if they leave nothing to search by.
         """
 
 

@@ -18,7 +18,9 @@ from app.api.search.run import SearchRun
 from app.web.errors import CandidatesFailed
 from app.web.logging import request_id_var
 from models.contracts.intent import ComposedIntent
-from models.encoder.types import Embedding
+from models.encoder.types import Embedding, Embeddings
+from models.query.intent_builder import Attributes
+from models.query.target import Target
 
 INTENT_FALLBACK = "intent_fallback"
 
@@ -28,16 +30,18 @@ class ResolvedQuery:
     """A query, ready to be searched and re-ranked with.
 
     Attributes:
-        embedding: The query embedding, float32 (D,), unit length.
+        embeddings: The query embeddings, float32 (A, D) unit rows.
         content_hash: Of the reference.
         intent: What the text wants of the reference; None for the baselines.
         rerank_query: What the reranker is asked with; None where it is not to be asked.
+        target: What may be shown, where the gallery's attributes say so.
     """
 
-    embedding: Embedding
+    embeddings: Embeddings
     content_hash: str
     intent: ComposedIntent | None
     rerank_query: RerankQuery | None
+    target: Target | None
 
 
 class QueryResolver:
@@ -65,7 +69,7 @@ class QueryResolver:
             InvalidRequest: The query's weights leave nothing to search by.
             GalleryUnavailable: There is nothing to search.
         """
-        reference, content_hash = await self._reference(run, work)
+        reference, content_hash, attributes = await self._reference(run, work)
         asking = asyncio.create_task(self._ask_reranker(run, content_hash, work))
         intent = None
         try:
@@ -77,23 +81,27 @@ class QueryResolver:
                                 reference, [run.query.modification_text]
                             )
                 _, intent = await asking
-            encoded = await self._encode(run, reference, intent, work)
+            encoded = await self._encode(run, reference, intent, work, attributes)
             rerank_query, _ = await asking
         finally:
             asking.cancel()  # nothing is left running where the encoder fails
-        return ResolvedQuery(encoded.embedding, content_hash, encoded.intent, rerank_query)
+        return ResolvedQuery(
+            encoded.embeddings, content_hash, encoded.intent, rerank_query, encoded.target
+        )
 
     async def _reference(
         self, run: SearchRun, work: CoarseWork
-    ) -> tuple[Image.Image | Embedding, str]:
-        """The picture of an upload or the embedding of a gallery image, and its content hash."""
+    ) -> tuple[Image.Image | Embedding, str, Attributes | None]:
+        """The picture of an upload, or the embedding of a gallery image; its content hash; the
+        attributes of a gallery image.
+        """
         reference = run.query.reference
         if not isinstance(reference, str):
-            return reference.picture, reference.content_hash
+            return reference.picture, reference.content_hash, None
         with run.timer.stage("embed"):
             async with work.turn():
                 image, embedding = await run.snapshot.generation.get(reference)
-        return embedding, image.content_hash
+        return embedding, image.content_hash, image.attributes
 
     async def _encode(
         self,
@@ -101,6 +109,7 @@ class QueryResolver:
         reference: Image.Image | Embedding,
         intent: ComposedIntent | None,
         work: CoarseWork,
+        attributes: Attributes | None,
     ) -> EncodedQuery:
         """Intent and query embedding; by the reranker's intent, if there is one."""
         options = run.query.options
@@ -113,6 +122,7 @@ class QueryResolver:
                 run.query.modification_text,
                 intent or options.intent,
                 options.weights,
+                attributes,
             )
         took_s = time.perf_counter() - started
         if encoded.intent is not None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from indexer.gallery.ports import Hit
 from models.query.fusion import fused_order, fused_score
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,9 @@ def fuse(
         )
         for place in fused_order(retrieved, reranked, weight)
     ]
+
+
+def demoted(ordered: Sequence[T], contradicting: Sequence[bool]) -> list[T]:
+    """Those that contradict the query behind the others, never away; else the order stays."""
+    paired = list(zip(ordered, contradicting, strict=True))
+    return [one for one, against in sorted(paired, key=lambda pair: pair[1])]

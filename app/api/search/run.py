@@ -19,11 +19,13 @@ class Coverage:
         reranker: Version of the reranker that gave the scores, or, while there are none, the
             intent; None while it had no part.
         reasons: Stable words, each once; `http.schemas.Coverage` describes them.
+        contradicting: Ids of the candidates whose own attributes contradict the query.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
     reranker: str | None = None
     reasons: list[str] = field(default_factory=list)
+    contradicting: set[str] = field(default_factory=set)
 
     def add_scores(self, scores: RerankScores) -> None:
         """Add the scores of some more candidates."""

@@ -15,7 +15,7 @@ from app.api.search.limits import SearchLimits
 from app.api.search.metrics import REASONS, SEARCHES, StageTimer
 from app.api.search.ports import Gallery, QueryEncoder, ReferenceImages
 from app.api.search.query_resolution import INTENT_FALLBACK, QueryResolver, ResolvedQuery
-from app.api.search.ranking import fuse
+from app.api.search.ranking import demoted, fuse
 from app.api.search.reranking import RerankingStage
 from app.api.search.run import SearchRun
 from app.api.search.types import (
@@ -33,6 +33,8 @@ from models.contracts.filter import filter_values
 from models.contracts.intent import ComposedIntent
 
 RERANK_DISABLED = "rerank_disabled"
+NOT_UNDERSTOOD = "not_understood"
+NOTHING_FITS = "nothing_fits"
 
 _LONG_FILTER = 64  # values of a filter and images of `among`, together
 
@@ -165,13 +167,20 @@ class SearchService:
         options = run.query.options
         with run.timer.stage("retrieve"):
             async with work.turn():
-                return await run.snapshot.generation.retrieve(
-                    resolved.embedding,
+                hits = await run.snapshot.generation.retrieve(
+                    resolved.embeddings,
                     run.depths.retrieval,
                     options.filter,
                     resolved.content_hash if options.exclude_reference else None,
                     options.among,
                 )
+        if resolved.target is not None:
+            run.coverage.contradicting = {
+                hit.image.image_id
+                for hit in hits
+                if resolved.target.is_contradicted_by(hit.image.attributes)
+            }
+        return demoted(hits, [_contradicts(run, hit) for hit in hits])
 
     def _result(
         self, run: SearchRun, intent: ComposedIntent | None, hits: list[Hit]
@@ -179,6 +188,9 @@ class SearchService:
         """The answer as things stand."""
         options, coverage = run.query.options, run.coverage
         reasons = [*coverage.reasons]
+        ranked = fuse(hits, coverage.scores, self.limits.weight(options))
+        contradicting = [_contradicts(run, one.candidate) for one in ranked]
+        ranked = demoted(ranked, contradicting)
         if intent is not None and intent.source == "none" and INTENT_FALLBACK not in reasons:
             reasons.append(INTENT_FALLBACK)
         degraded = bool(reasons)
@@ -186,11 +198,16 @@ class SearchService:
             # without a reranker an answer is whole, unless re-ranking was asked for
             reasons.insert(0, RERANK_DISABLED)
             degraded = degraded or bool(options.rerank_depth)
+        # said of a whole answer too: it is all that was asked for, as far as it was understood
+        if intent is not None and intent.not_understood:
+            reasons.append(NOT_UNDERSTOOD)
+        if ranked and ranked[0].candidate.image.image_id in coverage.contradicting:
+            reasons.append(NOTHING_FITS)
         return SearchResult(
             mode=run.mode,
             intent=intent,
             top_k=run.depths.top_k,
-            ranked=fuse(hits, coverage.scores, self.limits.weight(options)),
+            ranked=ranked,
             reranked=len(coverage.scores),
             reasons=reasons,
             degraded=degraded,
@@ -198,6 +215,12 @@ class SearchService:
             encoder=self._encoder.fingerprint,
             reranker=coverage.reranker,
         )
+
+
+def _contradicts(run: SearchRun, hit: Hit) -> bool:
+    """Whether a candidate goes behind the others for what its own attributes say."""
+    demotes = run.query.options.attribute_check != "off"
+    return demotes and hit.image.image_id in run.coverage.contradicting
 
 
 def _has_long_filter(options: SearchOptions) -> bool:

@@ -81,6 +81,11 @@ class SearchOptions(BaseModel):
         description="who composes the intent: the reranker, or the gallery's attributes; "
         "default: as the service is set up",
     )
+    attribute_check: Literal["demote", "off"] = Field(
+        "demote",
+        description="candidates whose own attributes contradict the query go behind the others "
+        "(`demote`), or stay where they are",
+    )
     weights: PartialWeights | None = Field(
         None, description="weights of the roles; what is left out is as in the preset"
     )

@@ -29,7 +29,7 @@ from indexer.gallery.server.reader import stored_image
 from indexer.gallery.settings import GallerySettings
 from models.contracts.filter import Filter, NumberRange
 from models.contracts.gallery import Facet, GalleryImage, point_id_for
-from models.encoder.types import Embedding
+from models.encoder.types import Embeddings
 
 _PAGE = 1000  # images read at once
 
@@ -71,7 +71,7 @@ class FolderReader:
     def search(
         self,
         generation: GenerationInfo,
-        query: Embedding,
+        queries: Embeddings,
         limit: int,
         *,
         where: Filter | None = None,
@@ -84,7 +84,7 @@ class FolderReader:
             by_point = {point_id_for(image_id): image_id for image_id in among}
             require_all(by_point, loaded.rows.keys() & by_point.keys())
             rows = np.intersect1d(rows, [loaded.rows[point] for point in by_point])
-        scores = (loaded.embeddings @ query)[rows]  # (len(rows),)
+        scores = (loaded.embeddings @ queries.T).max(axis=1)[rows]  # (len(rows),)
         if limit < len(rows):
             best = np.argpartition(-scores, limit)[:limit]
             rows, scores = rows[best], scores[best]

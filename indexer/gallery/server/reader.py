@@ -28,7 +28,7 @@ from models.contracts.gallery import (
     attribute_key,
     point_id_for,
 )
-from models.encoder.types import Embedding
+from models.encoder.types import Embedding, Embeddings
 
 
 class ServerReader:
@@ -59,7 +59,7 @@ class ServerReader:
     def search(
         self,
         generation: GenerationInfo,
-        query: Embedding,
+        queries: Embeddings,
         limit: int,
         *,
         where: Filter | None = None,
@@ -69,20 +69,29 @@ class ServerReader:
         conditions = qdrant_filter(where or {}, generation.spec.facets)
         if among is not None:
             conditions = models.Filter(must=[self._only(generation, among), conditions])
+        points = [
+            point
+            for query in queries
+            for point in self._nearest(generation, query, limit, conditions)
+        ]
+        best = {str(p.id): p for p in sorted(points, key=lambda p: p.score)}  # the last one stays
+        ranked = sorted(best.values(), key=lambda p: -p.score)[:limit]
+        return [Hit(GalleryImage.model_validate(p.payload), float(p.score)) for p in ranked]
+
+    def _nearest(
+        self, generation: GenerationInfo, query: Embedding, limit: int, conditions: models.Filter
+    ) -> list[models.ScoredPoint]:
         return self._connection.ask(
-            lambda client, timeout_s: [
-                Hit(GalleryImage.model_validate(point.payload), float(point.score))
-                for point in client.query_points(
-                    generation.name,
-                    query=query.tolist(),
-                    using=VECTOR_NAME,
-                    limit=limit,
-                    query_filter=conditions,
-                    with_payload=True,
-                    timeout=timeout_s,
-                ).points
-            ]
-        )
+            lambda client, timeout_s: client.query_points(
+                generation.name,
+                query=query.tolist(),
+                using=VECTOR_NAME,
+                limit=limit,
+                query_filter=conditions,
+                with_payload=True,
+                timeout=timeout_s,
+            )
+        ).points
 
     def fetch(self, generation: GenerationInfo, image_ids: Sequence[str]) -> list[StoredImage]:
         """Images by id, in the order asked; see the port."""

@@ -151,7 +151,7 @@ def _without(item: tuple[str, str, str], left_out: int) -> tuple[str, ...]:
     return tuple("*" if i == left_out else word for i, word in enumerate(item))
 
 
-_LEFT_OUT = {"source"}
+_LEFT_OUT = {"source", "alternatives", "not_understood", "reading"}
 
 
 def mine(

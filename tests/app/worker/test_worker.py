@@ -40,7 +40,7 @@ def test_a_compose_gives_the_intent_and_its_reranker(client: httpx.Client) -> No
     assert answer.json() == {
         "intent": {
             "target": "target of redder", "preserve": [], "desired": [], "forbidden": [],
-            "source": "mllm",
+            "source": "mllm", "reading": None, "alternatives": [], "not_understood": [],
         },
         "reranker": "fake-1",
     }  # fmt: skip

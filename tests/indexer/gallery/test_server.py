@@ -146,10 +146,10 @@ def test_what_was_built_is_found_filtered_and_paged(server: GalleryWriterSetting
     async def read(gallery: AsyncGeneration) -> None:
         assert gallery.spec == spec()
         assert await gallery.count() == 12
-        found = await gallery.retrieve(query, 3, None, None)
+        found = await gallery.retrieve(query[None], 3, None, None)
         assert found[0].image == picture(5)
         assert found[0].retrieval_score == pytest.approx(1, abs=1e-5)
-        without = await gallery.retrieve(query, 3, None, picture(5).content_hash)
+        without = await gallery.retrieve(query[None], 3, None, picture(5).content_hash)
         assert [c.image for c in without[:2]] == [c.image for c in found[1:]]
         for filters, wanted in (
             ({"colour": ["red", "blue"]}, {n for n in range(12) if n % 3 < 2}),
@@ -157,9 +157,9 @@ def test_what_was_built_is_found_filtered_and_paged(server: GalleryWriterSetting
             ({"sold": True, "colour": "red"}, {0, 6}),
             ({"Größe (cm)": 7}, {7}),
         ):
-            some = await gallery.retrieve(query, 50, filters, None)  # type: ignore[arg-type]
+            some = await gallery.retrieve(query[None], 50, filters, None)  # type: ignore[arg-type]
             assert {c.image.image_id for c in some} == {f"image-{n}" for n in wanted}
-        among = await gallery.retrieve(query, 50, None, None, ["image-1", "image-2"])
+        among = await gallery.retrieve(query[None], 50, None, None, ["image-1", "image-2"])
         assert {c.image.image_id for c in among} == {"image-1", "image-2"}
         image, embedding = await gallery.get("image-4")
         assert image == picture(4)
@@ -202,7 +202,7 @@ def test_no_search_fails_while_the_alias_moves(server: GalleryWriterSettings) ->
     async def search(gallery: AsyncGeneration) -> None:
         while not stop.is_set():
             try:
-                found = await gallery.retrieve(embeddings(12)[0], 5, {"sold": True}, None)
+                found = await gallery.retrieve(embeddings(12)[:1], 5, {"sold": True}, None)
                 assert len(found) == 5
                 searched[0] += 1
             except Exception as error:
@@ -250,7 +250,7 @@ def test_a_filtered_search_is_one_request_and_asks_for_no_metadata(shim: Shim) -
 
     async def read(generation: AsyncGeneration) -> None:
         shim.asked.clear()
-        assert await generation.retrieve(embeddings(12)[0], 5, {"colour": "red"}, None)
+        assert await generation.retrieve(embeddings(12)[:1], 5, {"colour": "red"}, None)
         assert shim.methods() == ["Query"]
 
     reading(at(shim), read)
@@ -264,7 +264,7 @@ def test_a_resumed_build_indexes_attributes_that_came_meanwhile(shim: Shim) -> N
     assert len(shim.requests("Create")) == 1
     asked = [request.field_name for request in shim.requests("CreateFieldIndex")]
     assert len(asked) == len(set(asked)) == len(FACETS)
-    found = reading(at(shim), lambda g: g.retrieve(embeddings(12)[0], 9, {"price": 20}, None))
+    found = reading(at(shim), lambda g: g.retrieve(embeddings(12)[:1], 9, {"price": 20}, None))
     assert [candidate.image.image_id for candidate in found] == ["image-2"]
 
 
@@ -400,7 +400,7 @@ def test_a_generation_that_was_dropped_is_answered_for_by_its_successor(shim: Sh
         first = generation.info.name
         await asyncio.to_thread(build, at(shim, swap_grace_s=0), 9)
         shim.asked.clear()
-        found = await generation.retrieve(embeddings(12)[0], 50, {"sold": True}, None)
+        found = await generation.retrieve(embeddings(12)[:1], 50, {"sold": True}, None)
         assert {c.image.image_id for c in found} == {f"image-{n}" for n in range(0, 9, 2)}
         assert [r.collection_name for r in shim.requests("Query")][0] == first
 
@@ -438,7 +438,7 @@ def test_no_search_may_ask_for_more_than_the_server_gives(shim: Shim) -> None:
     (created,) = shim.requests("Create")
     most = created.strict_mode_config.max_query_limit
     deepest = ApiSettings(max_retrieval_depth=most - 1).max_retrieval_depth
-    found = reading(at(shim), lambda g: g.retrieve(embeddings(12)[0], deepest, None, None))
+    found = reading(at(shim), lambda g: g.retrieve(embeddings(12)[:1], deepest, None, None))
     assert len(found) == 12  # one more is asked for, in case one of them is the reference
     with pytest.raises(ValidationError, match="less than"):
         ApiSettings(max_retrieval_depth=most)

@@ -194,7 +194,7 @@ def test_a_gallery_of_schema_version_1_is_read_and_reused_and_the_next_says_2(
     reader = open_reader(settings.gallery)
     info = reader.current()
     assert (info.spec.schema_version, info.spec.facets[0].multi_valued) == (1, True)
-    found = reader.search(info, tiny.encode_images(pictures(1))[0], 20, where={"colour": "blue"})
+    found = reader.search(info, tiny.encode_images(pictures(1)), 20, where={"colour": "blue"})
     assert {hit.image.image_id for hit in found} == {str(n) for n in range(1, PICTURES, 2)}
     reader.close()
 

@@ -106,7 +106,7 @@ def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None
             ids = [image_id for image_id, _ in found]
             assert found or filters == {"price": 0}
             for limit in (COUNT, 4):
-                some = await generation.retrieve(query, limit, filters, None)
+                some = await generation.retrieve(query[None], limit, filters, None)
                 assert [c.image.image_id for c in some] == ids[:limit]
                 scores = [c.retrieval_score for c in some]
                 np.testing.assert_allclose(scores, [s for _, s in found[:limit]], atol=1e-5)
@@ -116,7 +116,11 @@ def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None
             drawn = [image.image_id for image in await generation.sample(COUNT, filters)]
             assert sorted(drawn) == sorted(ids)
         among = await generation.retrieve(
-            query, 9, {"sold": True}, picture(2).content_hash, ["image-2", "image-3", "image-4"]
+            query[None],
+            9,
+            {"sold": True},
+            picture(2).content_hash,
+            ["image-2", "image-3", "image-4"],
         )
         assert [c.image for c in among] == [picture(4)]
         image, embedding = await generation.get("image-4")
@@ -124,7 +128,7 @@ def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None
         np.testing.assert_allclose(embedding, embeddings()[4], atol=1e-6)
         for refused, error in (
             (generation.get("nobody"), ImageNotFound),
-            (generation.retrieve(query, 9, None, None, ["image-1", "nobody"]), InvalidFilter),
+            (generation.retrieve(query[None], 9, None, None, ["image-1", "nobody"]), InvalidFilter),
             (generation.page(9, "!!", None), InvalidRequest),
         ):
             with pytest.raises(error):

@@ -196,7 +196,8 @@ def test_a_search_from_the_gallery_takes_one_pass_at_most(encoder: ImageTextEnco
 
         asyncio.run(main(embedder, query))
         embedder.close()
-        assert (len(counting.batches), counting.pictures) == (1, [])
+        assert len(counting.batches) <= 1  # none, where all phrases are known
+        assert counting.pictures == []
 
 
 def test_searches_at_once_share_passes_and_find_what_each_finds_alone(
@@ -253,4 +254,4 @@ def test_one_pass_gives_what_single_texts_give(encoder: ImageTextEncoder) -> Non
         intent = answer(composer.intent(reference, text), singly)
         embedding = answer(composer.embed("intersection", reference, text, intent), singly)
         assert both.intent == intent
-        np.testing.assert_allclose(both.embedding, embedding, atol=1e-6)
+        np.testing.assert_allclose(both.embeddings, embedding, atol=1e-6)

@@ -55,7 +55,7 @@ def test_every_field_of_the_form_is_taken(client: TestClient) -> None:
         "top_k": 3, "composition": "intersection", "retrieval_depth": 20, "rerank_depth": 0,
         "timeout_ms": 20_000, "filter": {"price": {"gte": 0}}, "exclude_reference": False,
         "among": [REFERENCE, "test-000001"], "intent_source": "facets", "weights": {"text": 2},
-        "rerank_weight": 0.5,
+        "rerank_weight": 0.5, "attribute_check": "off",
     }  # fmt: skip
     written = {
         name: json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -5,7 +5,7 @@ import { combobox } from "./combobox.js";
 import { $, announce, h } from "../ui/dom.js";
 import { LANES, ROLES, aimed, having, moved, replacedBy, without } from "../state/intent_edits.js";
 import { completions, dropped as droppedOf } from "../state/gallery_schema.js";
-import { SOURCES } from "../ui/messages.js";
+import { SOURCES, count } from "../ui/messages.js";
 
 let edit = () => {};
 let current = null;
@@ -48,11 +48,21 @@ export function show(intent, attributes) {
   const undo = intent.source === "client" ? h("button", { id: "undo", class: "quiet small", onclick: () => tell(null, "target") }, "Undo edits") : null;
   $("intent").replaceChildren(line(intent),
     h("p", { class: "target" }, h("span", {}, "Looking for"), target, h("small", { class: "soft" }, SOURCES[intent.source] ?? ""), undo),
+    ...notes(intent),
     h("div", { class: "lanes" }, ...Object.keys(LANES).map((lane) => laneOf(lane, phrases[lane]))),
   );
   $("intent").hidden = false;
   if (focusOn) ($(focusOn) ?? document.querySelector(`#${focusOn.split("-chip")[0]} .add`) ?? target).focus({ preventScroll: true });
   refocus = null;
+}
+
+// What the target does not say: that others are as good, and that words had no effect.
+function notes({ alternatives = [], not_understood: words = [] }) {
+  const others = alternatives.length - 1;
+  return [
+    ...(others > 0 ? [h("p", { class: "soft", id: "alternatives" }, `or ${count(others, "other picture")} as good, like “${alternatives[1]}”`)] : []),
+    ...(words.length ? [h("p", { class: "soft", id: "not-understood" }, "Not understood: ", ...words.flatMap(({ text }, at) => [at ? ", " : "", h("mark", {}, text)]))] : []),
+  ];
 }
 
 const SIGNS = { preserve: "✓", desired: "+", forbidden: "✗" };

@@ -34,7 +34,10 @@ export function summary({ coverage, timings_ms: timings, models, results }) {
   const by = reranked ? `, ${reranked} scored by ${models.reranker ?? "the reranker"}` : "";
   const stages = Object.entries(timings).filter(([stage]) => stage !== "total").map(([stage, ms]) => `${STAGES[stage] ?? stage} ${Math.round(ms)}`);
   $("timing").textContent = `${count(candidates, "candidate")}${by} in ${Math.round(timings.total)} ms (${stages.join(", ")})`;
-  $("coverage").hidden = !degraded;
-  $("coverage").replaceChildren(...(degraded ? reasons.map((word) => h("li", { "data-reason": word }, reason(word))) : []));
-  announce(`${count(results.length, "result")}${by}. ${degraded ? reasons.map(reason).join(" ") : ""}`);
+  // a whole answer is worth a word where it is not what was meant
+  const told = reasons.filter((word) => degraded || word === "not_understood" || word === "nothing_fits");
+  $("coverage").hidden = !told.length;
+  $("coverage").toggleAttribute("data-whole", !degraded);
+  $("coverage").replaceChildren(...told.map((word) => h("li", { "data-reason": word }, reason(word))));
+  announce(`${count(results.length, "result")}${by}. ${told.map(reason).join(" ")}`);
 }

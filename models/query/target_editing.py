@@ -1,0 +1,372 @@
+"""A reading of the reference, changed by a text's instructions: what may be shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from models.contracts.gallery import AttributeValue, Facet
+from models.query.attribute_reader import with_article
+from models.query.target import Target, TargetItem
+from models.query.text.colours import moved_colours
+from models.query.text.instructions import Instructions, NounPhrase
+from models.query.text.linking import Link, Linker
+
+_PRICES = ("price", "cost", "preis", "prix", "precio")
+_SHADES = frozenset(["lighter", "darker", "vivid", "muted", "warmer", "cooler", "neutral"])
+
+
+def find_target(
+    instructions: Instructions,
+    reading: Sequence[Mapping[str, str]],
+    facets: Sequence[Facet],
+    linker: Linker,
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> Target:
+    """Apply instructions to a reading.
+
+    Args:
+        instructions: Of the text.
+        reading: The reference's things, one or two: facet → value, context facets included.
+        facets: The gallery's schema.
+        linker: Of the gallery.
+        attributes: Of the reference, where they are known: what "cheaper" is compared with.
+    """
+    target = _Editor(instructions, reading, facets, linker).target()
+    _compare_prices(target, instructions.changes, facets, attributes or {})
+    return target
+
+
+def _compare_prices(
+    target: Target,
+    changes: frozenset[str],
+    facets: Sequence[Facet],
+    attributes: Mapping[str, AttributeValue],
+) -> None:
+    """Apply "cheaper" and "dearer" by the facet that is called a price."""
+    for facet in facets:
+        value = attributes.get(facet.name)
+        if facet.kind != "number" or not isinstance(value, int | float):
+            continue
+        if any(word in facet.name.lower() for word in _PRICES):
+            if "cheaper" in changes:
+                target.below[facet.name] = float(value)
+            elif "dearer" in changes:
+                target.above[facet.name] = float(value)
+
+
+class _Editor:
+    """A target on its way."""
+
+    def __init__(
+        self,
+        instructions: Instructions,
+        reading: Sequence[Mapping[str, str]],
+        facets: Sequence[Facet],
+        linker: Linker,
+    ) -> None:
+        self._phrases = [replace(phrase) for phrase in instructions.phrases]
+        self._changes = instructions.changes
+        self._others, self._linker, self._noun = instructions.others, linker, linker.noun_facet
+        words = [facet for facet in facets if facet.kind == "keyword" and facet.values]
+        self._values = {facet.name: facet.values for facet in words}
+        self._describing = [f.name for f in words if not f.context and f.name != self._noun]
+        shown = {self._noun, *self._describing}
+        self._there = [  # the reference's things
+            TargetItem({f: (v,) for f, v in one.items() if f in shown}, dict(one))
+            for one in reading
+        ]
+        self._target = Target(list(self._there), self._noun, self._describing)
+        self._focus: TargetItem | None = None  # what the text is about
+        self._going: list[TargetItem] = []  # removed, or to be replaced
+
+    def target(self) -> Target:
+        """Refusals first, so that what is new finds the place of what goes."""
+        self._tell_added_from_wanted()
+        self._find_focus()
+        for phrase in self._phrases:
+            self._place(phrase)
+            if phrase.role in ("refuse", "remove", "replace"):
+                self._take_away(phrase)
+        alone: list[TargetItem] = []
+        for number, phrase in enumerate(self._phrases):
+            if phrase.role not in ("refuse", "remove", "replace"):
+                self._ask_for(phrase, number, alone)
+        self._drop_what_goes(alone)
+        self._change_others()
+        self._change_shades()
+        self._count_and_order()
+        return self._target
+
+    # what a phrase is about
+
+    def _thing(self, phrase: NounPhrase) -> str | None:
+        return next((link.value for link in phrase.links if link.facet == self._noun), None)
+
+    def _adjectives(self, phrase: NounPhrase) -> list[Link]:
+        return [link for link in phrase.links if link.facet in self._describing]
+
+    def _item(self, phrase: NounPhrase) -> TargetItem | None:
+        """The reference's thing that a phrase names, by its kind or its side."""
+        if phrase.side is not None and len(self._there) == 2:
+            return self._there[0 if phrase.side == "left" else 1]
+        kind = self._thing(phrase)
+        named = [
+            item for item in self._there if kind is not None and item.known.get(self._noun) == kind
+        ]
+        return named[0] if named else None
+
+    def _about(self) -> TargetItem:
+        """The thing that is changed where a text does not say which."""
+        if self._focus is None and len(self._there) == 2 and "right" in self._changes:
+            return self._there[1]
+        return self._focus or self._there[0]
+
+    def _find_focus(self) -> None:
+        if len(self._there) == 1:
+            self._focus = self._there[0]
+            return
+        named = [self._item(phrase) for phrase in self._phrases if phrase.role == "want"]
+        if len({id(item) for item in named if item is not None}) == 1:
+            self._focus = next(item for item in named if item is not None)
+
+    def _tell_added_from_wanted(self) -> None:
+        """In "a bag next to the car" the bag is added, where the car is there."""
+        for before, phrase in zip(self._phrases, self._phrases[1:], strict=False):
+            new = self._thing(before) is not None and self._item(before) is None
+            if phrase.role == "add" and self._item(phrase) and before.role == "want" and new:
+                before.role, phrase.role = "add", "keep"
+
+    def _is(self, item: TargetItem, adjectives: Sequence[Link]) -> bool:
+        return all(item.known.get(link.facet) == link.value for link in adjectives)
+
+    def _wants_adjectives(self, facets: set[str] | None = None) -> bool:
+        """Whether some phrase asks for describing values alone (of these facets)."""
+        return any(
+            phrase.role == "want"
+            and self._thing(phrase) is None
+            and any(facets is None or link.facet in facets for link in self._adjectives(phrase))
+            for phrase in self._phrases
+        )
+
+    # what is done
+
+    def _place(self, phrase: NounPhrase) -> None:
+        for link in phrase.links:
+            if link.facet not in self._linker.context:
+                continue
+            if phrase.role in ("refuse", "remove", "replace"):
+                now = self._target.context.get(link.facet, self._values[link.facet])
+                self._target.context[link.facet] = tuple(v for v in now if v != link.value)
+                self._target.forbidden.append(link.value)
+            else:
+                self._target.context[link.facet] = (link.value,)
+                self._target.desired.append(link.value)
+
+    def _take_away(self, phrase: NounPhrase) -> None:
+        item, adjectives, kind = self._item(phrase), self._adjectives(phrase), self._thing(phrase)
+        if item is not None:
+            self._take_away_from(item, phrase)
+        elif kind is not None:
+            self._target.forbidden.append(kind)
+        elif adjectives:
+            having = [one for one in self._there if self._is(one, adjectives)]
+            owner = having[0] if having else self._about()
+            self._refuse(owner, adjectives)
+            self._focus = self._focus or owner
+
+    def _take_away_from(self, item: TargetItem, phrase: NounPhrase) -> None:
+        adjectives = self._adjectives(phrase)
+        describes = (
+            not self._is(item, adjectives) or len(self._there) == 1 or self._wants_adjectives()
+        )
+        if phrase.role == "refuse" and adjectives and describes:
+            self._refuse(item, adjectives)
+            self._focus = item
+        elif phrase.role == "replace" and not self._new_things():
+            self._focus = item
+        elif item not in self._going:
+            self._going.append(item)
+
+    def _new_things(self) -> bool:
+        return any(
+            phrase.role in ("want", "add") and self._thing(phrase) and self._item(phrase) is None
+            for phrase in self._phrases
+        )
+
+    def _ask_for(self, phrase: NounPhrase, number: int, alone: list[TargetItem]) -> None:
+        item, adjectives, kind = self._item(phrase), self._adjectives(phrase), self._thing(phrase)
+        if item is not None:
+            changed = self._is_changed_next(number) or self._changes & _SHADES
+            if phrase.role == "only" and not changed:
+                alone.append(item)
+            elif phrase.role == "add" and not adjectives and len(self._there) == 1:
+                self._add(phrase)
+            self._describe(item, phrase)
+        elif kind is not None:
+            if phrase.role == "add" and not self._going:
+                self._add(phrase)
+            else:
+                self._want_thing(phrase, number)
+        elif adjectives:
+            self._want_adjectives(phrase, number)
+
+    def _is_changed_next(self, number: int) -> bool:
+        """Whether a change follows: "only the table should be purple" takes nothing away."""
+        following = self._phrases[number + 1 : number + 2]
+        return any(
+            phrase.clause == self._phrases[number].clause
+            and self._thing(phrase) is None
+            and self._adjectives(phrase)
+            for phrase in following
+        )
+
+    def _describe(self, item: TargetItem, phrase: NounPhrase) -> None:
+        """Take "the blue hat" that is there, or that is to be blue."""
+        adjectives = self._adjectives(phrase)
+        if phrase.role == "want":
+            self._focus = item
+        if adjectives and not self._is(item, adjectives):
+            self._set(item, adjectives)
+
+    def _want_thing(self, phrase: NounPhrase, number: int) -> None:
+        kind = self._thing(phrase) or ""
+        named = [self._item(other) for other in self._phrases]
+        only = self._target.items[0]
+        if self._going:
+            self._rename(self._going.pop(0), phrase)
+        elif len(self._target.items) == 1 and (only.changed or (only in named and phrase.joined)):
+            if phrase.joined == "or":
+                only.allowed[self._noun] = (*only.allowed.get(self._noun, ()), kind)
+            else:
+                self._add(phrase)
+        else:
+            self._rename(self._replaced_by(phrase, number, named), phrase)
+
+    def _replaced_by(
+        self, phrase: NounPhrase, number: int, named: Sequence[TargetItem | None]
+    ) -> TargetItem:
+        """The thing in whose place a new one comes."""
+        before = self._phrases[number - 1] if number else None
+        if before is not None and not phrase.joined and before.clause == phrase.clause:
+            item = self._item(before)  # "make the table a guitar"
+            if item is not None and not self._adjectives(before) and not self._wants_adjectives():
+                return item
+        if self._focus is not None and not self._focus.changed and len(self._there) == 1:
+            return self._focus
+        free = [item for item in self._target.items if not item.changed and item not in named]
+        return (free or [self._about()])[0]
+
+    def _rename(self, item: TargetItem, phrase: NounPhrase) -> None:
+        """Put a new thing in the place of another; of two, what describes it is open."""
+        kind = self._thing(phrase) or ""
+        self._target.forbidden.append(item.known.get(self._noun, ""))
+        self._target.desired.append(kind)
+        item.allowed[self._noun], item.changed, self._focus = (kind,), True, item
+        if len(self._target.items) > 1:
+            for facet in self._describing:
+                item.allowed.pop(facet, None)
+        self._set(item, self._adjectives(phrase))
+
+    def _add(self, phrase: NounPhrase) -> None:
+        kind = self._thing(phrase) or ""
+        item = TargetItem({self._noun: (kind,)}, changed=True)
+        self._target.items[:] = [*self._target.items[:1], item]
+        self._target.desired.append(kind)
+        self._set(item, self._adjectives(phrase))
+
+    def _want_adjectives(self, phrase: NounPhrase, number: int) -> None:
+        adjectives = self._adjectives(phrase)
+        facets = {link.facet for link in adjectives}
+        others = [
+            other
+            for other in self._phrases[number + 1 :]
+            if other.role == "want"
+            and self._thing(other) is None
+            and any(link.facet in facets for link in other.links)
+        ]
+        owners = [item for item in self._there if self._is(item, adjectives)]
+        told = others and others[0].joined != "or" and phrase.joined != "or"
+        pointed = len(self._there) > 1 and phrase.definite and self._wants_others(phrase)
+        if owners and (told or pointed):  # "the orange one in white"
+            self._focus = owners[0]
+        else:
+            self._set(self._about(), adjectives, more=phrase.joined == "or")
+
+    def _wants_others(self, phrase: NounPhrase) -> bool:
+        return any(other is not phrase and self._adjectives(other) for other in self._phrases)
+
+    def _set(self, item: TargetItem, adjectives: Sequence[Link], more: bool = False) -> None:
+        for link in adjectives:
+            before = item.allowed.get(link.facet, ()) if more and item.changed else ()
+            item.allowed[link.facet] = tuple(dict.fromkeys((*before, link.value)))
+            had = item.known.get(link.facet)
+            if had is not None and had != link.value:
+                self._target.forbidden.append(had)
+            self._target.desired.append(link.value)
+        item.changed = item.changed or bool(adjectives)
+
+    def _refuse(self, item: TargetItem, adjectives: Sequence[Link]) -> None:
+        for link in adjectives:
+            now = item.allowed.get(link.facet, self._values[link.facet])
+            if now == (link.value,):
+                now = self._values[link.facet]
+            item.allowed[link.facet] = tuple(v for v in now if v != link.value) or now
+            self._target.forbidden.append(link.value)
+
+    def _drop_what_goes(self, alone: Sequence[TargetItem]) -> None:
+        items = self._target.items
+        for item in self._going:
+            kind = item.known.get(self._noun, "")
+            self._target.forbidden.append(kind)
+            if len(items) > 1:
+                items.remove(item)
+            else:
+                item.allowed[self._noun] = tuple(v for v in self._values[self._noun] if v != kind)
+        if alone:
+            for item in items:
+                if item not in alone:
+                    words = [
+                        item.known[f] for f in (*self._describing, self._noun) if f in item.known
+                    ]
+                    self._target.forbidden.append(with_article(" ".join(words)))
+            items[:] = alone
+
+    def _change_others(self) -> None:
+        """Allow any other where "another colour" or "somewhere else" is asked for."""
+        places = tuple(self._linker.context) if "open_place" in self._changes else ()
+        for facet in (*self._others, *places):
+            had = self._about().known.get(facet)
+            others = tuple(v for v in self._values.get(facet, ()) if v != had)
+            if facet in self._linker.context and facet not in self._target.context and others:
+                self._target.context[facet] = others
+            elif facet in self._describing and had and self._about().allowed.get(facet) == (had,):
+                self._about().allowed[facet] = others
+                self._target.forbidden.append(had)
+
+    def _change_shades(self) -> None:
+        shades = self._changes & _SHADES
+        for facet in self._linker.colour_facets:
+            item = self._about()
+            had = item.known.get(facet)
+            if shades and had is not None and item.allowed.get(facet) == (had,):
+                moved = moved_colours(had, self._values[facet], shades)
+                item.allowed[facet] = moved or (had,)
+
+    def _count_and_order(self) -> None:
+        items = self._target.items
+        if "two" in self._changes and len(items) == 1:
+            kind = items[0].known.get(self._noun)
+            others = tuple(v for v in self._values[self._noun] if v != kind)
+            items.append(TargetItem({self._noun: others}, changed=True))
+        if len(items) < 2:
+            return
+        if "swap_sides" in self._changes:
+            items.reverse()
+            self._target.ordered = True
+        elif sides := self._changes & {"left", "left_of", "right", "right_of"}:
+            named = [self._item(phrase) for phrase in self._phrases if self._thing(phrase)]
+            moved = next((item for item in items if item in named or item.changed), items[0])
+            first = next((item for item in named if item in items), moved)
+            goes_left = bool(sides & {"left", "left_of"})
+            other = next(item for item in items if item is not first)
+            items[:] = [first, other] if goes_left else [other, first]
+            self._target.ordered = not any(phrase.side for phrase in self._phrases)

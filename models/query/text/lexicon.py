@@ -1,0 +1,83 @@
+"""Cue words: what a text does with the values that it names. Data, one file per language."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from models.query.text.tokens import Token, tokenize
+
+_FOLDER = Path(__file__).parent / "languages"
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Some words that say what is done.
+
+    Attributes:
+        kinds: The names of the lists that they stand in.
+        start: Index of their first token.
+        end: Index behind their last token.
+    """
+
+    kinds: frozenset[str]
+    start: int
+    end: int
+
+
+class Lexicon:
+    """The cues of one language.
+
+    Attributes:
+        function: Words that name nothing.
+        words: Those, and all words of cues.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Read a language's file.
+
+        Args:
+            name: As its file is called, without `.toml`.
+        """
+        lists = tomllib.loads((_FOLDER / f"{name}.toml").read_text("utf-8"))
+        self.function = frozenset(lists.pop("function").split())
+        self._cues: dict[tuple[str, ...], set[str]] = {}
+        for kind, phrases in lists.items():
+            for phrase in phrases:
+                words = tuple(token.text for token in tokenize(phrase))
+                self._cues.setdefault(words, set()).add(kind)
+        self._longest = max(map(len, self._cues))
+        self.words = self.function | {word for words in self._cues for word in words}
+
+    def cues(self, tokens: Sequence[Token]) -> list[Cue]:
+        """The cues of a text from left to right, each the longest that begins there."""
+        words = tuple(token.text for token in tokens)
+        found: list[Cue] = []
+        at = 0
+        while at < len(words):
+            cue = self._cue_at(words, at)
+            if cue is not None:
+                found.append(cue)
+            at = cue.end if cue is not None else at + 1
+        return found
+
+    def _cue_at(self, words: tuple[str, ...], at: int) -> Cue | None:
+        for end in range(min(at + self._longest, len(words)), at, -1):
+            kinds = self._cues.get(words[at:end])
+            if kinds is not None:
+                return Cue(frozenset(kinds), at, end)
+        return None
+
+
+@cache
+def lexicons() -> tuple[Lexicon, ...]:
+    """All languages there are, English first."""
+    names = sorted((path.stem for path in _FOLDER.glob("*.toml")), key=lambda name: name != "en")
+    return tuple(Lexicon(name) for name in names)
+
+
+def lexicon_of(tokens: Sequence[Token]) -> Lexicon:
+    """The language whose own words a text has most of; of equals the first."""
+    words = [token.text for token in tokens if len(token.text) > 1]
+    return max(lexicons(), key=lambda lexicon: sum(word in lexicon.words for word in words))
