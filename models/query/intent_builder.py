@@ -19,7 +19,7 @@ from models.query.attribute_reader import (
     still_possible,
     with_article,
 )
-from models.query.target import Target, alternatives
+from models.query.target import Target, alternatives, words_of
 from models.query.target_editing import find_target
 from models.query.text.instructions import Instructions, read_instructions
 from models.query.text.linking import Linker
@@ -106,12 +106,12 @@ class IntentBuilder:
         """What an image shows by its own attributes: one thing or two; lists of the same length
         speak of the same things, in order.
         """
-        things = _listed(attributes.get(self._noun))
+        things = words_of(attributes.get(self._noun))
         if not 0 < len(things) <= 2:
             return None
         items: list[dict[str, str]] = [{} for _ in things]
         for facet in self._describing:
-            values = _listed(attributes.get(facet))
+            values = words_of(attributes.get(facet))
             if len(values) == 1:
                 values *= len(things)
             if len(values) == len(things):
@@ -130,7 +130,7 @@ class IntentBuilder:
         text: str,
         how: Literal["known", "read"],
     ) -> IntentCandidate:
-        where = {f: words[0] for f in self._context if (words := _listed(attributes.get(f)))}
+        where = {f: words[0] for f in self._context if (words := words_of(attributes.get(f)))}
         reading = [{**dict(item.attributes), self._noun: item.category, **where} for item in items]
         target = find_target(instructions, reading, self._facets, self._linker, attributes)
         spans = _spans(instructions.not_understood, text)
@@ -186,11 +186,6 @@ class IntentBuilder:
             )
             kept += [with_article(" ".join(same))] if whole and same and not item.changed else same
         return list(dict.fromkeys(kept))
-
-
-def _listed(value: AttributeValue | None) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [word for word in values if isinstance(word, str)]
 
 
 def _spans(tokens: Sequence[Token], text: str) -> tuple[TextSpan, ...]:

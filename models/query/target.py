@@ -63,7 +63,7 @@ class Target:
         """
         return (
             any(
-                (here := _words(attributes.get(facet))) and not set(here) & set(allowed)
+                (here := words_of(attributes.get(facet))) and not set(here) & set(allowed)
                 for facet, allowed in self.context.items()
             )
             or any(_number(attributes, facet, -inf) >= bound for facet, bound in self.below.items())
@@ -72,7 +72,7 @@ class Target:
         )
 
     def _shows_other_things(self, attributes: Mapping[str, AttributeValue]) -> bool:
-        count = len(_words(attributes.get(self.noun)))
+        count = len(words_of(attributes.get(self.noun)))
         if count != len(self.items):
             return count > 0
         columns = {f: _per_thing(attributes, f, count) for f in (*self.describing, self.noun)}
@@ -90,16 +90,16 @@ def alternatives(
     target: Target,
 ) -> list[tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]]:
     """What may be shown, in words, at most 64: per thing its values, the noun last; and the
-    context's.
+    context's. Nothing is said of a facet of which all values are refused.
 
     Args:
         target: What may be shown.
     """
     columns = [
-        [list(item.allowed.get(facet, ("",))) for facet in (*target.describing, target.noun)]
+        [list(item.allowed.get(facet) or ("",)) for facet in (*target.describing, target.noun)]
         for item in target.items
     ]
-    places = [list(values) for values in target.context.values()]
+    places = [list(values or ("",)) for values in target.context.values()]
     flat = [column for item in columns for column in item] + places
     while prod(map(len, flat)) > _MAX_ALTERNATIVES:  # leave the widest choice open
         max(flat, key=len)[:] = [""]
@@ -110,7 +110,8 @@ def alternatives(
     ]
 
 
-def _words(value: AttributeValue | None) -> list[str]:
+def words_of(value: AttributeValue | None) -> list[str]:
+    """The words of an attribute's value, in order; numbers and flags have none."""
     values = value if isinstance(value, list) else [value]
     return [word for word in values if isinstance(word, str)]
 
@@ -119,7 +120,7 @@ def _per_thing(
     attributes: Mapping[str, AttributeValue], facet: str, things: int
 ) -> list[tuple[str, ...]]:
     """Per thing the values that it may have; empty: it does not say."""
-    values = _words(attributes.get(facet))
+    values = words_of(attributes.get(facet))
     if len(values) == things:
         return [(value,) for value in values]
     return [tuple(values)] * things

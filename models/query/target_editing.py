@@ -6,12 +6,11 @@ from dataclasses import replace
 from models.contracts.gallery import AttributeValue, Facet
 from models.query.attribute_reader import with_article
 from models.query.target import Target, TargetItem
-from models.query.text.colours import moved_colours
+from models.query.text.colours import COLOUR_MOVES, moved_colours
 from models.query.text.instructions import Instructions, NounPhrase
 from models.query.text.linking import Link, Linker
 
 _PRICES = ("price", "cost", "preis", "prix", "precio")
-_SHADES = frozenset(["lighter", "darker", "vivid", "muted", "warmer", "cooler", "neutral"])
 
 
 def find_target(
@@ -195,7 +194,7 @@ class _Editor:
     def _ask_for(self, phrase: NounPhrase, number: int, alone: list[TargetItem]) -> None:
         item, adjectives, kind = self._item(phrase), self._adjectives(phrase), self._thing(phrase)
         if item is not None:
-            changed = self._is_changed_next(number) or self._changes & _SHADES
+            changed = self._is_changed_next(number) or self._changes & COLOUR_MOVES
             if phrase.role == "only" and not changed:
                 alone.append(item)
             elif phrase.role == "add" and not adjectives and len(self._there) == 1:
@@ -343,7 +342,7 @@ class _Editor:
                 self._target.forbidden.append(had)
 
     def _change_shades(self) -> None:
-        shades = self._changes & _SHADES
+        shades = self._changes & COLOUR_MOVES
         for facet in self._linker.colour_facets:
             item = self._about()
             had = item.known.get(facet)

@@ -65,6 +65,9 @@ _MOVES: dict[str, Callable[[Lab, Lab], bool]] = {
 }
 
 
+COLOUR_MOVES = frozenset(_MOVES)
+
+
 def _lab(value: str) -> Lab:
     """SRGB in hexadecimal → CIELAB (CIE 15, white D65)."""
     rgb = np.array([int(value[at : at + 2], 16) for at in (0, 2, 4)]) / 255

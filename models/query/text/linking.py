@@ -27,6 +27,7 @@ _FOLDER = Path(__file__).parent
 _NEIGHBOURS, _BACKGROUND = 10, 1500  # of CSLS, which lowers what is near to everything
 _LEAST_MEANING = 0.2  # CSLS, −2 to 2: below, a phrase means none of the values
 _MAX_SPAN = 3  # words
+_MAX_MEANINGS = 64  # spans of a text that are looked up by meaning: 0.5 ms each
 _MAX_DISTANCE = 30.0  # CIELAB: farther, a colour is none of the values
 _COLOUR_SHARE = 0.6  # of a facet's values that are names of colours, for it to be about colours
 _COLOUR_WORDS = frozenset(
@@ -199,6 +200,7 @@ class Linker:
             for span in _spans(found.tokens, _MAX_SPAN, found.taken | found.cued)
             if found.may_mean(span[0], span[1])
         ]
+        spans = spans[-_MAX_MEANINGS:]  # the longest stand first
         if not spans:
             return
         scores, values = meanings.nearest([words for _, _, words in spans])

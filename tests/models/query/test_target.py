@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.query.target import Target
+from models.contracts.gallery import Facet
+from models.query.target import Target, alternatives
 from models.query.target_editing import find_target
 from models.query.text.instructions import read_instructions
 from models.query.text.linking import Linker
@@ -96,6 +97,25 @@ def test_a_place_is_open_unless_it_is_named() -> None:
     assert target_of("in blue").context == {}
     assert target_of("on the beach").context == {"setting": ("beach",)}
     assert target_of("anywhere but in the snow").context == {"setting": ("beach", "night", "room")}
+
+
+ONE_OF_EACH = (
+    Facet(name="category", kind="keyword", values=("sofa",), multi_valued=True),
+    Facet(name="colour", kind="keyword", values=("red",)),
+    Facet(name="setting", kind="keyword", values=("snow",), context=True),
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["not in the snow", "not red", "without the sofa", "two things", "somewhere else",
+     "another colour", "neither red nor in the snow"],
+)  # fmt: skip
+def test_where_all_is_refused_something_is_searched_for_all_the_same(text: str) -> None:
+    linker = Linker(ONE_OF_EACH, "category", None)
+    shown = {"category": "sofa", "colour": "red", "setting": "snow"}
+    found = find_target(read_instructions(text, linker), [shown], ONE_OF_EACH, linker)
+    assert alternatives(found)
 
 
 def test_attributes_contradict_or_do_not() -> None:
