@@ -16,7 +16,7 @@ from itertools import count
 from app.api.search.metrics import IN_FLIGHT, SEARCHES
 from app.web.errors import Overloaded
 
-_MAX_TURNS = 4  # at once in encoder and gallery: each has its next work at hand
+_MAX_TURNS = 8  # at once in encoder and gallery: those that wait together share its passes
 _NEWEST_SHARE = 0.2  # of the newest search in the moving mean of the work
 _COARSE_SHARE = 0.5  # of a search's time; the other half is for re-ranking, and a margin
 

@@ -269,8 +269,8 @@ class CrowdedEncoder(FakeQueryEncoder):
 @pytest.mark.parametrize(
     ("options", "at_once"),
     [
-        ({}, 4),
-        ({"filter": {"colour": ["red", "blue"], "price": 5}}, 4),
+        ({}, 8),
+        ({"filter": {"colour": ["red", "blue"], "price": 5}}, 8),
         ({"filter": {"colour": ["red"] * 40, "maker": ["ACME"] * 40}}, 1),
         ({"among": ["one"] * 65}, 1),
     ],
@@ -280,7 +280,7 @@ def test_searches_with_long_filters_take_turns(options: dict[str, Any], at_once:
 
     async def crowd() -> None:
         service = SearchService(encoder, FakeGallery(IMAGES), LIMITS)
-        await asyncio.gather(*(service.search(query(**options), StageTimer()) for _ in range(5)))
+        await asyncio.gather(*(service.search(query(**options), StageTimer()) for _ in range(9)))
 
     asyncio.run(crowd())
     assert encoder.most_at_once == at_once
