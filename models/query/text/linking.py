@@ -5,7 +5,7 @@ name of a colour that is a shade of it, and by a meaning that is near to its own
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,7 +93,6 @@ class Linker:
         facets: Sequence[Facet],
         noun_facet: str,
         encode: EncodeSentences | None,
-        synonyms: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Prepare for a schema.
 
@@ -101,7 +100,6 @@ class Linker:
             facets: The gallery's schema; facets of words count.
             noun_facet: The facet that names the thing.
             encode: Phrases → unit rows; None: nothing is linked by its meaning.
-            synonyms: Value → other words for it, as the catalogue has them.
         """
         self._facets = [f for f in facets if f.kind == "keyword" and f.values]
         self._values = [(f.name, value) for f in self._facets for value in f.values]
@@ -110,7 +108,7 @@ class Linker:
         self.colour_facets = frozenset(f.name for f in self._facets if _is_about_colours(f))
         self._by_words = {normalize(value): i for i, (_, value) in enumerate(self._values)}
         self._by_stems = {_stems(words): i for words, i in self._by_words.items()}
-        self._synonyms = self._all_synonyms(synonyms or {})
+        self._synonyms = self._thesaurus()
         self._longest = max(len(words.split()) for words in [*self._by_words, *self._synonyms, ""])
         self._meanings = None if encode is None else _Meanings(encode, self._phrasings())
 
@@ -238,14 +236,10 @@ class Linker:
                     return facet.name, near[0]
         return None
 
-    def _all_synonyms(self, own: Mapping[str, Sequence[str]]) -> dict[str, int]:
-        """Other words → values: the catalogue's own first, then the thesaurus's."""
+    def _thesaurus(self) -> dict[str, int]:
+        """Other words → values."""
         found: dict[str, int] = {}
-        for value, words in own.items():
-            index = self._by_words.get(normalize(value))
-            if index is not None:
-                found |= {normalize(word): index for word in words}
-        for group in _thesaurus():
+        for group in _synonyms():
             indexes = [self._by_stems.get(_stems(member)) for member in group]
             first = next((index for index in indexes if index is not None), None)
             if first is not None:
@@ -360,6 +354,6 @@ def _known_words() -> frozenset[str]:
 
 
 @cache
-def _thesaurus() -> list[list[str]]:
+def _synonyms() -> list[list[str]]:
     groups = tomllib.loads((_FOLDER / "thesaurus.toml").read_text("utf-8"))["groups"]
     return [[normalize(member) for member in group.split("|")] for group in groups]

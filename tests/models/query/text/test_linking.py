@@ -81,15 +81,6 @@ def test_what_is_said_around_names_nothing(text: str, noun: str) -> None:
     assert linked(text, noun) == []
 
 
-def test_a_catalogues_own_words() -> None:
-    linker = Linker(OBJECTS, "category", None, {"lamp": ["Leuchte Modell 7", "torchiere"]})
-    tokens = tokenize("the torchiere instead, or Leuchte Modell 7")
-    assert [link.value for link in linker.link(tokens, lexicon_of(tokens), frozenset())] == [
-        "lamp",
-        "lamp",
-    ]
-
-
 @pytest.mark.parametrize("facets", [OBJECTS, FASHION, ANIMALS])
 def test_without_a_sentence_encoder_names_are_still_found(facets: Sequence[Facet]) -> None:
     linker = Linker(facets, facets[0].name, None)
