@@ -2,7 +2,7 @@
 
 import { $, h } from "../ui/dom.js";
 import * as schema from "../state/gallery_schema.js";
-import { toolbar } from "../toolbar.js";
+import { toolbar } from "../ui/toolbar.js";
 
 const settle = toolbar($("examples"), "button");
 

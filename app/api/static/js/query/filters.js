@@ -2,7 +2,7 @@
 
 import { $, h } from "../ui/dom.js";
 import { keywordFacets, numberFacets, gallery } from "../state/gallery_schema.js";
-import { toolbar } from "../toolbar.js";
+import { toolbar } from "../ui/toolbar.js";
 
 // Builds the panels; calls changed(filter) whenever one is set.
 export function build(changed) {

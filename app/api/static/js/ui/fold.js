@@ -1,8 +1,8 @@
 // What folds on a phone, where results come first: the query, into a bar that shows it. On wider
 // screens the style sheet has no bar, and nothing folds.
 
-import { $, toTop } from "./ui/dom.js";
-import { urlOf } from "./query/reference.js";
+import { $, toTop } from "./dom.js";
+import { urlOf } from "../query/reference.js";
 
 const narrow = matchMedia("(max-width: 40rem)");
 

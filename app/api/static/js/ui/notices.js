@@ -1,6 +1,6 @@
 // Sentences that stay until they are put away.
 
-import { $, h } from "./ui/dom.js";
+import { $, h } from "./dom.js";
 
 const away = new Set(); // what was put away is not said again
 
