@@ -142,6 +142,7 @@ def test_the_first_result_is_near_by_keyboard(page: Page, thing: dict[str, Any])
     expect(page.locator("#results .picture").first).to_be_focused()
     assert "#" not in page.url  # no step in the history either
     page.get_by_role("button", name="Gallery", exact=True).click()
+    expect(page.locator("#gallery .picture").first).to_be_visible()  # loaded: focus has a goal
     page.locator("#skip").focus()
     expect(page.get_by_text("Skip to the pictures")).to_be_focused()
     page.keyboard.press("Enter")
