@@ -61,7 +61,9 @@ def fresh_log_levels() -> None:
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A test-split demo catalogue; the path of its manifest."""
     out = tmp_path_factory.mktemp("catalogue")
-    return write_catalogue(out, CATALOGUE_IMAGES, seed=11, split="test", size_px=128, queries=240)
+    return write_catalogue(
+        out, CATALOGUE_IMAGES, seed=11, split="test", size_px=128, queries=240, typed_queries=84
+    )
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,13 @@ from indexer.demo.queries import ComposedQuery, compose_queries
 from indexer.demo.questions import make_questions
 from indexer.demo.render import item_boxes, render_scene
 from indexer.demo.scene import Item, Scene, Split, sample_scenes, with_finishes
+from indexer.demo.typed.queries import TypedQuery, compose_typed_queries
 from models.errors import InputError
 
 MANIFEST_NAME = "manifest.jsonl"
 QUERIES_NAME = "queries.jsonl"
 QUESTIONS_NAME = "questions.jsonl"
+TEMPLATES = "templates"  # the family of the queries that are not typed
 CAPTIONS_PER_IMAGE = 8
 _JPEG_QUALITY = 92
 
@@ -35,6 +37,7 @@ def write_catalogue(
     split: Split,
     size_px: int = 160,
     queries: int = 1000,
+    typed_queries: int = 0,
     families: bool | None = None,
     questions: int = 0,
     finishes: bool = False,
@@ -47,7 +50,8 @@ def write_catalogue(
         seed: Same arguments give the same catalogue.
         split: "train", "validation" or "test", see `scene.sample_scenes`.
         size_px: Width and height of the pictures.
-        queries: The most composed queries to write.
+        queries: The most composed queries of templates to write.
+        typed_queries: The most queries in the words people type; the split "train" has none.
         families: Whether scenes come with near neighbours, see `scene.sample_scenes`.
         questions: Yes-or-no questions per picture, written to `questions.jsonl` if any.
         finishes: Whether items have a `finish`, a facet that the shipped models do not know.
@@ -67,8 +71,11 @@ def write_catalogue(
     (out / MANIFEST_NAME).unlink(missing_ok=True)
     _render_all(out, scenes, split, size_px)
     composed = compose_queries(scenes, split, seed, queries)
+    typed = compose_typed_queries(scenes, split, seed, typed_queries)
     _write_lines(
-        out / QUERIES_NAME, [_query_row(split, number, q) for number, q in enumerate(composed)]
+        out / QUERIES_NAME,
+        [_query_row(split, number, q) for number, q in enumerate(composed)]
+        + [_typed_row(split, number, q) for number, q in enumerate(typed)],
     )
     if questions:
         _write_lines(
@@ -123,6 +130,7 @@ def _known(item: Item) -> dict[str, str]:
 def _query_row(split: Split, number: int, query: ComposedQuery) -> dict[str, Any]:
     return {
         "query_id": f"{split}-q{number:05d}",
+        "family": TEMPLATES,
         "edit": query.edit,
         "reference_image_id": image_id(split, query.reference),
         "modification_text": query.modification_text,
@@ -132,6 +140,18 @@ def _query_row(split: Split, number: int, query: ComposedQuery) -> dict[str, Any
         "forbidden": query.forbidden,
         "target_image_ids": [image_id(split, answer) for answer in query.answers],
         "held_out": query.held_out,
+    }
+
+
+def _typed_row(split: Split, number: int, query: TypedQuery) -> dict[str, Any]:
+    return {
+        "query_id": f"{split}-t{number:05d}",
+        "family": query.family,
+        "edit": f"{query.family}: {query.edit}",
+        "reference_image_id": image_id(split, query.reference),
+        "modification_text": query.text,
+        "target_image_ids": [image_id(split, answer) for answer in query.answers],
+        "unanswerable": query.unanswerable,
     }
 
 

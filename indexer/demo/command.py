@@ -22,6 +22,7 @@ def run(options: DemoOptions) -> Iterator[str]:
             options.split,
             options.size,
             options.queries,
+            options.typed_queries,
             options.families,
             options.questions,
             options.finishes,

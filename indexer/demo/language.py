@@ -33,7 +33,7 @@ def describe_item(item: Item, rng: random.Random | None = None) -> str:
         elif rng.random() < 0.3:
             words.reverse()
     finish = [item.finish] if item.finish else []
-    return _with_article(" ".join([*finish, *words, item.kind]))
+    return with_article(" ".join([*finish, *words, item.kind]))
 
 
 def describe_items(items: tuple[Item, ...], rng: random.Random | None = None) -> str:
@@ -77,7 +77,7 @@ def partial_caption(scene: Scene, rng: random.Random) -> str:
     of a sofa beside a lamp.
     """
     place = rng.choice(PLACES[scene.setting])
-    kinds = " and ".join(_with_article(item.kind) for item in scene.items)
+    kinds = " and ".join(with_article(item.kind) for item in scene.items)
     forms = [f"{kinds} {place}", kinds, place, scene.setting]
     if len(scene.items) == 1:
         (item,) = scene.items
@@ -105,7 +105,8 @@ def captions(scene: Scene, count: int) -> list[str]:
     return said
 
 
-def _with_article(phrase: str) -> str:
+def with_article(phrase: str) -> str:
+    """Like "an orange sofa"."""
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 

@@ -18,7 +18,10 @@ class DemoOptions:
     seed: int = 7
     split: Split = "test"
     size: Annotated[int, Option(help="pixels")] = 160
-    queries: Annotated[int, Option(help="at most")] = 800
+    queries: Annotated[int, Option(help="of templates, at most")] = 800
+    typed_queries: Annotated[
+        int, Option(help="in the words people type, at most; the split train has none")
+    ] = 560
     families: Annotated[
         bool | None,
         Option(

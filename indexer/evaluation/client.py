@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from indexer.evaluation.types import Answer, Configuration, Query
+from indexer.evaluation.types import FLAGS, Answer, Configuration, Query
 from models.errors import JobError
 
 _WAITS_S = 60  # for an API that is full or not ready
@@ -82,6 +82,7 @@ class SearchClient:
             ranked_ids=tuple(result["image_id"] for result in content["results"]),
             latency_ms=round(took_ms, 2),
             reasons=tuple(coverage["reasons"]) if coverage["degraded"] else (),
+            flags=tuple(flag for flag in FLAGS if flag in coverage["reasons"]),
             reranker=content["models"]["reranker"],
         )
 
@@ -127,6 +128,7 @@ def request_of(
         "timeout_ms": timeout_ms,
         "composition": "intersection" if composed else configuration.composition,
         "exclude_reference": query.excludes_reference,
+        "attribute_check": "demote" if configuration.attribute_check else "off",
     }
     if composed:
         body["intent_source"] = configuration.composition

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from indexer.evaluation.benchmarks import BENCHMARKS, attributes, demo
 from indexer.evaluation.options import EvaluateOptions
-from indexer.evaluation.runner import Plan, evaluate, only_first, read_gallery
+from indexer.evaluation.runner import Plan, evaluate, only_families, only_first, read_gallery
 from indexer.evaluation.scoring import means, read_predictions, score
 from indexer.evaluation.tuning import tune
 from indexer.evaluation.types import Benchmark, BenchmarkError, Configuration
@@ -33,15 +33,16 @@ def run(options: EvaluateOptions) -> list[str]:
 def _run(options: EvaluateOptions) -> list[str]:
     if options.gallery is not None:
         return _write_gallery(options, *options.gallery)
-    benchmark = _benchmark(options)
+    benchmark = only_families(_benchmark(options), options.families)
     if options.predictions is not None:
         return _score_stored(options.predictions, benchmark)
     if options.tune is not None:
         return _tune(options, options.tune, benchmark)
     configurations = [
-        Configuration(composition, depth)
+        Configuration(composition, depth, check == "demote")
         for composition in options.compositions
         for depth in options.rerank
+        for check in (options.attribute_check if composition == "facets" else ["demote"])
     ]
     plan = Plan(
         options.api, configurations, options.out, options.concurrency, options.timeout_ms,

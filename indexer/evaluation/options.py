@@ -1,6 +1,6 @@
 """What `python -m indexer evaluate` takes, of which typer makes flags. Light to import."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,15 +11,20 @@ from indexer.evaluation.types import COMPOSITIONS
 from models.command_line import one_at_most
 
 BenchmarkName = Literal["demo", "attributes", "cirr", "circo", "fashioniq", "genecis"]
-LIST_FLAGS = ("--compositions", "--rerank")
+LIST_FLAGS = ("--compositions", "--rerank", "--attribute-check", "--families")
 
 
-def _known_compositions(names: Sequence[str]) -> list[str]:
-    for name in names:
-        if name not in COMPOSITIONS:
-            known = ", ".join(repr(composition) for composition in COMPOSITIONS)
-            raise BadParameter(f"{name!r} is not one of {known}.")
-    return list(names)
+def _known(*there_are: str) -> Callable[[Sequence[str]], list[str]]:
+    """A check that values are among those there are."""
+
+    def check(names: Sequence[str]) -> list[str]:
+        for name in names:
+            if name not in there_are:
+                known = ", ".join(map(repr, there_are))
+                raise BadParameter(f"{name!r} is not one of {known}.")
+        return list(names)
+
+    return check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class EvaluateOptions:
         Option(
             help=f"one or more of {', '.join(COMPOSITIONS)}", metavar="NAME [NAME ...]",
             default_factory=lambda: [*COMPOSITIONS], show_default="all",
-            callback=_known_compositions,
+            callback=_known(*COMPOSITIONS),
         ),
     ]  # fmt: skip
     rerank: Annotated[
@@ -52,12 +57,28 @@ class EvaluateOptions:
             show_default="0 10 50",
         ),
     ]  # fmt: skip
+    attribute_check: Annotated[
+        list[str],
+        Option(
+            help="whether candidates whose attributes contradict the query go behind the others, "
+            "one or both ways; off is measured for facets",
+            metavar="demote|off [...]", default_factory=lambda: ["demote"],
+            show_default="demote", callback=_known("demote", "off"),
+        ),
+    ]  # fmt: skip
     baseline: Annotated[
         str, Option(help="such as union-0; default: the first", show_default=False)
     ] = ""
     queries: Annotated[
         int | None, Option(help="ask only the first N (attributes: make N)", metavar="N")
     ] = None
+    families: Annotated[
+        list[str],
+        Option(
+            help="only queries of these families of phrasings, such as negation",
+            metavar="NAME [NAME ...]", default_factory=list, show_default="all",
+        ),
+    ]  # fmt: skip
     seed: Annotated[int, Option(help="of attributes")] = 0
     concurrency: Annotated[int, Option(help="requests at a time")] = 4
     timeout_ms: Annotated[int, Option(help="the deadline of each search")] = 60_000

@@ -122,6 +122,53 @@ class Row:
 
 
 @dataclass(frozen=True)
+class FlagRates:
+    """How often first results say that they may not be what was meant.
+
+    The first result to a text that asks for what no attribute holds is never right.
+
+    Attributes:
+        wrong: First results that are wrong.
+        wrong_flagged: How many of them say so.
+        right: First results that are right.
+        right_flagged: How many of them are flagged all the same.
+    """
+
+    wrong: int
+    wrong_flagged: int
+    right: int
+    right_flagged: int
+
+    @property
+    def of_wrong(self) -> float | None:
+        """Share of the wrong first results that are flagged; None: there are none."""
+        return self.wrong_flagged / self.wrong if self.wrong else None
+
+    @property
+    def of_right(self) -> float | None:
+        """Share of the right first results that are flagged; None: there are none."""
+        return self.right_flagged / self.right if self.right else None
+
+
+@dataclass(frozen=True)
+class FamilyFigures:
+    """What one run is worth for one family of phrasings.
+
+    Attributes:
+        queries: How many.
+        recalls: `recall@1` and recall at the benchmark's depth, as far as it measures them.
+        flags: Of the first results.
+    """
+
+    queries: int
+    recalls: Mapping[str, Score]
+    flags: FlagRates
+
+
+ALL_FAMILIES = "all families"
+
+
+@dataclass(frozen=True)
 class Results:
     """Every configuration's run over one benchmark.
 
@@ -183,6 +230,37 @@ class Results:
         return {kind: tuple(members[kind]) for kind in by_size}
 
     @cached_property
+    def families(self) -> Mapping[str, Mapping[str, FamilyFigures]]:
+        """Run → family → figures, in the benchmark's order, `ALL_FAMILIES` last; empty where the
+        benchmark tells no families apart.
+        """
+        members: dict[str, list[Query]] = {}
+        for query in self.benchmark.queries:
+            if query.family:
+                members.setdefault(query.family, []).append(query)
+        if not members:
+            return {}
+        members[ALL_FAMILIES] = [query for queries in members.values() for query in queries]
+        return {
+            run.name: {name: self._family(run, queries) for name, queries in members.items()}
+            for run in self.runs
+        }
+
+    def _family(self, run: Run, queries: Sequence[Query]) -> FamilyFigures:
+        names = ("recall@1", f"recall@{self.benchmark.depth}")
+        values = {name: run.values[name] for name in names if name in run.values}
+        return FamilyFigures(
+            len(queries),
+            scores(
+                {
+                    name: [by_query[q.query_id] for q in queries if q.query_id in by_query]
+                    for name, by_query in values.items()
+                }
+            ),
+            _flag_rates(run, queries),
+        )
+
+    @cached_property
     def rows(self) -> tuple[Row, ...]:
         """One row per run, computed once: every interval takes thousands of resamples."""
         return tuple(self._row(run) for run in self.runs)
@@ -207,6 +285,17 @@ class Results:
                 }
             ),
         )
+
+
+def _flag_rates(run: Run, queries: Sequence[Query]) -> FlagRates:
+    flagged: dict[bool, list[bool]] = {True: [], False: []}  # is it right → is it flagged
+    for query in queries:
+        first = run.ranking(query)[:1]
+        is_right = not query.unanswerable and not set(first).isdisjoint(query.relevant_ids)
+        flagged[is_right].append(bool(run.answers[query.query_id].flags))
+    return FlagRates(
+        len(flagged[False]), sum(flagged[False]), len(flagged[True]), sum(flagged[True])
+    )
 
 
 def first_right_rank(query: Query, ranking: Ranked) -> int | None:

@@ -130,6 +130,7 @@ async def _ask_one_way(
         "depth": benchmark.depth,
         "timeout_ms": plan.timeout_ms,
         "concurrency": plan.concurrency,
+        "attribute_check": configuration.attribute_check,
         **about,
     }
     file = AnswerFile(plan.out / "answers" / f"{configuration.name}.jsonl", decides)
@@ -181,6 +182,28 @@ def check_gallery(benchmark: Benchmark, image_ids: Collection[str]) -> None:
             f"{benchmark.name} speaks of, first {missing[0]!r}; build it from the benchmark's own "
             "images"
         )
+
+
+def only_families(benchmark: Benchmark, names: Sequence[str]) -> Benchmark:
+    """A benchmark with the queries of some families only; the notes say so. No names: all.
+
+    Raises:
+        BenchmarkError: It has no such family.
+    """
+    if not names:
+        return benchmark
+    there_are = list(dict.fromkeys(q.family for q in benchmark.queries if q.family))
+    if unknown := [name for name in names if name not in there_are]:
+        raise BenchmarkError(
+            f"{benchmark.name} has no family {unknown[0]!r}; "
+            f"there are: {', '.join(there_are) or 'none'}"
+        )
+    return replace(
+        benchmark,
+        queries=[query for query in benchmark.queries if query.family in names],
+        notes=[f"Only queries of the families {', '.join(names)}.", *benchmark.notes],
+        write_submission=None,
+    )
 
 
 def only_first(benchmark: Benchmark, count: int | None) -> Benchmark:
@@ -285,6 +308,7 @@ class AnswerFile:
                 ranked_ids=tuple(fields["ranked_ids"]),
                 latency_ms=fields["latency_ms"],
                 reasons=tuple(fields["reasons"]),
+                flags=tuple(fields["flags"]),
                 reranker=fields["reranker"],
             )
             self.answers[answer.query_id] = answer

@@ -11,6 +11,8 @@ Ranked = Sequence[str]
 # baselines, then intersections by who composes the intent: the gallery's attributes, or the
 # reranker
 COMPOSITIONS = ("image", "text", "union", "facets", "mllm")
+# by which an answer says that it may not be what was meant
+FLAGS = ("not_understood", "nothing_fits")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class Query:
             the benchmark keeps them secret.
         kinds: What reports group by: a kind of edit, a semantic aspect, a category. A query may be
             of several kinds.
+        family: The way its text is phrased; empty: the benchmark does not tell ways apart.
+        unanswerable: Whether the text asks for what no attribute holds: an answer has to say so,
+            whatever it finds.
         excludes_reference: Whether the protocol takes the reference out of the ranking.
         among: The protocol searches only among these images; empty: the whole gallery.
         filter: The same by attributes, as the API takes it.
@@ -35,6 +40,8 @@ class Query:
     text: str
     relevant_ids: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    family: str = ""
+    unanswerable: bool = False
     excludes_reference: bool = True
     among: tuple[str, ...] = ()
     filter: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +98,7 @@ class Answer:
         latency_ms: As the client saw it.
         reasons: `coverage.reasons`; not empty: the answer was degraded.
         reranker: Version of the reranker that had a part in it.
+        flags: Those of `FLAGS` that it says.
     """
 
     query_id: str
@@ -98,6 +106,7 @@ class Answer:
     latency_ms: float
     reasons: tuple[str, ...] = ()
     reranker: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,15 +116,18 @@ class Configuration:
     Attributes:
         composition: One of `COMPOSITIONS`.
         rerank_depth: 0: coarse stage only.
+        attribute_check: Whether candidates whose attributes contradict the query go behind.
     """
 
     composition: str
     rerank_depth: int
+    attribute_check: bool = True
 
     @property
     def name(self) -> str:
         """As tables and files call it."""
-        return f"{self.composition}-{self.rerank_depth}"
+        unchecked = "" if self.attribute_check else "-unchecked"
+        return f"{self.composition}-{self.rerank_depth}{unchecked}"
 
 
 class BenchmarkError(InputError):

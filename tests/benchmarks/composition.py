@@ -152,7 +152,8 @@ def main() -> None:
     encoder = ImageTextEncoder(preset.encoder)
     lines = (options.catalogue / "queries.jsonl").read_text("utf-8").splitlines()
     rows = read_manifest(options.catalogue / "manifest.jsonl")
-    bench = Bench(rows, [json.loads(line) for line in lines], encoder)
+    queries = [query for line in lines if (query := json.loads(line))["family"] == "templates"]
+    bench = Bench(rows, queries, encoder)
     weights = bench.tune() if options.tune else preset.composition
     print(f"{len(bench.queries)} queries, gallery of {len(rows)}, {encoder.fingerprint}")
     print("weights", weights.model_dump_json())

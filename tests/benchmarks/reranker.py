@@ -220,7 +220,8 @@ def main() -> None:
         parser.error(f"the preset {options.preset} has no reranker")
     rows = read_manifest(options.catalogue / "manifest.jsonl")
     lines = (options.catalogue / "queries.jsonl").read_text("utf-8").splitlines()
-    queries = [json.loads(line) for line in lines][: options.queries]
+    queries = [query for line in lines if (query := json.loads(line))["family"] == "templates"]
+    queries = queries[: options.queries]
     bench = Bench(rows, queries, ImageTextEncoder(preset.encoder))
     examples = read_examples(options.catalogue)
 

@@ -241,6 +241,8 @@ def test_flags_and_their_defaults() -> None:
         benchmark="circo",
         compositions=["image", "text", "union", "facets", "mllm"],
         rerank=[0, 10, 50],
+        attribute_check=["demote"],
+        families=[],
         gallery=(Path("i"), Path("m.jsonl")),
     )
     evaluate = read_options(
@@ -248,6 +250,13 @@ def test_flags_and_their_defaults() -> None:
     )
     assert isinstance(evaluate, EvaluateOptions)
     assert (evaluate.compositions, evaluate.rerank) == (["text", "union"], [0, 5])
+    evaluate = read_options(
+        ["evaluate", "--benchmark", "demo", "--attribute-check", "demote", "off"]
+        + ["--families", "own words", "negation"]
+    )
+    assert isinstance(evaluate, EvaluateOptions)
+    assert evaluate.attribute_check == ["demote", "off"]
+    assert evaluate.families == ["own words", "negation"]
 
 
 def test_every_published_benchmark_can_be_named() -> None:

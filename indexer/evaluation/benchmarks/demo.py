@@ -7,6 +7,7 @@ from indexer.evaluation.benchmarks.measures import mean_average_precision, recal
 from indexer.evaluation.types import Benchmark, BenchmarkError, Query
 
 DEPTH = 50
+TEMPLATES = "templates"  # the family of texts that no people typed
 
 
 def read(catalogue: Path) -> Benchmark:
@@ -25,6 +26,8 @@ def read(catalogue: Path) -> Benchmark:
                 text=row["modification_text"],
                 relevant_ids=tuple(row["target_image_ids"]),
                 kinds=(row["edit"].replace("_", " "),),
+                family=row.get("family", TEMPLATES),
+                unanswerable=row.get("unanswerable", False),
             )
             for row in rows
         ]
@@ -45,7 +48,7 @@ def read(catalogue: Path) -> Benchmark:
         depth=DEPTH,
         headline="mAP@10",
         notes=[
-            "Rendered scenes and templated texts: good for comparing ways to search, "
-            "no statement about photographs."
+            "Rendered scenes; texts of templates, and others as people type them (by family): good "
+            "for comparing ways to search, no statement about photographs."
         ],
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from indexer.evaluation.results import Results, Row, Score
+from indexer.evaluation.results import FamilyFigures, Results, Row, Score
 from models.metrics.bootstrap import LEVEL, RESAMPLES
 
 
@@ -36,7 +36,9 @@ def record(results: Results, api: Mapping[str, Any], made_at: datetime) -> dict[
             "resamples": RESAMPLES,
         },
         "baseline": results.baseline.name,
-        "configurations": [_configuration(row) for row in results.rows],
+        "configurations": [
+            {**_configuration(row), **_families(results, row)} for row in results.rows
+        ],
     }
 
 
@@ -56,6 +58,7 @@ def _configuration(row: Row) -> dict[str, Any]:
         "name": row.configuration.name,
         "composition": row.configuration.composition,
         "rerank_depth": row.configuration.rerank_depth,
+        "attribute_check": "demote" if row.configuration.attribute_check else "off",
         "queries": row.queries,
         "measures": _scores(row.measures),
         "averages": _scores(row.averages),
@@ -67,6 +70,23 @@ def _configuration(row: Row) -> dict[str, Any]:
             "share": row.degraded / row.queries,
             "reasons": dict(row.reasons),
         },
+    }
+
+
+def _families(results: Results, row: Row) -> dict[str, Any]:
+    """Figures by family of phrasings; nothing where the benchmark tells none apart."""
+    families = results.families.get(row.configuration.name)
+    if families is None:
+        return {}
+    return {"families": {name: _family(figures) for name, figures in families.items()}}
+
+
+def _family(figures: FamilyFigures) -> dict[str, Any]:
+    flags = figures.flags
+    return {
+        "queries": figures.queries,
+        "recalls": _scores(figures.recalls),
+        "flagged": {**asdict(flags), "of_wrong": flags.of_wrong, "of_right": flags.of_right},
     }
 
 

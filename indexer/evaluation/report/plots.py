@@ -46,6 +46,24 @@ def overview_plots(results: Results) -> list[Plot]:
     if results.kinds:
         caption = f"Mean {headline} by kind of query; {bars}"
         made.append(Plot("by_kind", caption, draw_kinds(results)))
+    if results.families:
+        made.append(
+            Plot(
+                "by_family",
+                "By family of phrasings, the share of queries whose first result is right "
+                f"(bars, {bars.removeprefix('bars are ').removesuffix('.')}), and those with a "
+                f"right one among the first {results.benchmark.depth} (dots).",
+                draw_families(results),
+            )
+        )
+        made.append(
+            Plot(
+                "flags",
+                f"{results.best.name}, by family of phrasings: the share of wrong and of right "
+                "first results that say they may not be what was meant.",
+                draw_flags(results, results.best),
+            )
+        )
     return made
 
 
@@ -151,6 +169,73 @@ def draw_kinds(results: Results) -> Figure:
         _name_kinds(axes, [f"{kind} ({len(results.kinds[kind])})" for kind in kinds])
         axes.set(xlabel=f"mean {benchmark.headline}", ylabel="kind (queries)")
         axes.set_title(f"{benchmark.name}: {benchmark.headline} by kind")
+        figure.legend(loc="outside right upper")
+    return figure
+
+
+def draw_families(results: Results) -> Figure:
+    """recall@1 by family of phrasings, a group of bars per family; dots: recall at full depth."""
+    families, depth = list(next(iter(results.families.values()))), results.benchmark.depth
+    configurations = [run.configuration for run in results.runs]
+    step = 0.8 / len(configurations)
+    with style():
+        figure, axes = new_axes(1.2 + len(families) * (0.15 + 0.14 * len(configurations)))
+        for number, configuration in enumerate(configurations):
+            mark, figures = (
+                look(configurations, configuration),
+                results.families[configuration.name],
+            )
+            places = np.arange(len(families)) + (number - (len(configurations) - 1) / 2) * step
+            first = [figures[family].recalls["recall@1"].interval for family in families]
+            deep = [figures[family].recalls[f"recall@{depth}"].interval.mean for family in families]
+            axes.barh(
+                places,
+                [score.mean for score in first],
+                height=0.9 * step,
+                xerr=np.transpose([(s.mean - s.low, s.high - s.mean) for s in first]),
+                error_kw={"ecolor": INK, "elinewidth": 0.8},
+                color=mark.colour,
+                hatch=mark.hatch,
+                label=configuration.name,
+            )
+            axes.plot(deep, places, "o", color=mark.colour, markeredgecolor=INK, markersize=4)
+        counts = next(iter(results.families.values()))
+        _name_kinds(axes, [f"{name} ({counts[name].queries})" for name in families])
+        axes.set(xlabel=f"recall@1 (bars), recall@{depth} (dots)", ylabel="family (queries)")
+        axes.set_xlim(0, 1.02)
+        axes.set_title(f"{results.benchmark.name}: by family of phrasings")
+        figure.legend(loc="outside right upper")
+    return figure
+
+
+def draw_flags(results: Results, run: Run) -> Figure:
+    """Share of a run's wrong and right first results that are flagged, by family."""
+    figures = results.families[run.name]
+    with style():
+        figure, axes = new_axes(1.4 + 0.42 * len(figures))
+        for shift, colour, label, counts in (
+            (
+                -0.2,
+                GREEN,
+                "wrong, flagged",
+                [(f.flags.wrong_flagged, f.flags.wrong) for f in figures.values()],
+            ),
+            (
+                0.2,
+                VERMILION,
+                "right, flagged",
+                [(f.flags.right_flagged, f.flags.right) for f in figures.values()],
+            ),
+        ):
+            shares = [part / whole if whole else 0 for part, whole in counts]
+            bars = axes.barh(
+                np.arange(len(figures)) + shift, shares, 0.38, color=colour, label=label
+            )
+            labels = [f"{part} of {whole}" if whole else "none" for part, whole in counts]
+            axes.bar_label(bars, labels, padding=3, fontsize="small")
+        _name_kinds(axes, list(figures))
+        axes.set(xlabel="share of the first results", ylabel="family", xlim=(0, 1.25))
+        axes.set_title(f"{run.name}: answers that say they may be wrong")
         figure.legend(loc="outside right upper")
     return figure
 

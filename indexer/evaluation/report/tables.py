@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from indexer.evaluation.results import Results, Row, Score
+from indexer.evaluation.results import ALL_FAMILIES, Results, Row, Score
 from models.metrics.bootstrap import Interval
 
 LEGEND = "[low, high] is a 95 % bootstrap interval over queries."
+FLAGS_LEGEND = (
+    "Flagged: the answer says that words were not understood or that nothing fits. A first result "
+    "to a text that asks for what no attribute holds, such as a size, counts as wrong here."
+)
 _NONE = "–"
 
 
@@ -69,6 +73,29 @@ def kind_table(results: Results) -> Table:
     return Table(("kind", "queries", *names), tuple(lines))
 
 
+def family_table(results: Results) -> Table:
+    """Families × configurations: recalls, and flags among wrong and right first results. No lines
+    where the benchmark tells no families apart.
+    """
+    runs = list(results.families.values())
+    recalls = list(runs[0][ALL_FAMILIES].recalls) if runs else []
+    lines = []
+    for family in runs[0] if runs else ():
+        for run, families in results.families.items():
+            figures = families[family]
+            flags = figures.flags
+            lines.append(
+                (
+                    family, run, str(figures.queries),
+                    *(_cell(figures.recalls.get(name)) for name in recalls),
+                    _share(flags.wrong_flagged, flags.wrong),
+                    _share(flags.right_flagged, flags.right),
+                )
+            )  # fmt: skip
+    header = ("family", "configuration", "queries", *recalls, "wrong flagged", "right flagged")
+    return Table(header, tuple(lines))
+
+
 def degraded_sentences(results: Results) -> list[str]:
     """A sentence per configuration with degraded answers, naming the reasons."""
     return [
@@ -93,6 +120,10 @@ def _cell(score: Score | None, *, with_interval: bool = True) -> str:
         return _NONE
     mean = score.interval
     return f"{mean.mean:.3f}" + (f" [{mean.low:.3f}, {mean.high:.3f}]" if with_interval else "")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.3f} ({part} of {whole})" if whole else _NONE
 
 
 def _signed(difference: Interval) -> str:

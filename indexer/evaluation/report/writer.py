@@ -23,8 +23,10 @@ from indexer.evaluation.report.examples import Example, best, worst
 from indexer.evaluation.report.metrics_json import facts, record
 from indexer.evaluation.report.plots import Plot, baseline_plots, overview_plots
 from indexer.evaluation.report.tables import (
+    FLAGS_LEGEND,
     LEGEND,
     degraded_sentences,
+    family_table,
     kind_table,
     markdown_text,
     score_table,
@@ -102,6 +104,7 @@ def _markdown(
     results: Results, recorded: Mapping[str, Any], drawn: Sequence[Plot], sheets: Sequence[Path]
 ) -> str:
     degraded, kinds = degraded_sentences(results), kind_table(results)
+    families = family_table(results)
     blocks = [f"# {markdown_text(results.benchmark.name)}"]
     blocks += [f"**Degraded answers.** {markdown_text(' '.join(degraded))}"] if degraded else []
     lines = [f"* {markdown_text(f'{name}: {value}')}" for name, value in facts(recorded).items()]
@@ -110,6 +113,8 @@ def _markdown(
     blocks += ["## Results", score_table(results).markdown(), LEGEND]
     if kinds.lines:
         blocks += [f"## {results.benchmark.headline} by kind of query", kinds.markdown()]
+    if families.lines:
+        blocks += ["## Families of phrasings", families.markdown(), LEGEND, FLAGS_LEGEND]
     blocks += [f"![{plot.caption}]({plot.stem}.png)\n\n{plot.caption}" for plot in drawn]
     if sheets:
         links = [f"* [{sheet.stem.replace('_', ' of ')}]({sheet.name})" for sheet in sheets]
@@ -138,7 +143,9 @@ def _html(
         degraded=degraded_sentences(results),
         scores=score_table(results),
         kinds=kind_table(results),
+        families=family_table(results),
         legend=LEGEND,
+        flags_legend=FLAGS_LEGEND,
         overview=overview,
         against=against,
         baseline=results.baseline,

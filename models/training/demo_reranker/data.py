@@ -93,7 +93,7 @@ def read_examples(folder: Path, limit: int | None = None) -> DemoData:
             answers=frozenset(numbers[i] for i in row["target_image_ids"] if i in numbers),
         )
         for row in _lines(folder / "queries.jsonl")
-        if row["reference_image_id"] in numbers
+        if row["reference_image_id"] in numbers and row.get("family", "templates") == "templates"
     ]
     return DemoData(
         captions=[row["caption"] for row in rows],

@@ -15,7 +15,7 @@ TOLERANCE = 0.02
 
 
 def test_retrieval_is_as_good_as_it_was(api: str, catalogue: Path, tmp_path: Path) -> None:
-    ways = ["--compositions", "text", "union", "facets", "--rerank", "0"]
+    ways = ["--compositions", "text", "union", "facets", "--rerank", "0", "--families", "templates"]
     source = ["--benchmark", "demo", "--source", str(catalogue.parent), "--api", api]
     assert main(["evaluate", *source, *ways, "--out", str(tmp_path)]) == 0
     measured = {

@@ -46,6 +46,40 @@ def test_a_report_of_the_demo_benchmark(
     assert (tmp_path / "best_facets-0.jpg").exists()
 
 
+def test_families_are_asked_with_the_attribute_check_and_without(
+    api: str, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ["--source", catalogue.parent, "--api", api, "--out", tmp_path]
+    ways = [
+        "--compositions",
+        "union",
+        "facets",
+        "--rerank",
+        "0",
+        "--attribute-check",
+        "demote",
+        "off",
+    ]
+    families = ["--families", "own words", "comparison"]
+    assert evaluate("--benchmark", "demo", *source, *ways, *families) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    rows = {row["name"]: row for row in metrics["configurations"]}
+    assert list(rows) == ["union-0", "facets-0", "facets-0-unchecked"]
+    checked, unchecked = (rows[name]["families"] for name in list(rows)[1:])
+    assert list(checked) == ["own words", "comparison", "all families"]
+    assert checked["own words"]["recalls"]["recall@1"]["mean"] > 0.6
+    flags = checked["comparison"]["flagged"]
+    assert flags["wrong"] + flags["right"] == checked["comparison"]["queries"]
+    assert flags["wrong_flagged"] > 0, "sizes, which are not understood"
+    assert (
+        checked["all families"]["recalls"]["recall@1"]["mean"]
+        >= unchecked["all families"]["recalls"]["recall@1"]["mean"]
+    )
+    capsys.readouterr()
+    assert evaluate("--benchmark", "demo", *source, "--families", "poems") == 2
+    assert "no family 'poems'; there are: templates, own words" in capsys.readouterr().err
+
+
 def load_preset_fingerprint(api: str) -> str:
     import httpx
 

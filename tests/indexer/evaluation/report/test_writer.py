@@ -13,7 +13,14 @@ import pytest
 from indexer.evaluation.report.plots import MAX_KINDS
 from indexer.evaluation.report.writer import table, write
 from indexer.evaluation.results import Results
-from tests.indexer.evaluation.finished import BENCHMARK, finished, picture, query, secret
+from tests.indexer.evaluation.finished import (
+    BENCHMARK,
+    finished,
+    picture,
+    query,
+    recall,
+    secret,
+)
 
 API = {"models": {"encoder": "abc123", "reranker": None}, "preset": "demo"}
 
@@ -161,3 +168,43 @@ def test_many_kinds_in_any_script_are_drawn(tmp_path: Path) -> None:
     files = report(finished(benchmark=replace(BENCHMARK, queries=queries)), tmp_path)
     assert all(path.is_file() for path in files)
     assert (tmp_path / "report.md").read_text("utf-8").count("| 種類") == 2 * MAX_KINDS
+
+
+def test_families_of_phrasings_have_recalls_and_flag_rates(tmp_path: Path) -> None:
+    """Of the first three queries; the second one's text can be answered by saying so alone."""
+    queries = [
+        replace(one, family=family, unanswerable=number == 1)
+        for number, (one, family) in enumerate(
+            zip(BENCHMARK.queries, ("typos", "typos", "negation", ""), strict=True)
+        )
+    ]
+    measured = [*BENCHMARK.measures, recall(10)]
+    results = finished(benchmark=replace(BENCHMARK, queries=queries, measures=measured))
+    union = results.run("union-20")
+    flagged = {"q1": ("not_understood",), "q2": ("nothing_fits",), "q3": ("not_understood",)}
+    answers = {
+        name: replace(answer, flags=flagged.get(name, ())) for name, answer in union.answers.items()
+    }
+    runs = [replace(run, answers=answers) if run is union else run for run in results.runs]
+    report(replace(results, runs=runs), tmp_path)
+    rows = json.loads((tmp_path / "metrics.json").read_text())["configurations"]
+    text, _, union_20 = (row["families"] for row in rows)
+    assert list(union_20) == ["typos", "negation", "all families"]
+    assert {name: figures["queries"] for name, figures in union_20.items()} == {
+        "typos": 2, "negation": 1, "all families": 3,
+    }  # fmt: skip
+    # q0 and q2 are right, q1 cannot be: of the right ones q2 is flagged, and q1 is, as it must
+    assert union_20["all families"]["flagged"] == {
+        "wrong": 1, "wrong_flagged": 1, "right": 2, "right_flagged": 1,
+        "of_wrong": 1.0, "of_right": 0.5,
+    }  # fmt: skip
+    assert union_20["negation"]["flagged"]["of_wrong"] is None
+    assert union_20["typos"]["recalls"]["recall@1"]["mean"] == 1.0
+    assert text["typos"]["recalls"]["recall@10"]["mean"] == 0.5
+    assert text["all families"]["flagged"]["of_wrong"] == 0
+    for file in ("report.md", "report.html"):
+        page = (tmp_path / file).read_text()
+        assert "Families of phrasings" in page
+        assert "0.500 (1 of 2)" in page
+    assert (tmp_path / "by_family.svg").exists()
+    assert (tmp_path / "flags.png").exists()

@@ -1,0 +1,1 @@
+"""Composed queries in the words that people type, family by family."""
