@@ -50,14 +50,22 @@ class IntentBuilder:
     with the sentence encoder.
     """
 
-    def __init__(self, facets: Sequence[Facet], noun_facet: str) -> None:
-        """Prepare for a schema; see `AttributeReader`."""
+    def __init__(
+        self, facets: Sequence[Facet], noun_facet: str, linker: Linker | None = None
+    ) -> None:
+        """Prepare for a schema; see `AttributeReader`.
+
+        Args:
+            facets: The gallery's schema.
+            noun_facet: The facet that names the thing.
+            linker: Of the gallery, instead of the usual one.
+        """
         self._facets, self._noun = facets, noun_facet
         words = [facet for facet in facets if facet.kind == "keyword" and facet.values]
         self._describing = [f.name for f in words if not f.context and f.name != noun_facet]
         self._context = [facet.name for facet in words if facet.context]
         self._reader = AttributeReader(facets, noun_facet)
-        self._linker = Linker(facets, noun_facet, sentence_encoder())
+        self._linker = linker or Linker(facets, noun_facet, sentence_encoder())
 
     def vocabulary(self) -> list[str]:
         """The texts that images are compared with, whatever is asked."""

@@ -93,6 +93,7 @@ class Linker:
         facets: Sequence[Facet],
         noun_facet: str,
         encode: EncodeSentences | None,
+        without: frozenset[How] = frozenset(),
     ) -> None:
         """Prepare for a schema.
 
@@ -100,7 +101,9 @@ class Linker:
             facets: The gallery's schema; facets of words count.
             noun_facet: The facet that names the thing.
             encode: Phrases → unit rows; None: nothing is linked by its meaning.
+            without: Ways of finding values that are not tried, to measure what they are worth.
         """
+        self._without = without
         self._facets = [f for f in facets if f.kind == "keyword" and f.values]
         self._values = [(f.name, value) for f in self._facets for value in f.values]
         self.noun_facet = noun_facet
@@ -132,6 +135,8 @@ class Linker:
 
     def mend(self, word: str, known: frozenset[str]) -> str:
         """The known word that a word is a slip of; itself where it is a word of its own."""
+        if "spelling" in self._without:
+            return word
         if len(word) < 5 or word in known or self._is_a_word(word) or self._slip(word) is not None:
             return word
         near = [k for k in known if len(k) > 3 and DamerauLevenshtein.distance(word, k) == 1]
@@ -146,6 +151,7 @@ class Linker:
             cued: Indexes of tokens that are cues; they name values only as part of a longer name.
         """
         found = _Found(tokens, lexicon.function, cued)
+        found.without = self._without
         self._by_name(found)
         self._by_spelling(found)
         self._by_colour(found)
@@ -276,8 +282,11 @@ class _Found:
         self.tokens, self.function, self.cued = tokens, function, cued
         self.taken: set[int] = set()
         self.links: list[Link] = []
+        self.without: frozenset[How] = frozenset()
 
     def put(self, value: tuple[str, str], start: int, end: int, how: How, score: float) -> None:
+        if how in self.without:
+            return
         self.taken.update(range(start, end))
         self.links.append(Link(*value, start, end, how, score))
 

@@ -89,3 +89,12 @@ def test_without_a_sentence_encoder_names_are_still_found(facets: Sequence[Facet
             tokens = tokenize(f"the same, {value}")
             links = linker.link(tokens, lexicon_of(tokens), frozenset())
             assert (facet.name, value) in [(link.facet, link.value) for link in links]
+
+
+def test_what_is_not_tried_leaves_its_words_to_what_comes_after() -> None:
+    tokens = tokenize("a couch, strped")
+    without = Linker(OBJECTS, "category", sentence_encoder(), frozenset(["synonym", "spelling"]))
+    links = without.link(tokens, lexicon_of(tokens), frozenset())
+    assert ("sofa", "meaning") in [(link.value, link.how) for link in links]
+    assert {link.how for link in links} == {"meaning"}
+    assert without.mend("plaese", frozenset(["please"])) == "plaese"
