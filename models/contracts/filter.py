@@ -4,6 +4,7 @@ Knows no gallery; `indexer.gallery.filters` checks a filter against one.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
     Field,
     StringConstraints,
     Tag,
+    model_serializer,
     model_validator,
 )
 
@@ -54,6 +56,34 @@ class NumberRange(BaseModel):
             raise ValueError("a range needs at least one of gte, gt, lte, lt")
         return self
 
+    @model_serializer
+    def _set_bounds(self) -> dict[str, float]:
+        """Only the bounds that are set."""
+        bounds = ((name, getattr(self, name)) for name in ("gte", "gt", "lte", "lt"))
+        return {name: bound for name, bound in bounds if bound is not None}
+
+    def holds(self, number: float) -> bool:
+        """Whether a number lies within."""
+        return (
+            (self.gte is None or number >= self.gte)
+            and (self.gt is None or number > self.gt)
+            and (self.lte is None or number <= self.lte)
+            and (self.lt is None or number < self.lt)
+        )
+
+
+def both(one: NumberRange, other: NumberRange) -> NumberRange:
+    """The range of what lies within two."""
+
+    def stricter(name: str, choose: Callable[[list[float]], float]) -> float | None:
+        bounds = [bound for each in (one, other) if (bound := getattr(each, name)) is not None]
+        return choose(bounds) if bounds else None
+
+    return NumberRange(
+        gte=stricter("gte", max), gt=stricter("gt", max),
+        lte=stricter("lte", min), lt=stricter("lt", min),
+    )  # fmt: skip
+
 
 def _condition_kind(value: object) -> str:
     """Which kind of condition this is, so that errors speak of that kind only."""
@@ -87,3 +117,27 @@ Filter = Annotated[
     Field(max_length=MAX_CONDITIONS),
     AfterValidator(_check_value_count),
 ]
+
+
+def narrowed(where: Filter | None, ranges: Mapping[str, NumberRange]) -> Filter | None:
+    """A filter that also asks for these ranges; a condition that is no number stays as it is.
+
+    Args:
+        where: What a client asks for.
+        ranges: Numeric attribute → what it must be.
+    """
+    if not ranges:
+        return where
+    found: Filter = dict(where or {})
+    for name, wanted in ranges.items():
+        there = found.get(name, wanted)
+        if isinstance(there, int | float) and not isinstance(there, bool):
+            there = NumberRange(gte=there, lte=there)
+        found[name] = both(there, wanted) if isinstance(there, NumberRange) else there
+    return found
+
+
+def are_met(ranges: Mapping[str, NumberRange], attributes: Mapping[str, object]) -> bool:
+    """Whether an image's numbers lie within ranges; what is missing does."""
+    numbers = ((wanted, attributes.get(name)) for name, wanted in ranges.items())
+    return all(wanted.holds(n) for wanted, n in numbers if isinstance(n, int | float))

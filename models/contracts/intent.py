@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from models.contracts.filter import MAX_CONDITIONS, NumberRange
+
 MAX_PHRASE_CHARS, MAX_PHRASES, MAX_ALTERNATIVES = 200, 16, 64
 
 IntentSource = Literal["client", "mllm", "facets", "none"]
@@ -26,6 +28,12 @@ class Intent(BaseModel):
     preserve: Phrases = Field((), description="what of the reference stays", examples=[["sofa"]])
     desired: Phrases = Field((), description="what the text asks for", examples=[["blue"]])
     forbidden: Phrases = Field((), description="what the text rules out", examples=[["red"]])
+    conditions: Annotated[dict[str, NumberRange], Field(max_length=MAX_CONDITIONS)] = Field(
+        {},
+        description="numeric attribute → range: only images within are found, as by a filter, "
+        "unless there is none",
+        examples=[{"price": {"lt": 50}}],
+    )
 
 
 class TextSpan(BaseModel):

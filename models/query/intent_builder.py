@@ -21,10 +21,10 @@ from models.query.attribute_reader import (
 )
 from models.query.target import Target, alternatives, words_of
 from models.query.target_editing import find_target
+from models.query.text.conditions import Conditions, read_conditions
 from models.query.text.instructions import Instructions, read_instructions
 from models.query.text.linking import Linker
 from models.query.text.sentence_encoder import sentence_encoder
-from models.query.text.tokens import Token
 from models.query.text_requests import TextRequests
 
 Attributes = Mapping[str, AttributeValue]
@@ -87,15 +87,17 @@ class IntentBuilder:
             known: Text → its embedding, (D,): what need not be asked for.
             attributes: Of the reference, where it is a gallery image: what it shows is then known.
         """
-        instructions = read_instructions(text, self._linker)
         labels = attributes or {}
+        conditions = read_conditions(text, self._facets, labels, self._linker.mend)
+        instructions = read_instructions(conditions.rest, self._linker)
         items = self._known_items(labels)
         if items is not None:
-            return [self._candidate(items, labels, instructions, text, "known")]
+            return [self._candidate(items, labels, instructions, conditions, text, "known")]
         readings = yield from self._reader.read(reference, self._said_to_be_there(instructions))
         return [
             replace(
-                self._candidate(reading.items, labels, instructions, text, "read"), reading=reading
+                self._candidate(reading.items, labels, instructions, conditions, text, "read"),
+                reading=reading,
             )
             for reading in still_possible(readings, reference, known)
         ]
@@ -135,14 +137,17 @@ class IntentBuilder:
         items: Sequence[DepictedItem],
         attributes: Attributes,
         instructions: Instructions,
+        conditions: Conditions,
         text: str,
         how: Literal["known", "read"],
     ) -> IntentCandidate:
         where = {f: words[0] for f in self._context if (words := words_of(attributes.get(f)))}
         reading = [{**dict(item.attributes), self._noun: item.category, **where} for item in items]
-        target = find_target(instructions, reading, self._facets, self._linker, attributes)
-        spans = _spans(instructions.not_understood, text)
-        if not (instructions.phrases or instructions.changes or instructions.others):
+        target = find_target(instructions, reading, self._facets, self._linker)
+        idle = [(token.start, token.end) for token in instructions.not_understood]
+        spans = _spans([*idle, *conditions.not_understood], text)
+        asked = instructions.phrases or instructions.changes or instructions.others
+        if not (asked or conditions.ranges):
             intent = ComposedIntent(
                 target=_cut(" and ".join(item.phrase for item in items)),
                 preserve=_as_role([item.phrase for item in items]),
@@ -160,6 +165,7 @@ class IntentBuilder:
             forbidden=_as_role([v for v in target.forbidden if v not in target.desired]),
             source="facets",
             reading=how,
+            conditions=dict(conditions.ranges),
             alternatives=tuple(phrases),
             not_understood=spans,
         )
@@ -196,8 +202,8 @@ class IntentBuilder:
         return list(dict.fromkeys(kept))
 
 
-def _spans(tokens: Sequence[Token], text: str) -> tuple[TextSpan, ...]:
-    return tuple(TextSpan(text=text[t.start : t.end], start=t.start, end=t.end) for t in tokens)
+def _spans(offsets: Sequence[tuple[int, int]], text: str) -> tuple[TextSpan, ...]:
+    return tuple(TextSpan(text=text[a:b], start=a, end=b) for a, b in sorted(offsets))
 
 
 def _cut(phrase: str) -> str:

@@ -7,7 +7,7 @@ all but red; a facet that is not there is open.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations, product
-from math import inf, prod
+from math import prod
 
 from models.contracts.gallery import AttributeValue
 
@@ -42,8 +42,6 @@ class Target:
         desired: Values that the text asks for.
         forbidden: Values that it rules out or replaces.
         ordered: Whether the order of the things was asked for.
-        below: Numeric facet → what it must be below.
-        above: Numeric facet → what it must be above.
     """
 
     items: list[TargetItem]
@@ -53,23 +51,16 @@ class Target:
     desired: list[str] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
     ordered: bool = False
-    below: dict[str, float] = field(default_factory=dict)
-    above: dict[str, float] = field(default_factory=dict)
 
     def is_contradicted_by(self, attributes: Mapping[str, AttributeValue]) -> bool:
         """Whether an image's own attributes say that it is none of what is allowed.
 
         What is missing contradicts nothing.
         """
-        return (
-            any(
-                (here := words_of(attributes.get(facet))) and not set(here) & set(allowed)
-                for facet, allowed in self.context.items()
-            )
-            or any(_number(attributes, facet, -inf) >= bound for facet, bound in self.below.items())
-            or any(_number(attributes, facet, inf) <= bound for facet, bound in self.above.items())
-            or self._shows_other_things(attributes)
-        )
+        return any(
+            (here := words_of(attributes.get(facet))) and not set(here) & set(allowed)
+            for facet, allowed in self.context.items()
+        ) or self._shows_other_things(attributes)
 
     def _shows_other_things(self, attributes: Mapping[str, AttributeValue]) -> bool:
         count = len(words_of(attributes.get(self.noun)))
@@ -124,11 +115,6 @@ def _per_thing(
     if len(values) == things:
         return [(value,) for value in values]
     return [tuple(values)] * things
-
-
-def _number(attributes: Mapping[str, AttributeValue], facet: str, missing: float) -> float:
-    value = attributes.get(facet)
-    return float(value) if isinstance(value, int | float) else missing
 
 
 def _allows(item: TargetItem, facet: str, values: tuple[str, ...]) -> bool:

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from models.contracts.gallery import AttributeValue, Facet
+from models.contracts.gallery import Facet
 from models.query.attribute_reader import with_article
 from models.query.target import Target, TargetItem
 from models.query.text.colours import COLOUR_MOVES, moved_colours
 from models.query.text.instructions import Instructions, NounPhrase
 from models.query.text.linking import Link, Linker
-
-_PRICES = ("price", "cost", "preis", "prix", "precio")
 
 
 def find_target(
@@ -18,7 +16,6 @@ def find_target(
     reading: Sequence[Mapping[str, str]],
     facets: Sequence[Facet],
     linker: Linker,
-    attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Target:
     """Apply instructions to a reading.
 
@@ -27,29 +24,8 @@ def find_target(
         reading: The reference's things, one or two: facet → value, context facets included.
         facets: The gallery's schema.
         linker: Of the gallery.
-        attributes: Of the reference, where they are known: what "cheaper" is compared with.
     """
-    target = _Editor(instructions, reading, facets, linker).target()
-    _compare_prices(target, instructions.changes, facets, attributes or {})
-    return target
-
-
-def _compare_prices(
-    target: Target,
-    changes: frozenset[str],
-    facets: Sequence[Facet],
-    attributes: Mapping[str, AttributeValue],
-) -> None:
-    """Apply "cheaper" and "dearer" by the facet that is called a price."""
-    for facet in facets:
-        value = attributes.get(facet.name)
-        if facet.kind != "number" or not isinstance(value, int | float):
-            continue
-        if any(word in facet.name.lower() for word in _PRICES):
-            if "cheaper" in changes:
-                target.below[facet.name] = float(value)
-            elif "dearer" in changes:
-                target.above[facet.name] = float(value)
+    return _Editor(instructions, reading, facets, linker).target()
 
 
 class _Editor:

@@ -29,7 +29,7 @@ from app.api.search.types import (
 )
 from app.web.errors import DeadlineExceeded
 from indexer.gallery.ports import Hit
-from models.contracts.filter import filter_values
+from models.contracts.filter import Filter, are_met, filter_values, narrowed
 from models.contracts.intent import ComposedIntent
 
 RERANK_DISABLED = "rerank_disabled"
@@ -164,22 +164,30 @@ class SearchService:
     async def _retrieve(
         self, run: SearchRun, resolved: ResolvedQuery, work: CoarseWork
     ) -> list[Hit]:
-        options = run.query.options
+        """Candidates within the text's conditions; where there are none, the others."""
+        options, intent = run.query.options, resolved.intent
+        conditions = intent.conditions if intent is not None else {}
+
+        async def hits_of(where: Filter | None) -> list[Hit]:
+            return await run.snapshot.generation.retrieve(
+                resolved.embeddings,
+                run.depths.retrieval,
+                where,
+                resolved.content_hash if options.exclude_reference else None,
+                options.among,
+            )
+
         with run.timer.stage("retrieve"):
             async with work.turn():
-                hits = await run.snapshot.generation.retrieve(
-                    resolved.embeddings,
-                    run.depths.retrieval,
-                    options.filter,
-                    resolved.content_hash if options.exclude_reference else None,
-                    options.among,
-                )
-        if resolved.target is not None:
-            run.coverage.contradicting = {
-                hit.image.image_id
-                for hit in hits
-                if resolved.target.is_contradicted_by(hit.image.attributes)
-            }
+                hits = await hits_of(narrowed(options.filter, conditions))
+                if conditions and not hits:
+                    hits = await hits_of(options.filter)
+        run.coverage.contradicting = {
+            hit.image.image_id
+            for hit in hits
+            if not are_met(conditions, hit.image.attributes)
+            or (resolved.target and resolved.target.is_contradicted_by(hit.image.attributes))
+        }
         return demoted(hits, [_contradicts(run, hit) for hit in hits])
 
     def _result(

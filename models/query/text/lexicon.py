@@ -32,6 +32,7 @@ class Lexicon:
     Attributes:
         function: Words that name nothing.
         words: Those, and all words of cues.
+        numbers: What it says of numbers: list → phrases.
     """
 
     def __init__(self, name: str) -> None:
@@ -42,6 +43,7 @@ class Lexicon:
         """
         lists = tomllib.loads((_FOLDER / f"{name}.toml").read_text("utf-8"))
         self.function = frozenset(lists.pop("function").split())
+        self.numbers: dict[str, list[str]] = lists.pop("numbers", {})
         self._cues: dict[tuple[str, ...], set[str]] = {}
         for kind, phrases in lists.items():
             for phrase in phrases:
@@ -49,6 +51,7 @@ class Lexicon:
                 self._cues.setdefault(words, set()).add(kind)
         self._longest = max(map(len, self._cues))
         self.words = self.function | {word for words in self._cues for word in words}
+        self.words |= {t.text for said in self.numbers.values() for p in said for t in tokenize(p)}
 
     def cues(self, tokens: Sequence[Token]) -> list[Cue]:
         """The cues of a text from left to right, each the longest that begins there."""

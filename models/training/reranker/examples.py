@@ -203,7 +203,7 @@ def _from_row(row: dict[str, Any], numbers: Mapping[str, int]) -> RerankExample:
         facets=tuple(row["facets"]),
         reference=numbers[row["reference"]],
         text=row["modification_text"],
-        intent=Intent(**{name: row[name] for name in Intent.model_fields}),
+        intent=Intent(**{name: row[name] for name in Intent.model_fields if name in row}),
         candidates=tuple(
             Candidate(numbers[c["image_id"]], bool(c["relevant"]), c["origin"])
             for c in row["candidates"]

@@ -22,10 +22,9 @@ TWO = [
 ]
 
 
-def target_of(text: str, *things: dict[str, str], price: float | None = None) -> Target:
-    attributes = {} if price is None else {"price": price}
+def target_of(text: str, *things: dict[str, str]) -> Target:
     instructions = read_instructions(text, LINKER)
-    return find_target(instructions, things or [ONE], OBJECTS, LINKER, attributes)
+    return find_target(instructions, things or [ONE], OBJECTS, LINKER)
 
 
 def but(values: tuple[str, ...], *refused: str) -> tuple[str, ...]:
@@ -119,21 +118,13 @@ def test_where_all_is_refused_something_is_searched_for_all_the_same(text: str) 
 
 
 def test_attributes_contradict_or_do_not() -> None:
-    target = target_of("the same but blue", price=100)
+    target = target_of("the same but blue")
     right = {"category": "sofa", "colour": "blue", "pattern": "striped"}
     assert not target.is_contradicted_by(right)
     assert not target.is_contradicted_by({"category": "sofa"}), "what is missing says nothing"
     assert not target.is_contradicted_by({})
     assert target.is_contradicted_by(right | {"colour": "red"})
     assert target.is_contradicted_by(right | {"category": ["sofa", "lamp"]})
-
-
-def test_cheaper_and_dearer_are_compared_with_the_reference() -> None:
-    cheaper, dearer = (target_of(text, price=100) for text in ("cheaper", "more expensive"))
-    for price, is_cheaper in ((99, True), (100, False), (101, False)):
-        assert cheaper.is_contradicted_by({"price": price}) == (not is_cheaper)
-    assert not dearer.is_contradicted_by({"price": 101})
-    assert dearer.is_contradicted_by({"price": 100})
 
 
 VALUES = st.sampled_from(COLOURS)

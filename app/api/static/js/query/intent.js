@@ -3,9 +3,9 @@
 
 import { combobox } from "./combobox.js";
 import { $, announce, h } from "../ui/dom.js";
-import { LANES, ROLES, aimed, having, moved, replacedBy, without } from "../state/intent_edits.js";
+import { LANES, ROLES, aimed, having, moved, replacedBy, unconditioned, without } from "../state/intent_edits.js";
 import { completions, dropped as droppedOf } from "../state/gallery_schema.js";
-import { SOURCES, count } from "../ui/messages.js";
+import { SOURCES, count, rangeText } from "../ui/messages.js";
 
 let edit = () => {};
 let current = null;
@@ -48,12 +48,23 @@ export function show(intent, attributes) {
   const undo = intent.source === "client" ? h("button", { id: "undo", class: "quiet small", onclick: () => tell(null, "target") }, "Undo edits") : null;
   $("intent").replaceChildren(line(intent),
     h("p", { class: "target" }, h("span", {}, "Looking for"), target, h("small", { class: "soft" }, SOURCES[intent.source] ?? ""), undo),
+    ...conditionsOf(intent),
     ...notes(intent),
     h("div", { class: "lanes" }, ...Object.keys(LANES).map((lane) => laneOf(lane, phrases[lane]))),
   );
   $("intent").hidden = false;
   if (focusOn) ($(focusOn) ?? document.querySelector(`#${focusOn.split("-chip")[0]} .add`) ?? target).focus({ preventScroll: true });
   refocus = null;
+}
+
+// What the numbers must be, each condition to be taken away.
+function conditionsOf({ conditions = {} }) {
+  const all = Object.entries(conditions);
+  if (!all.length) return [];
+  const remove = (name) => { announce(`condition on ${name} removed`); tell(unconditioned(current, name), "target"); };
+  return [h("ul", { id: "conditions", class: "chips desired", "aria-label": "Only pictures with" }, ...all.map(([name, range]) =>
+    h("li", { class: "chip" }, h("span", {}, `${name} ${rangeText(range)}`),
+      h("button", { class: "remove", "aria-label": `Remove the condition on ${name}`, onclick: () => remove(name) }, "×"))))];
 }
 
 // What the target does not say: that others are as good, and that words had no effect.

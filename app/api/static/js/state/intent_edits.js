@@ -11,7 +11,10 @@ export const LANES = {
   dropped: { title: "Dropped", help: "has no part" },
 };
 
-const bare = ({ target, preserve, desired, forbidden }) => ({ target, preserve, desired, forbidden });
+// `conditions` (numeric attribute → range) are there where the words ask for some.
+const bare = ({ target, preserve, desired, forbidden, conditions = {} }) => ({
+  target, preserve, desired, forbidden, ...(Object.keys(conditions).length ? { conditions } : {}),
+});
 
 export function without(roles, role, phrase) {
   const left = { ...bare(roles), [role]: roles[role].filter((other) => other !== phrase) };
@@ -27,6 +30,11 @@ export function having(roles, role, phrase) {
 export function moved(roles, from, to, phrase) {
   const left = ROLES.includes(from) ? without(roles, from, phrase) : bare(roles);
   return ROLES.includes(to) ? having(left, to, phrase) : left;
+}
+
+export function unconditioned(roles, name) {
+  const { [name]: _, ...conditions } = roles.conditions;
+  return bare({ ...roles, conditions });
 }
 
 export const aimed = (roles, target) => ({ ...bare(roles), target });

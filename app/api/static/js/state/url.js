@@ -70,7 +70,8 @@ const READ = {
   text: (text) => ({ text }),
   mode: (mode) => Object.hasOwn(MODES, mode) && { mode },
   rerank: (rerank) => ["on", "off"].includes(rerank) && { rerank: rerank === "on" },
-  intent: json((roles) => isText(roles.target) && ROLES.every((role) => areTexts(roles[role] ??= [])) && { roles }),
+  intent: json((roles) => isText(roles.target) && ROLES.every((role) => areTexts(roles[role] ??= []))
+    && isObject(roles.conditions ?? {}) && Object.values(roles.conditions ?? {}).every(isRange) && { roles }),
   filter: json((filter) => isObject(filter) && Object.values(filter).every(isCondition) && { filter }),
   top: (top) => /^[1-9]\d?$/.test(top) && top <= 96 && { top: Number(top) },
   view: (view) => ["results", "compare", "browse"].includes(view) && { view },

@@ -56,3 +56,9 @@ export function refused(errors) {
 export const ended = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+
+const BOUNDS = { gte: "at least", gt: "over", lte: "at most", lt: "under" };
+
+// { gte: 20, lt: 50 } → "at least 20, under 50"
+export const rangeText = (range) => Object.entries(BOUNDS).filter(([bound]) => range[bound] !== undefined)
+  .map(([bound, word]) => `${word} ${range[bound].toLocaleString("en")}`).join(", ");
