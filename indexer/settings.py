@@ -37,6 +37,11 @@ class IndexerSettings(PresetSettings):
         description="the attribute that names the thing; unset: `category` if there is one; "
         "`--noun` overrides",
     )
+    synonyms: Path | None = Field(
+        None,
+        description="YAML file of the catalogue's other words for its values; unset: the file of "
+        "the manifest's name that ends in `.yaml`, if there is one",
+    )
     decode_workers: int = Field(4, ge=1, le=64, description="threads that read and decode")
     read_timeout_s: float = Field(
         60,

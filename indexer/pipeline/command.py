@@ -8,6 +8,7 @@ from typing import Any
 from indexer.gallery import open_writer
 from indexer.pipeline.options import BuildOptions
 from indexer.pipeline.source import check, read_rows
+from indexer.pipeline.synonyms import beside
 from indexer.settings import IndexerSettings
 from models.errors import JobError
 from models.settings import read_settings
@@ -22,6 +23,8 @@ def run(options: BuildOptions) -> Iterator[str]:
     """
     named = {"noun_facet": options.noun} if options.noun else {}
     settings = read_settings(IndexerSettings, **named)
+    if settings.synonyms is None:
+        settings = settings.model_copy(update={"synonyms": beside(options.manifest)})
     rows = read_rows(options.images, options.manifest, options.as_attributes)
     if options.check:
         yield from check(rows, settings)

@@ -6,6 +6,7 @@ Nothing is decoded and nothing is written.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from indexer.pipeline import synonyms
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import Facet
 from models.datasets.manifest import (
@@ -43,11 +44,16 @@ def facets_of(
 
     Raises:
         SchemaError: The settings name a noun facet that no image has, or that has no words.
+        SynonymsError: The catalogue's words for its values cannot be used.
     """
     attributes = [row.attributes for row in rows]
     named = {name for each in attributes for name in each}
     context = [name for name in settings.context_facets if name in named]
-    return schema_of(attributes, context, settings.noun_facet)
+    facets, noun = schema_of(attributes, context, settings.noun_facet)
+    if settings.synonyms is not None:
+        words = synonyms.read_synonyms(settings.synonyms)
+        facets = synonyms.with_synonyms(facets, words, settings.synonyms)
+    return facets, noun
 
 
 def column_lines(names: Sequence[str]) -> Iterator[str]:
@@ -79,6 +85,8 @@ def check(rows: Sequence[ImageRow], settings: IndexerSettings) -> list[str]:
             "no attribute names the thing that is shown (--noun NAME), so intents cannot be read "
             "from attributes"
         )
+    if settings.synonyms is not None:
+        lines += synonyms.lines(facets, synonyms.read_synonyms(settings.synonyms))
     lines += column_lines(passed_through(rows))
     lines += [f"not there: {row.location}" for row in missing[:_MAX_WORDS]]
     if len(missing) > _MAX_WORDS:

@@ -59,6 +59,7 @@ class Facet(BaseModel):
         context: Where or how something is shown rather than what it is: dropped from an intent
             unless the modification text names it.
         multi_valued: Some image has more than one value: it may show several things.
+        synonyms: Value → the catalogue's other words for it, in any language.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -69,6 +70,7 @@ class Facet(BaseModel):
     context: bool = False
     # `several` in galleries of schema_version 1
     multi_valued: bool = Field(False, validation_alias=AliasChoices("multi_valued", "several"))
+    synonyms: dict[str, tuple[str, ...]] = {}
 
 
 class GallerySpec(BaseModel):

@@ -1,7 +1,8 @@
 """Words of a text → values of a gallery's facets, whatever the gallery.
 
-A value is found, in this order, by its own words, by a synonym, by a slip in its spelling, by the
-name of a colour that is a shade of it, and by a meaning that is near to its own.
+A value is found, in this order, by a word that the catalogue has for it, by its own words, by a
+synonym, by a slip in its spelling, by the name of a colour that is a shade of it, and by a meaning
+that is near to its own.
 """
 
 import tomllib
@@ -19,7 +20,7 @@ from models.contracts.gallery import Facet
 from models.query.text.colours import colour_names, nearest_colour
 from models.query.text.lexicon import Lexicon
 from models.query.text.sentence_encoder import EncodeSentences
-from models.query.text.tokens import Token, normalize, stem
+from models.query.text.tokens import PhraseTable, Token, normalize, stem
 
 How = Literal["word", "synonym", "spelling", "colour", "meaning"]
 
@@ -111,6 +112,7 @@ class Linker:
         self.colour_facets = frozenset(f.name for f in self._facets if _is_about_colours(f))
         self._by_words = {normalize(value): i for i, (_, value) in enumerate(self._values)}
         self._by_stems = {_stems(words): i for words, i in self._by_words.items()}
+        self._own = self._catalogue()
         self._synonyms = self._thesaurus()
         self._longest = max(len(words.split()) for words in [*self._by_words, *self._synonyms, ""])
         self._meanings = None if encode is None else _Meanings(encode, self._phrasings())
@@ -129,9 +131,10 @@ class Linker:
     def named(self, tokens: Sequence[Token]) -> set[int]:
         """Indexes of the tokens that are values as they stand, letter by letter."""
         spans = _spans(tokens, self._longest, set())
-        return {
+        named = {
             at for start, end, words in spans if words in self._by_words for at in range(start, end)
         }
+        return named.union(*(range(start, end) for _, start, end in self._own.find(tokens)))
 
     def mend(self, word: str, known: frozenset[str]) -> str:
         """The known word that a word is a slip of; itself where it is a word of its own."""
@@ -152,12 +155,17 @@ class Linker:
         """
         found = _Found(tokens, lexicon.function, cued)
         found.without = self._without
+        self._by_catalogue(found)
         self._by_name(found)
         self._by_spelling(found)
         self._by_colour(found)
         if self._meanings is not None:
             self._by_meaning(found, self._meanings)
         return sorted(found.links, key=lambda link: link.start)
+
+    def _by_catalogue(self, found: "_Found") -> None:
+        for index, start, end in self._own.find(found.tokens):
+            found.put(self._values[index], start, end, "synonym", 1.0)
 
     def _by_name(self, found: "_Found") -> None:
         for start, end, words in _spans(found.tokens, self._longest, found.taken):
@@ -217,7 +225,8 @@ class Linker:
                 found.put(self._values[values[number]], start, end, "meaning", sure)
 
     def _is_a_word(self, word: str) -> bool:
-        return word in _known_words() or word in self._by_words or word in colour_names()
+        known = word in _known_words() or word in self._by_words or word in colour_names()
+        return known or any(True for _ in self._own.find([Token(word, 0, len(word))]))
 
     def _slip(self, word: str) -> int | None:
         """The value of one word that another is a misspelling of."""
@@ -241,6 +250,18 @@ class Linker:
                 if near is not None and near[1] < _MAX_DISTANCE:
                     return facet.name, near[0]
         return None
+
+    def _catalogue(self) -> PhraseTable:
+        """The catalogue's own other words for values."""
+        index_of = {named: index for index, named in enumerate(self._values)}
+        said = [
+            (word, index_of[facet.name, value])
+            for facet in self._facets
+            for value, words in facet.synonyms.items()
+            for word in words
+            if (facet.name, value) in index_of
+        ]
+        return PhraseTable({} if "synonym" in self._without else dict(said))
 
     def _thesaurus(self) -> dict[str, int]:
         """Other words → values."""

@@ -1,8 +1,9 @@
-"""Text → tokens that know where they stand."""
+"""Text → tokens that know where they stand, and phrases found among them."""
 
 import re
 import threading
 import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,3 +52,33 @@ def stem(word: str) -> str:
     """The English stem of a word: "stripes" and "striped" have one."""
     with _STEMMING:
         return str(_STEMMER.stemWord(word))
+
+
+class PhraseTable:
+    """Phrases, each with a number, to be found in texts."""
+
+    def __init__(self, phrases: Mapping[str, int]) -> None:
+        """Phrases count as they are written, without their marks, and by their stems."""
+        exact = {tuple(t.text for t in tokenize(phrase)): n for phrase, n in phrases.items()}
+        plain = {tuple(w for w in run if w[0].isalnum()): n for run, n in exact.items()}
+        self._numbers = {tuple(map(stem, run)): n for run, n in plain.items()} | plain | exact
+        self._longest = max(map(len, self._numbers), default=0)
+
+    def find(self, tokens: Sequence[Token]) -> Iterator[tuple[int, int, int]]:
+        """Those in a text, from left to right, the longest where several begin: number, start, end.
+
+        Args:
+            tokens: The text.
+        """
+        words = tuple(token.text for token in tokens)
+        start = 0
+        while self._longest and start < len(words):
+            for end in range(min(start + self._longest, len(words)), start, -1):
+                run = words[start:end]
+                number = self._numbers.get(run, self._numbers.get(tuple(map(stem, run))))
+                if number is not None:
+                    yield number, start, end
+                    break
+            else:
+                end = start + 1
+            start = end
