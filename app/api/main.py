@@ -89,7 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         generations = AsyncGallery(open_reader(settings.gallery))
         stack.callback(generations.close)
-        encoder = ClipQueryEncoder(model, settings.composition)
+        encoder = ClipQueryEncoder(model, settings.composition, settings.understood)
         stack.callback(encoder.close)
         gallery = SnapshotWatcher(generations, encoder, preset_name(settings.preset))
         await gallery.refuse_other_encoder()

@@ -12,7 +12,7 @@ from models.contracts.gallery import MAX_QUERY_LIMIT
 from models.contracts.rerank import MAX_CANDIDATES, MAX_DEADLINE_MS
 from models.presets import ComposesIntents, DefaultMode, Preset, RerankDepth, RerankWeight
 from models.presets.source import PresetSettings
-from models.query.weights import CompositionWeights
+from models.query.weights import CompositionWeights, UnderstoodWeights
 from models.settings import (
     EncoderSettings,
     LogLevel,
@@ -129,6 +129,7 @@ class ApiSettings(PresetSettings):
 
     encoder: EncoderSettings
     composition: CompositionWeights
+    understood: UnderstoodWeights
     composition_mode: DefaultMode
     gallery: GallerySettings = GallerySettings()
     image_store: Path = Field(
@@ -212,6 +213,7 @@ class ApiSettings(PresetSettings):
         return {
             "encoder": preset.encoder.model_dump(),
             "composition": preset.composition.model_dump(),
+            "understood": preset.understood.model_dump(),
             "composition_mode": preset.composition_mode,
             "reranker_composes": preset.reranking.reranker_composes,
             "default_rerank_depth": preset.reranking.rerank_depth,

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from indexer.evaluation.types import FLAGS, Answer, Configuration, Query
+from models.contracts.gallery import address_of
 from models.errors import JobError
 
 _WAITS_S = 60  # for an API that is full or not ready
@@ -70,6 +71,13 @@ class SearchClient:
             if response.status_code not in _REFUSED or time.monotonic() > give_up:
                 return _content(response), took_ms
             await asyncio.sleep(float(response.headers.get("retry-after", 1)))
+
+    async def picture(self, image_id: str) -> bytes:
+        """The service's copy of an image; raises `SearchFailed`."""
+        response = await self._send("GET", f"/images/{address_of(image_id)}")
+        if not response.is_success:
+            _content(response)
+        return response.content
 
     async def ask(
         self, query: Query, configuration: Configuration, depth: int, timeout_ms: int

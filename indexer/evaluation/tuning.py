@@ -1,15 +1,20 @@
 """Searches the weights of composition and fusion on validation queries, over HTTP.
 
 One weight at a time, the others as they are (coordinate ascent), by the mean of the benchmark's
-headline. Intents are composed once and sent back with every trial; the weight of the reranker takes
-one pass, because the answers hold both scores of every candidate.
+headline. Where texts are understood by attributes, weights are searched apart for references whose
+attributes are known (gallery images) and for those that are read (the same, uploaded). For all
+else, intents are composed once and sent back with every trial; the weight of the reranker takes one
+pass, because the answers hold both scores of every candidate.
+
+What a text refuses is never weighed against it: the alternatives of a target leave it out.
 """
 
 import asyncio
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tqdm import tqdm
 
@@ -19,17 +24,17 @@ from indexer.evaluation.types import Benchmark, BenchmarkError, Configuration, Q
 from models.metrics.bootstrap import paired
 from models.presets import Preset, Reranking
 from models.query.fusion import fused_order
-from models.query.weights import CompositionWeights
+from models.query.weights import CompositionWeights, RoleWeights, UnderstoodWeights
 
 GRID: Mapping[str, Sequence[float]] = {
     "desired": (0.0, 0.1, 0.2),
     "preserve": (0.0, 0.1, 0.2, 0.4, 0.8),
     "text": (0.0, 0.1, 0.2, 0.35),
-    "forbidden": (0.0, 0.1, 0.2),
 }
 UNION_GRID = {"union_reference": tuple(round(0.1 * step, 1) for step in range(1, 10))}
 RERANK_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
 _ROUNDS = 2
+Reading = Literal["known", "read"]  # how the reference's attributes came about
 
 
 @dataclass
@@ -73,8 +78,9 @@ def tune(
         async with open_client(api, concurrency, timeout_ms) as client:
             trials = Trials(client, benchmark, concurrency, timeout_ms)
             tuned = Tuned(preset)
-            intents = await _tune_composition(trials, tuned)
-            await _tune_reranking(trials, tuned, intents)
+            await _tune_understood(trials, tuned)
+            await _tune_composition(trials, tuned)
+            await _tune_reranking(trials, tuned)
             return tuned
 
     return asyncio.run(run())
@@ -106,6 +112,7 @@ class Trials:
     ) -> None:
         self._client, self._benchmark = client, benchmark
         self._timeout_ms = timeout_ms
+        self._pictures: dict[str, str] = {}  # image id → base64
         self._slots = asyncio.Semaphore(concurrency)
 
     async def intents(self, source: str) -> Intents | None:
@@ -132,8 +139,22 @@ class Trials:
         )
         return self.headline({i: _image_ids(content) for i, content in contents.items()})
 
+    async def understood_scores(self, reading: Reading, weights: RoleWeights) -> list[float]:
+        """The headline of every query whose text is understood by attributes, those of the
+        reference being known, or read from its picture.
+        """
+        more = {"weights": weights.model_dump()}
+        contents = await self._all(Configuration("facets", 0), more, uploaded=reading == "read")
+        values = score(self._benchmark, {i: _image_ids(c) for i, c in contents.items()})
+        return [
+            values[self._benchmark.headline][query_id]
+            for query_id, content in contents.items()
+            if content["composition"]["intent"]["alternatives"]
+            and query_id in values[self._benchmark.headline]
+        ]
+
     async def rerank_scores(
-        self, composition: str, weights: CompositionWeights, intents: Intents, depth: int
+        self, composition: str, weights: CompositionWeights, intents: Intents | None, depth: int
     ) -> dict[str, list[ScoredResult]]:
         """The candidates of every query in coarse order, with both scores."""
         more = {"weights": weights.model_dump(), "rerank_weight": 0.0, "top_k": depth}
@@ -151,14 +172,25 @@ class Trials:
         values = score(self._benchmark, ranked)[self._benchmark.headline]
         return [values[q.query_id] for q in self._benchmark.queries if q.query_id in values]
 
+    async def _picture(self, image_id: str) -> str:
+        if image_id not in self._pictures:
+            picture = await self._client.picture(image_id)
+            self._pictures[image_id] = base64.b64encode(picture).decode()
+        return self._pictures[image_id]
+
     async def _all(
         self,
         configuration: Configuration,
         more: Mapping[str, Any],
         intents: Intents | None = None,
+        uploaded: bool = False,
     ) -> dict[str, dict[str, Any]]:
+        depth = self._benchmark.depth + uploaded  # an upload may find the reference itself
+
         async def one(query: Query) -> dict[str, Any]:
-            body = request_of(query, configuration, self._benchmark.depth, self._timeout_ms)
+            body = request_of(query, configuration, depth, self._timeout_ms)
+            if uploaded:
+                body["reference_image"] = {"base64": await self._picture(query.reference_id)}
             if intents is not None and query.query_id in intents:
                 body.pop("intent_source", None)
                 body["intent"] = dict(intents[query.query_id])
@@ -170,8 +202,33 @@ class Trials:
         return {q.query_id: content for q, content in zip(queries, contents, strict=True)}
 
 
-async def _tune_composition(trials: Trials, tuned: Tuned) -> Intents:
-    weights = tuned.preset.composition
+async def _tune_understood(trials: Trials, tuned: Tuned) -> None:
+    """The weights where texts are understood, one kind of reading after the other."""
+    found: dict[Reading, RoleWeights] = {}
+    for reading in get_args(Reading):
+        weights: RoleWeights = getattr(tuned.preset.understood, reading)
+        before = await trials.understood_scores(reading, weights)
+        if not before:
+            raise BenchmarkError(
+                "no text is understood: the gallery has no facet that names the thing; "
+                "see CIR_INDEXER__NOUN_FACET"
+            )
+        tuned.scores[f"{reading} reference, weights as they were"] = fmean(before)
+        weights = weights.model_copy(update={"forbidden": 0.0})
+        for name, values in GRID.items():
+            scores = {}
+            for value in tqdm(values, f"{reading}, {name}"):
+                trial = weights.model_copy(update={name: value})
+                scores[value] = fmean(await trials.understood_scores(reading, trial))
+            best = max(scores, key=lambda value: (scores[value], -value))
+            weights = weights.model_copy(update={name: best})
+        tuned.scores[f"{reading} reference"] = scores[best]
+        found[reading] = weights
+    tuned.preset = tuned.preset.model_copy(update={"understood": UnderstoodWeights(**found)})
+
+
+async def _tune_composition(trials: Trials, tuned: Tuned) -> None:
+    weights = tuned.preset.composition.model_copy(update={"forbidden": 0.0})
     intents = await trials.intents("facets")
     if intents is None:
         raise BenchmarkError(
@@ -179,16 +236,17 @@ async def _tune_composition(trials: Trials, tuned: Tuned) -> Intents:
             "see CIR_INDEXER__NOUN_FACET"
         )
     before = await trials.headline_scores("facets", weights, intents)
-    tuned.scores["facets, weights as they were"] = fmean(before)
+    tuned.scores["intents sent back, weights as they were"] = fmean(before)
     weights = await _ascend(trials, "union", weights, UNION_GRID, None)
     for _ in range(_ROUNDS):
         weights = await _ascend(trials, "facets", weights, GRID, intents)
-    tuned.scores["facets"] = fmean(await trials.headline_scores("facets", weights, intents))
+    tuned.scores["intents sent back"] = fmean(
+        await trials.headline_scores("facets", weights, intents)
+    )
     tuned.preset = tuned.preset.model_copy(update={"composition": weights})
-    return intents
 
 
-async def _tune_reranking(trials: Trials, tuned: Tuned, intents: Intents) -> None:
+async def _tune_reranking(trials: Trials, tuned: Tuned) -> None:
     """Whether the reranker composes, and what its scores weigh; unchanged where there is no
     reranker.
 
@@ -201,10 +259,12 @@ async def _tune_reranking(trials: Trials, tuned: Tuned, intents: Intents) -> Non
     weights, stage = tuned.preset.composition, tuned.preset.reranking
     with_reranker = await trials.headline_scores("mllm", weights, by_reranker)
     tuned.scores["mllm"] = fmean(with_reranker)
-    composes = (
-        paired(with_reranker, await trials.headline_scores("facets", weights, intents)).low > 0
-    )
-    source, chosen = ("mllm", by_reranker) if composes else ("facets", intents)
+    known = CompositionWeights(**tuned.preset.understood.known.model_dump())
+    by_facets = await trials.headline_scores("facets", known, None)
+    tuned.scores["facets"] = fmean(by_facets)
+    composes = paired(with_reranker, by_facets).low > 0
+    source, chosen = ("mllm", by_reranker) if composes else ("facets", None)
+    weights = weights if composes else known
     depth = stage.rerank_depth
     scored = await trials.rerank_scores(source, weights, chosen, depth)
     by_weight = {

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from models.contracts.rerank import MAX_CANDIDATES
 from models.errors import InputError
-from models.query.weights import CompositionMode, CompositionWeights
+from models.query.weights import CompositionMode, CompositionWeights, UnderstoodWeights
 from models.settings import EncoderSettings, RerankerSettings, sentences
 
 MAX_RERANK_WEIGHT = 100
@@ -106,6 +106,7 @@ class Preset(_Contract):
     )
     composition_mode: DefaultMode = "intersection"
     composition: CompositionWeights
+    understood: UnderstoodWeights = UnderstoodWeights()
     reranking: Reranking = Reranking()
     rerank_px: RerankPx = 448
     needs: Needs | None = None

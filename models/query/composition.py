@@ -19,7 +19,12 @@ from models.query.attribute_reader import still_possible
 from models.query.intent_builder import Attributes, IntentBuilder, IntentCandidate
 from models.query.target import Target
 from models.query.text_requests import TextRequests
-from models.query.weights import CompositionMode, CompositionWeights
+from models.query.weights import (
+    CompositionMode,
+    CompositionWeights,
+    RoleWeights,
+    UnderstoodWeights,
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,11 @@ class RoleEmbeddings:
     forbidden: Embeddings
 
 
+Weights = CompositionWeights | RoleWeights
+
+
 def intersect(
-    roles: RoleEmbeddings, reference: Embedding, text: Embedding, weights: CompositionWeights
+    roles: RoleEmbeddings, reference: Embedding, text: Embedding, weights: Weights
 ) -> Embedding:
     """The intersection: only what the modification text needs of the reference.
 
@@ -90,14 +98,20 @@ class ComposedQuery:
 class Composer:
     """Composes queries for one gallery; its methods ask for texts, see `text_requests`."""
 
-    def __init__(self, spec: GallerySpec, weights: CompositionWeights) -> None:
+    def __init__(
+        self,
+        spec: GallerySpec,
+        weights: CompositionWeights,
+        understood: UnderstoodWeights | None = None,
+    ) -> None:
         """Prepare for a gallery.
 
         Args:
             spec: The gallery's schema.
             weights: How much each role counts.
+            understood: The same where a text is understood; None: the target alone.
         """
-        self._weights = weights
+        self._weights, self._understood = weights, understood or UnderstoodWeights()
         self._builder = (
             IntentBuilder(spec.facets, spec.noun_facet) if spec.noun_facet is not None else None
         )
@@ -127,25 +141,24 @@ class Composer:
             reference: The reference image's embedding, (D,).
             text: The modification text.
             intent: Of the client, or composed elsewhere; else the gallery's facets compose it.
-            weights: Instead of the usual ones.
+            weights: Instead of the usual ones, those for what is understood included.
             known: Text → its embedding, (D,), of texts that cost nothing; narrows what is asked.
             attributes: Of the reference, where it is a gallery image.
         """
-        weights = weights or self._weights
         if mode != "intersection":
             return ComposedQuery(
                 None, (yield from self.embed(mode, reference, text, None, weights))
             )
         candidates = yield from self._candidates(reference, text, intent, known, attributes)
-        if weights != self._weights:  # whoever weighs the roles wants their sum
-            candidates = [_summed(candidate) for candidate in candidates]
         texts = _deciding(candidates)
         for candidate in candidates:
-            texts += _phrases(mode, text, candidate.intent, weights)
+            weighed = weights or self._weights_of(candidate.intent)
+            texts += _phrases(mode, text, candidate.intent, weighed)
         texts = list(dict.fromkeys(texts))
         table = dict(zip(texts, (yield texts), strict=True))
         chosen = _chosen(candidates, reference, table)
-        rows = _embeddings(mode, reference, text, chosen.intent, weights, table)
+        weighed = weights or self._weights_of(chosen.intent)
+        rows = _embeddings(mode, reference, text, chosen.intent, weighed, table)
         return ComposedQuery(chosen.intent, rows, chosen.target)
 
     def intent(
@@ -170,11 +183,17 @@ class Composer:
         Raises:
             ValueError: Mode `intersection` without an intent.
         """
-        weights = weights or self._weights
-        texts = list(dict.fromkeys(_phrases(mode, text, intent, weights)))
+        weighed = weights or self._weights_of(intent)
+        texts = list(dict.fromkeys(_phrases(mode, text, intent, weighed)))
         rows = (yield texts) if texts else ()
         table = dict(zip(texts, rows, strict=True))
-        return _embeddings(mode, reference, text, intent, weights, table)
+        return _embeddings(mode, reference, text, intent, weighed, table)
+
+    def _weights_of(self, intent: ComposedIntent | None) -> Weights:
+        """Those for how an intent came about."""
+        if intent is None or not intent.alternatives:
+            return self._weights
+        return self._understood.known if intent.reading == "known" else self._understood.read
 
     def _candidates(
         self,
@@ -193,11 +212,6 @@ class Composer:
             return (yield from self._builder.candidates(reference, text, known, attributes))
         unread = ComposedIntent(target=text[:MAX_PHRASE_CHARS], source="none")
         return [IntentCandidate(unread)]
-
-
-def _summed(candidate: IntentCandidate) -> IntentCandidate:
-    """The same intent as one target, to be weighed with its other roles."""
-    return replace(candidate, intent=candidate.intent.model_copy(update={"alternatives": ()}))
 
 
 def _deciding(candidates: Sequence[IntentCandidate]) -> list[str]:
@@ -227,7 +241,7 @@ def _is_plain_sum(mode: CompositionMode, intent: ComposedIntent | None) -> bool:
 
 
 def _phrases(
-    mode: CompositionMode, text: str, intent: ComposedIntent | None, weights: CompositionWeights
+    mode: CompositionMode, text: str, intent: ComposedIntent | None, weights: Weights
 ) -> list[str]:
     """The texts that a query embedding is made of: those whose weight is not zero.
 
@@ -240,11 +254,9 @@ def _phrases(
         return [text]
     if intent is None:
         raise ValueError("an intersection needs an intent")
-    if _speaks_for_itself(intent):
-        return list(intent.alternatives)
     return [
         *([text] if weights.text else ()),
-        *((intent.target, *intent.alternatives) if weights.target else ()),
+        *((intent.alternatives or (intent.target,)) if weights.target else ()),
         *(intent.preserve if weights.preserve else ()),
         *(intent.desired if weights.desired else ()),
         *(intent.forbidden if weights.forbidden else ()),
@@ -256,22 +268,22 @@ def _embeddings(
     reference: Embedding,
     text: str,
     intent: ComposedIntent | None,
-    weights: CompositionWeights,
+    weights: Weights,
     table: Mapping[str, Embedding],
 ) -> Embeddings:
-    """The query embeddings, (A, D), with at least `_phrases` in the table.
-
-    What is known by the gallery's attributes is searched for in their words alone. Everything
-    else is a sum of its roles: where the reference was read wrongly, its own share helps.
+    """The query embeddings, (A, D), with at least `_phrases` in the table: a sum of its roles for
+    each alternative.
     """
     if mode == "image":
         return reference[None]
     if mode == "text":
         return table[text][None]
     if intent is None or _is_plain_sum(mode, intent):
+        assert isinstance(weights, CompositionWeights)  # nothing of it is understood
         return unite(reference, table[text], weights)[None]
-    if _speaks_for_itself(intent):
-        return _rows(table, intent.alternatives, len(reference))
+    targets = intent.alternatives or (intent.target,)
+    if not weights.desired + weights.preserve + weights.text + weights.forbidden:
+        return _rows(table, targets, len(reference))
     nothing = np.zeros_like(reference)  # what weighs nothing may be missing
     roles = RoleEmbeddings(
         target=nothing,
@@ -287,14 +299,9 @@ def _embeddings(
                 table.get(text, nothing),
                 weights,
             )
-            for target in intent.alternatives or (intent.target,)
+            for target in targets
         ]
     )
-
-
-def _speaks_for_itself(intent: ComposedIntent) -> bool:
-    """Whether all that is allowed is known in words."""
-    return bool(intent.alternatives) and intent.reading == "known"
 
 
 def _rows(table: Mapping[str, Embedding], texts: Sequence[str], dim: int) -> Embeddings:

@@ -46,7 +46,7 @@ class InMemoryRetriever:
         )
         self._encoder, self._gallery = encoder, gallery
         self._texts: dict[str, NDArray[np.float32]] = {}
-        self._composer = Composer(spec, preset.composition)
+        self._composer = Composer(spec, preset.composition, preset.understood)
 
     def embed_texts(self, queries: Iterable[tuple[str, Intent]]) -> None:
         """Embed all that queries say in large batches; one by one takes ten times as long.

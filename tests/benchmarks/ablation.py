@@ -38,7 +38,6 @@ from models.query.text.linking import How, Linker
 from models.query.text.sentence_encoder import sentence_encoder
 from models.query.text.tokens import Token
 from models.query.text_requests import answer
-from models.query.weights import CompositionWeights
 
 _RETRIEVED, _DEPTH = 100, 50
 _REFUSING = {"refuse", "refuse_before", "remove", "remove_before", "replace", "instead", "where"}
@@ -180,8 +179,7 @@ class Bench:
         self.gallery, shipped = gallery, load_preset(preset)
         encoder = ImageTextEncoder(shipped.encoder)
         self.encode = TextEmbeddingCache(encoder.encode_texts, encoder.embedding_dim).encode
-        self.weights: CompositionWeights = shipped.composition
-        self.composer = Composer(gallery.spec, self.weights)
+        self.composer = Composer(gallery.spec, shipped.composition, shipped.understood)
 
     def builder(self, variant: Variant) -> IntentBuilder:
         """Composes intents without what the variant leaves out."""

@@ -38,6 +38,16 @@ OTHERWISE = {
     "composition.text": ("CIR_API__COMPOSITION__TEXT", 0.34),
     "composition.forbidden": ("CIR_API__COMPOSITION__FORBIDDEN", 0.36),
     "composition.union_reference": ("CIR_API__COMPOSITION__UNION_REFERENCE", 0.37),
+    "understood.known.target": ("CIR_API__UNDERSTOOD__KNOWN__TARGET", 0.41),
+    "understood.known.desired": ("CIR_API__UNDERSTOOD__KNOWN__DESIRED", 0.42),
+    "understood.known.preserve": ("CIR_API__UNDERSTOOD__KNOWN__PRESERVE", 0.43),
+    "understood.known.text": ("CIR_API__UNDERSTOOD__KNOWN__TEXT", 0.44),
+    "understood.known.forbidden": ("CIR_API__UNDERSTOOD__KNOWN__FORBIDDEN", 0.45),
+    "understood.read.target": ("CIR_API__UNDERSTOOD__READ__TARGET", 0.51),
+    "understood.read.desired": ("CIR_API__UNDERSTOOD__READ__DESIRED", 0.52),
+    "understood.read.preserve": ("CIR_API__UNDERSTOOD__READ__PRESERVE", 0.53),
+    "understood.read.text": ("CIR_API__UNDERSTOOD__READ__TEXT", 0.54),
+    "understood.read.forbidden": ("CIR_API__UNDERSTOOD__READ__FORBIDDEN", 0.55),
     "reranking.reranker_composes": ("CIR_API__RERANKER_COMPOSES", True),
     "reranking.rerank_depth": ("CIR_API__DEFAULT_RERANK_DEPTH", 13),
     "reranking.rerank_weight": ("CIR_API__RERANK_WEIGHT", 0.77),
@@ -75,6 +85,7 @@ def effective(preset: str) -> dict[str, Any]:
         ("encoder", api.encoder),
         ("reranker", worker.require_reranker()),
         ("composition", api.composition),
+        ("understood", api.understood),
     ):
         values |= flat(part, f"{name}.")
     return values

@@ -18,7 +18,12 @@ from models.encoder.types import Embedding, Embeddings, Patches
 from models.query.composition import ComposedQuery, Composer
 from models.query.intent_builder import Attributes
 from models.query.text_requests import TextRequests
-from models.query.weights import CompositionMode, CompositionWeights, PartialWeights
+from models.query.weights import (
+    CompositionMode,
+    CompositionWeights,
+    PartialWeights,
+    UnderstoodWeights,
+)
 
 T = TypeVar("T")
 
@@ -28,8 +33,13 @@ _TEXTS_AT_ONCE = 16  # of a vocabulary: a search waits no longer than these take
 class ClipQueryEncoder:
     """Embeds queries, for whichever gallery is in service."""
 
-    def __init__(self, encoder: ImageTextEncoder, weights: CompositionWeights) -> None:
-        self._encoder, self._weights = encoder, weights
+    def __init__(
+        self,
+        encoder: ImageTextEncoder,
+        weights: CompositionWeights,
+        understood: UnderstoodWeights | None = None,
+    ) -> None:
+        self._encoder, self._weights, self._understood = encoder, weights, understood
         self._queue = EncoderQueue(encoder)
 
     def close(self) -> None:
@@ -51,7 +61,7 @@ class ClipQueryEncoder:
         """
         self.check_encoder(spec)
         # the vocabulary's words are embedded beside the searches, not on the event loop
-        composer = await asyncio.to_thread(Composer, spec, self._weights)
+        composer = await asyncio.to_thread(Composer, spec, self._weights, self._understood)
         new = self._queue.texts.unknown(composer.vocabulary())
         for start in range(0, len(new), _TEXTS_AT_ONCE):
             await self._encode_texts(new[start : start + _TEXTS_AT_ONCE], alone=True)
@@ -82,7 +92,7 @@ class ClipQueryEncoder:
     ) -> EncodedQuery:
         """Intent and query embedding; see the port."""
         try:
-            whole = self._weights.changed_by(weights)
+            whole = None if weights is None else self._weights.changed_by(weights)
         except ValueError as error:
             raise InvalidRequest(f"weights: {error}") from None
         picture = reference if isinstance(reference, Image.Image) else None

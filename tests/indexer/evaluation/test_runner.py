@@ -160,11 +160,15 @@ def test_tuning_writes_a_preset_and_refuses_test_queries(
     assert evaluate(*command, "--split", "test") == 2
     assert "validation" in capsys.readouterr().err
     assert evaluate(*command, "--split", "validation") == 0
-    worth = [line.split() for line in capsys.readouterr().out.splitlines()]
-    before, after = (float(line[0]) for line in worth if line[1:2] in (["facets,"], ["facets"]))
-    assert after >= before
+    lines = [line.partition("  ") for line in capsys.readouterr().out.splitlines()]
+    worth = {step: float(value) for value, _, step in lines if step}
+    for kind in ("known reference", "read reference", "intents sent back"):
+        assert worth[kind] >= worth[f"{kind}, weights as they were"]
+    assert worth["known reference"] > worth["read reference"]
     tuned, shipped = load_preset(str(preset)), load_preset("demo")
     assert tuned.encoder == shipped.encoder
+    for weights in (tuned.understood.known, tuned.understood.read, tuned.composition):
+        assert weights.forbidden == 0, "what is refused is left out, not subtracted"
     assert tuned.reranking == shipped.reranking, "without a reranker there is nothing to tune"
 
 
