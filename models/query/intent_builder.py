@@ -22,7 +22,8 @@ from models.query.attribute_reader import (
 from models.query.target import Target, alternatives, words_of
 from models.query.target_editing import find_target
 from models.query.text.conditions import Conditions, read_conditions
-from models.query.text.instructions import Instructions, read_instructions
+from models.query.text.grammar import read_instructions
+from models.query.text.instructions import Instructions
 from models.query.text.linking import Linker
 from models.query.text.sentence_encoder import sentence_encoder
 from models.query.text_requests import TextRequests

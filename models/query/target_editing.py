@@ -39,7 +39,7 @@ class _Editor:
         linker: Linker,
     ) -> None:
         self._phrases = [replace(phrase) for phrase in instructions.phrases]
-        self._changes = instructions.changes
+        self._changes, self._borrowed = instructions.changes, instructions.borrowed
         self._others, self._linker, self._noun = instructions.others, linker, linker.noun_facet
         words = [facet for facet in facets if facet.kind == "keyword" and facet.values]
         self._values = {facet.name: facet.values for facet in words}
@@ -52,11 +52,16 @@ class _Editor:
         self._target = Target(list(self._there), self._noun, self._describing)
         self._focus: TargetItem | None = None  # what the text is about
         self._going: list[TargetItem] = []  # removed, or to be replaced
+        refusals = [p for p in self._phrases if p.role == "refuse" and self._thing(p) is None]
+        self._refused = {(link.facet, link.value) for p in refusals for link in p.links}
+        self._made: dict[int, TargetItem] = {}  # start of the phrase → the thing it brought
+        self._compared: dict[str, str] = {}  # facet of colours → what a shade is compared with
 
     def target(self) -> Target:
         """Refusals first, so that what is new finds the place of what goes."""
         self._tell_added_from_wanted()
         self._find_focus()
+        self._phrases = [phrase for phrase in self._phrases if not self._is_compared(phrase)]
         for phrase in self._phrases:
             self._place(phrase)
             if phrase.role in ("refuse", "remove", "replace"):
@@ -66,10 +71,20 @@ class _Editor:
             if phrase.role not in ("refuse", "remove", "replace"):
                 self._ask_for(phrase, number, alone)
         self._drop_what_goes(alone)
+        self._borrow()
         self._change_others()
         self._change_shades()
         self._count_and_order()
         return self._target
+
+    def _is_compared(self, phrase: NounPhrase) -> bool:
+        """Whether it only says what a shade is compared with: "darker than yellow"."""
+        if phrase.role != "compare":
+            return False
+        phrase.role, colours = "want", self._linker.colour_facets
+        self._compared |= {link.facet: link.value for link in phrase.links if link.facet in colours}
+        phrase.links = [link for link in phrase.links if link.facet not in colours]
+        return not phrase.links
 
     # what a phrase is about
 
@@ -105,9 +120,11 @@ class _Editor:
 
     def _tell_added_from_wanted(self) -> None:
         """In "a bag next to the car" the bag is added, where the car is there."""
+        beside = bool(self._changes & {"left_of", "right_of"})
         for before, phrase in zip(self._phrases, self._phrases[1:], strict=False):
             new = self._thing(before) is not None and self._item(before) is None
-            if phrase.role == "add" and self._item(phrase) and before.role == "want" and new:
+            related = phrase.role == "add" or (beside and phrase.role == "want")
+            if related and self._item(phrase) and before.role in ("want", "add") and new:
                 before.role, phrase.role = "add", "keep"
 
     def _is(self, item: TargetItem, adjectives: Sequence[Link]) -> bool:
@@ -144,14 +161,18 @@ class _Editor:
             self._target.forbidden.append(kind)
         elif adjectives:
             having = [one for one in self._there if self._is(one, adjectives)]
-            owner = having[0] if having else self._about()
+            about = self._about()
+            owner = about if about in having or not having else having[0]
             self._refuse(owner, adjectives)
             self._focus = self._focus or owner
 
     def _take_away_from(self, item: TargetItem, phrase: NounPhrase) -> None:
         adjectives = self._adjectives(phrase)
         describes = (
-            not self._is(item, adjectives) or len(self._there) == 1 or self._wants_adjectives()
+            not self._is(item, adjectives)
+            or len(self._there) == 1
+            or not phrase.definite
+            or self._wants_adjectives()
         )
         if phrase.role == "refuse" and adjectives and describes:
             self._refuse(item, adjectives)
@@ -206,8 +227,14 @@ class _Editor:
         kind = self._thing(phrase) or ""
         named = [self._item(other) for other in self._phrases]
         only = self._target.items[0]
-        if self._going:
+        made = self._made.get(self._phrases[number - 1].start) if number else None
+        if made is not None and phrase.joined == "or":  # "add a lamp or a hat"
+            made.allowed[self._noun] = (*made.allowed[self._noun], kind)
+            self._made[phrase.start] = made
+        elif self._going:
             self._rename(self._going.pop(0), phrase)
+        elif "two" in self._changes and len(self._target.items) == 1:
+            self._add(phrase)
         elif len(self._target.items) == 1 and (only.changed or (only in named and phrase.joined)):
             if phrase.joined == "or":
                 only.allowed[self._noun] = (*only.allowed.get(self._noun, ()), kind)
@@ -236,6 +263,7 @@ class _Editor:
         self._target.forbidden.append(item.known.get(self._noun, ""))
         self._target.desired.append(kind)
         item.allowed[self._noun], item.changed, self._focus = (kind,), True, item
+        self._made[phrase.start] = item
         if len(self._target.items) > 1:
             for facet in self._describing:
                 item.allowed.pop(facet, None)
@@ -245,6 +273,7 @@ class _Editor:
         kind = self._thing(phrase) or ""
         item = TargetItem({self._noun: (kind,)}, changed=True)
         self._target.items[:] = [*self._target.items[:1], item]
+        self._made[phrase.start] = item
         self._target.desired.append(kind)
         self._set(item, self._adjectives(phrase))
 
@@ -271,6 +300,8 @@ class _Editor:
 
     def _set(self, item: TargetItem, adjectives: Sequence[Link], more: bool = False) -> None:
         for link in adjectives:
+            if (link.facet, link.value) in self._refused:
+                continue  # "grey stripes? skip the grey"
             before = item.allowed.get(link.facet, ()) if more and item.changed else ()
             item.allowed[link.facet] = tuple(dict.fromkeys((*before, link.value)))
             had = item.known.get(link.facet)
@@ -305,6 +336,19 @@ class _Editor:
                     self._target.forbidden.append(with_article(" ".join(words)))
             items[:] = alone
 
+    def _borrow(self) -> None:
+        """Give one of two things what the other has: "in the guitar's colour"."""
+        for facet, kind in self._borrowed:
+            lender = next((i for i in self._there if i.known.get(self._noun) == kind), None)
+            value = None if lender is None else lender.known.get(facet)
+            if value is None or facet not in self._describing:
+                continue
+            others = [item for item in self._target.items if item is not lender]
+            item = self._focus if self._focus in others else next(iter(others), None)
+            if item is not None:
+                item.allowed[facet], item.changed = (value,), True
+                self._target.desired.append(value)
+
     def _change_others(self) -> None:
         """Allow any other where "another colour" or "somewhere else" is asked for."""
         places = tuple(self._linker.context) if "open_place" in self._changes else ()
@@ -321,8 +365,9 @@ class _Editor:
         shades = self._changes & COLOUR_MOVES
         for facet in self._linker.colour_facets:
             item = self._about()
-            had = item.known.get(facet)
-            if shades and had is not None and item.allowed.get(facet) == (had,):
+            own = item.known.get(facet)
+            had = self._compared.get(facet, own)
+            if shades and had and item.allowed.get(facet, (own,)) == (own,):
                 moved = moved_colours(had, self._values[facet], shades)
                 item.allowed[facet] = moved or (had,)
 
@@ -332,16 +377,24 @@ class _Editor:
             kind = items[0].known.get(self._noun)
             others = tuple(v for v in self._values[self._noun] if v != kind)
             items.append(TargetItem({self._noun: others}, changed=True))
-        if len(items) < 2:
-            return
+        if "one" in self._changes and len(items) == 2:
+            items[:] = [*items[:1], *self._named_items()][-1:]
+        if len(items) == 2:
+            self._order()
+
+    def _named_items(self) -> list[TargetItem]:
+        """The things of the target in the order in which the text names them."""
+        named = [self._made.get(phrase.start) or self._item(phrase) for phrase in self._phrases]
+        return [item for item in named if item is not None and item in self._target.items]
+
+    def _order(self) -> None:
+        items, named = self._target.items, self._named_items()
         if "swap_sides" in self._changes:
             items.reverse()
             self._target.ordered = True
         elif sides := self._changes & {"left", "left_of", "right", "right_of"}:
-            named = [self._item(phrase) for phrase in self._phrases if self._thing(phrase)]
-            moved = next((item for item in items if item in named or item.changed), items[0])
-            first = next((item for item in named if item in items), moved)
-            goes_left = bool(sides & {"left", "left_of"})
+            changed = next((item for item in items if item.changed), items[0])
+            first = named[0] if named else changed
             other = next(item for item in items if item is not first)
-            items[:] = [first, other] if goes_left else [other, first]
+            items[:] = [first, other] if sides & {"left", "left_of"} else [other, first]
             self._target.ordered = not any(phrase.side for phrase in self._phrases)

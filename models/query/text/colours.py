@@ -1,7 +1,7 @@
 """Names of colours → places in CIELAB.
 
-`colours.tsv` has the 949 names of the XKCD colour survey (Randall Munroe, CC0) with their sRGB
-values.
+`words/colours.tsv` has the 949 names of the XKCD colour survey (Randall Munroe, CC0) with their
+sRGB values.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,15 @@ Lab = NDArray[np.float64]  # (3,): L 0 to 100, a, b
 @cache
 def colour_names() -> dict[str, Lab]:
     """Every name in lower case → its colour in CIELAB (D65)."""
-    lines = (Path(__file__).parent / "colours.tsv").read_text("utf-8").splitlines()
+    lines = (Path(__file__).parent / "words" / "colours.tsv").read_text("utf-8").splitlines()
     return {name: _lab(value) for name, value in (line.split("\t") for line in lines)}
+
+
+@cache
+def shades() -> frozenset[str]:
+    """Words that stand before the name of a colour and say which shade: "pale", "dusty"."""
+    names = [name.split() for name in colour_names()]
+    return frozenset(words[0] for words in names if len(words) == 2 and words[1] in colour_names())
 
 
 def moved_colours(had: str, values: Sequence[str], moves: frozenset[str]) -> tuple[str, ...]:

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from models.contracts.filter import NumberRange, both
 from models.contracts.gallery import AttributeValue, Facet
-from models.query.text.lexicon import lexicon_of, lexicons
+from models.query.text.lexicon import Lexicon, lexicon_of, lexicons
 from models.query.text.tokens import Token, stem, tokenize
 
-Mend = Callable[[str, frozenset[str]], str]
+Mend = Callable[[str, Lexicon], str]
 
 _NUMBER = re.compile(
     r"(?<![\w.,])(?:\d{1,3}(?:[.,'’\u00a0\u202f]\d{3})+|\d+)(?:[.,]\d{1,2})?(?![.,]?\d)(k\b)?", re.I
@@ -61,7 +61,7 @@ def read_conditions(
         text: In any words.
         facets: The gallery's schema; facets of numbers count.
         attributes: Of the reference, where they are known: what "cheaper" is compared with.
-        mend: A word and all known words → the one that it is a slip of.
+        mend: A word and the text's language → the word that it is a slip of.
     """
     reader = _Reader(text, [facet.name for facet in facets if facet.kind == "number"], mend)
     reader.read_bounds()
@@ -76,8 +76,7 @@ class _Reader:
         self._text, self._facets, self.rest = text, facets, text
         self._tokens = tokenize(text)
         self._lexicon = lexicon_of(self._tokens)
-        known = self._lexicon.words
-        self._words = [t.text if t.is_mark else mend(t.text, known) for t in self._tokens]
+        self._words = [t.text if t.is_mark else mend(t.text, self._lexicon) for t in self._tokens]
         self.ranges: dict[str, NumberRange] = {}
         self.unused: list[tuple[int, int]] = []
 

@@ -1,18 +1,13 @@
-"""The grammar of modification texts: links and cues → what is to be done with what.
+"""What a text asks for: values in their roles, and changes that name no value."""
 
-A cue holds until its noun phrase, its list or its clause ends: "not a, b or c" refuses three
-values, "not a, b" refuses one and wants the other, "a is ugly" refuses what stands before it.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.query.text.lexicon import Cue, Lexicon, lexicon_of
-from models.query.text.linking import PLACE_PREPOSITIONS, Link, Linker
-from models.query.text.tokens import Token, tokenize
+from models.query.text.linking import Link
+from models.query.text.tokens import Token
 
-Role = Literal["want", "refuse", "add", "remove", "replace", "keep", "only"]
+Role = Literal["want", "refuse", "add", "remove", "replace", "keep", "only", "compare"]
 Side = Literal["left", "right"]
 
 # what a text can ask for without naming a value; lists of the lexica
@@ -32,71 +27,10 @@ CHANGES = frozenset(
         "left_of",
         "right_of",
         "swap_sides",
+        "one",
         "two",
         "open_place",
     ]
-)
-_DETERMINERS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "this",
-        "that",
-        "any",
-        "another",
-        "ein",
-        "eine",
-        "einen",
-        "einem",
-        "einer",
-        "der",
-        "die",
-        "das",
-        "un",
-        "une",
-        "le",
-        "la",
-        "les",
-        "el",
-        "los",
-        "las",
-        "una",
-    ]
-)
-_DEFINITE = frozenset(
-    [
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "its",
-        "der",
-        "die",
-        "das",
-        "dem",
-        "den",
-        "le",
-        "la",
-        "les",
-        "el",
-        "los",
-    ]
-)
-_CONTRASTS = frozenset(["but", "aber", "mais", "pero"])
-_POINTED_AT = frozenset(["one", "item", "thing", "object", "piece", "eine", "ding"])
-_PREFIXES: tuple[tuple[str, Role], ...] = (
-    ("remove", "remove"),
-    ("refuse", "refuse"),
-    ("only", "only"),
-    ("add", "add"),
-)
-_SUFFIXES: tuple[tuple[str, Role], ...] = (
-    ("refuse_before", "refuse"),
-    ("remove_before", "remove"),
-    ("only_before", "only"),
-    ("add_before", "add"),
 )
 
 
@@ -131,6 +65,8 @@ class Instructions:
         phrases: In order.
         changes: What it asks for without naming a value, see `CHANGES`.
         others: Facets that are to have another value than they have.
+        borrowed: Facets that are to be as those of a thing: (colour, guitar) for "in the guitar's
+            colour".
         places: Value of a context facet → the words that the text names it with: "on the beach".
         not_understood: Words that had no effect.
     """
@@ -138,255 +74,6 @@ class Instructions:
     phrases: list[NounPhrase]
     changes: frozenset[str]
     others: tuple[str, ...]
+    borrowed: tuple[tuple[str, str], ...]
     places: Mapping[str, str]
     not_understood: tuple[Token, ...]
-
-
-def read_instructions(text: str, linker: Linker) -> Instructions:
-    """Read a modification text in any of the lexica's languages.
-
-    Args:
-        text: In any words.
-        linker: Of the gallery.
-    """
-    tokens = tokenize(text)
-    lexicon = lexicon_of(tokens)
-    known = lexicon.words
-    tokens = [t if t.is_mark else Token(linker.mend(t.text, known), t.start, t.end) for t in tokens]
-    named = linker.named(tokens)
-    cues = [cue for cue in lexicon.cues(tokens) if named.isdisjoint(range(cue.start, cue.end))]
-    cued = frozenset(at for cue in cues for at in range(cue.start, cue.end))
-    links = linker.link(tokens, lexicon, cued)
-    return _Reader(tokens, links, cues, lexicon, linker).read()
-
-
-class _Reader:
-    """Goes through a text once, from left to right."""
-
-    def __init__(
-        self,
-        tokens: Sequence[Token],
-        links: Sequence[Link],
-        cues: Sequence[Cue],
-        lexicon: Lexicon,
-        linker: Linker,
-    ) -> None:
-        self._tokens, self._linker, self._lexicon = tokens, linker, lexicon
-        self._links = {link.start: link for link in links}
-        self._cues = {cue.start: cue for cue in cues}
-        self._phrases: list[NounPhrase] = []
-        self._changes: set[str] = set()
-        self._others: list[str] = []
-        self._clause = 0
-        self._begin("want")
-        self._joined: Literal["", "and", "or"] = ""
-        self._open = False  # the next link may belong to the last phrase
-        self._definite = False
-
-    def read(self) -> Instructions:
-        at = 0
-        while at < len(self._tokens):
-            if at in self._links:
-                at = self._take_link(self._links[at])
-            elif at in self._cues:
-                at = self._take_cue(self._cues[at])
-            else:
-                self._take_word(at)
-                at += 1
-        return Instructions(
-            self._phrases,
-            frozenset(self._changes),
-            tuple(self._others),
-            dict(filter(None, map(self._place, self._links.values()))),
-            self._without_effect(),
-        )
-
-    def _begin(self, role: Role, single: bool = False, replacing: bool = False) -> None:
-        """From here on, values have this role; `single`: those of one noun phrase."""
-        self._role, self._single, self._replacing = role, single, replacing
-
-    def _take_link(self, link: Link) -> int:
-        last = self._phrases[-1] if self._phrases else None
-        if last is not None and self._open and self._belongs(link, last):
-            last.links.append(link)
-        else:
-            if self._single and last is not None and not self._joined and last.role == self._role:
-                self._begin("want")
-            self._phrases.append(
-                NounPhrase(
-                    [link], self._role, self._joined, self._clause, link.start, self._definite
-                )
-            )
-        self._joined, self._definite, self._open = "", False, True
-        return link.end
-
-    def _belongs(self, link: Link, phrase: NounPhrase) -> bool:
-        """Whether a value goes on a phrase: describing values, then one thing."""
-        context, noun = self._linker.context, self._linker.noun_facet
-        facets = {known.facet for known in phrase.links}
-        return bool(facets) and link.facet not in facets | context and not facets & {noun, *context}
-
-    def _take_cue(self, cue: Cue) -> int:
-        follower = self._tokens[cue.end].text if cue.end < len(self._tokens) else "."
-        self._open = False
-        if cue.kinds & {"left", "right"} and follower in _POINTED_AT:
-            side: Side = "left" if "left" in cue.kinds else "right"
-            self._phrases.append(
-                NounPhrase([], self._role, self._joined, self._clause, cue.start, True, side)
-            )
-            self._joined = ""
-            return cue.end + 1
-        if "correct" in cue.kinds or (
-            self._tokens[cue.start].text == "no" and not follower[0].isalnum() and self._phrases
-        ):
-            self._phrases.clear()
-            self._begin("want")
-            return cue.end
-        self._changes |= cue.kinds & CHANGES
-        if cue.kinds - CHANGES:
-            self._turn(cue)
-        self._definite |= self._tokens[cue.end - 1].text in _DEFINITE
-        return cue.end
-
-    def _turn(self, cue: Cue) -> None:
-        """Do what a cue says to the values behind it, or before it."""
-        behind = self._next_link(cue.end)
-        here = any(phrase.clause == self._clause for phrase in self._phrases)
-        if "other" in cue.kinds:
-            self._others.append(self._facet_named(cue.end))
-        elif (role := self._backward(cue, here, behind)) is not None:
-            self._say_of_last(role)
-        elif (role := self._forward(cue, behind)) is not None:
-            if "flip" in cue.kinds and (self._joined or self._tokens[cue.start].text in _CONTRASTS):
-                self._clause += 1  # "just the lamp, but in green", "… and make it green"
-            single = bool(cue.kinds & {"instead", "where"}) or role == "replace"
-            replacing = role == "replace" or (
-                self._replacing and not cue.kinds & {"replace_with", "add"}
-            )
-            self._begin(role, single, replacing)
-            self._joined = ""
-        elif cue.kinds & {"and", "or"}:
-            self._joined = "or" if "or" in cue.kinds else "and"
-
-    def _backward(self, cue: Cue, here: bool, behind: Link | None) -> Role | None:
-        """The role that a cue gives to the phrase before it, if it does."""
-        if "keep" in cue.kinds and here and behind is None:
-            return "keep"
-        for kind, role in _SUFFIXES:
-            if kind in cue.kinds and (here or (self._phrases and behind is None)):
-                return role if behind is None or cue.kinds == {kind} else None
-        return None
-
-    def _forward(self, cue: Cue, behind: Link | None) -> Role | None:
-        """The role that a cue gives to what follows, if it does."""
-        kinds = cue.kinds
-        thing = behind is not None and behind.facet == self._linker.noun_facet
-        if "refuse_before" in kinds:
-            return "refuse" if behind is not None else None
-        if self._replacing and kinds & {"replace_with", "add"}:
-            return "want"
-        if "replace" in kinds:
-            return "replace" if behind is not None else None
-        if "where" in kinds:
-            return "refuse" if thing else None
-        if "instead" in kinds or {"remove", "refuse"} <= kinds:
-            return "remove" if thing and "instead" not in kinds else "refuse"
-        for kind, role in _PREFIXES:
-            if kind in kinds:
-                return role
-        if "keep" in kinds and behind is not None and self._role != "only":
-            return "keep"
-        return "want" if "flip" in kinds else None
-
-    def _say_of_last(self, role: Role) -> None:
-        """Give the last phrase, and those it is joined to, a role."""
-        for phrase in reversed(self._phrases):
-            things = any(link.facet == self._linker.noun_facet for link in phrase.links)
-            phrase.role = "refuse" if role == "remove" and not (things or phrase.side) else role
-            if not phrase.joined:
-                return
-
-    def _take_word(self, at: int) -> None:
-        word = self._tokens[at].text
-        if self._tokens[at].is_mark:
-            if word != "-":
-                self._open = False
-                self._take_mark(at, word)
-        elif word in _DETERMINERS:
-            self._definite = word in _DEFINITE
-            self._open = False
-        elif word not in self._lexicon.function:
-            self._open = False
-
-    def _take_mark(self, at: int, mark: str) -> None:
-        if mark == ",":
-            self._joined = "or" if self._list_goes_on(at) else ""
-            if self._joined:
-                return
-            if self._phrases and self._phrases[-1].role == self._role:
-                self._begin("want")
-        elif mark in ".;!?:":
-            self._begin("want")
-            self._joined = ""
-        else:
-            return
-        self._clause += 1
-
-    def _list_goes_on(self, at: int) -> bool:
-        """Whether a comma stands in a list of what is refused: "not a, b or c"."""
-        link = self._next_link(at + 1)
-        if self._role not in ("refuse", "remove") or link is None:
-            return False
-        if any(
-            self._cues[n].kinds - {"and", "or"} for n in range(at, link.start) if n in self._cues
-        ):
-            return False
-        for after in range(link.end, len(self._tokens)):
-            if after in self._cues:
-                joins = self._cues[after].kinds & {"and", "or"}
-                return bool(joins) and self._next_link(after) is not None
-            if self._tokens[after].is_mark:
-                return self._list_goes_on(after)
-        return False
-
-    def _next_link(self, start: int) -> Link | None:
-        """The first link from here on in this sentence."""
-        for at in range(start, len(self._tokens)):
-            if at in self._links:
-                return self._links[at]
-            if self._tokens[at].text in ".;!?":
-                return None
-        return None
-
-    def _facet_named(self, start: int) -> str:
-        """The facet that "another …" is about; the thing where it does not say."""
-        for at in range(start, min(start + 3, len(self._tokens))):
-            facet = self._linker.facet_of(self._tokens[at].text)
-            if facet is not None:
-                return facet
-            if at in self._links:
-                return self._links[at].facet
-        return self._linker.noun_facet
-
-    def _place(self, link: Link) -> tuple[str, str] | None:
-        """A context value that stands behind a preposition, and the words from there on."""
-        if link.facet not in self._linker.context or link.how != "word":
-            return None
-        for start in range(link.start - 1, max(-1, link.start - 4), -1):
-            if self._tokens[start].text in PLACE_PREPOSITIONS:
-                return link.value, " ".join(t.text for t in self._tokens[start : link.end])
-        return None
-
-    def _without_effect(self) -> tuple[Token, ...]:
-        spans = [range(link.start, link.end) for link in self._links.values()]
-        spans += [range(cue.start, cue.end) for cue in self._cues.values()]
-        covered = {at for span in spans for at in span}
-        return tuple(
-            token
-            for at, token in enumerate(self._tokens)
-            if at not in covered
-            and not token.is_mark
-            and not token.text.isdigit()
-            and token.text not in self._lexicon.function
-            and self._linker.facet_of(token.text) is None
-        )

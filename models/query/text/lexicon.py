@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from models.query.text.thesaurus import languages_of
 from models.query.text.tokens import Token, tokenize
 
 _FOLDER = Path(__file__).parent / "languages"
@@ -30,6 +31,7 @@ class Lexicon:
     """The cues of one language.
 
     Attributes:
+        language: Its two letters.
         function: Words that name nothing.
         words: Those, and all words of cues.
         numbers: What it says of numbers: list → phrases.
@@ -42,16 +44,26 @@ class Lexicon:
             name: As its file is called, without `.toml`.
         """
         lists = tomllib.loads((_FOLDER / f"{name}.toml").read_text("utf-8"))
-        self.function = frozenset(lists.pop("function").split())
+        self.language = name
+        self._lists = {
+            name: frozenset(words.split())
+            for name, words in lists.items()
+            if isinstance(words, str)
+        }
+        self.function = self._lists["function"]
         self.numbers: dict[str, list[str]] = lists.pop("numbers", {})
         self._cues: dict[tuple[str, ...], set[str]] = {}
-        for kind, phrases in lists.items():
-            for phrase in phrases:
+        for kind in lists.keys() - self._lists.keys():
+            for phrase in lists[kind]:
                 words = tuple(token.text for token in tokenize(phrase))
                 self._cues.setdefault(words, set()).add(kind)
         self._longest = max(map(len, self._cues))
         self.words = self.function | {word for words in self._cues for word in words}
         self.words |= {t.text for said in self.numbers.values() for p in said for t in tokenize(p)}
+
+    def words_of(self, name: str) -> frozenset[str]:
+        """The words of one of its lists; none where the language has no such list."""
+        return self._lists.get(name, frozenset())
 
     def cues(self, tokens: Sequence[Token]) -> list[Cue]:
         """The cues of a text from left to right, each the longest that begins there."""
@@ -81,6 +93,14 @@ def lexicons() -> tuple[Lexicon, ...]:
 
 
 def lexicon_of(tokens: Sequence[Token]) -> Lexicon:
-    """The language whose own words a text has most of; of equals the first."""
-    words = [token.text for token in tokens if len(token.text) > 1]
-    return max(lexicons(), key=lambda lexicon: sum(word in lexicon.words for word in words))
+    """The language that a text has most words of, of cues and of concepts; of equals the first."""
+    words = [token.text for token in tokens if token.text != "a"]  # which is a word of most
+
+    def known(lexicon: Lexicon) -> float:
+        cues = sum(word in lexicon.words for word in words)
+        shares = [
+            1 / len(languages) for w in words if lexicon.language in (languages := languages_of(w))
+        ]
+        return cues + sum(shares)
+
+    return max(lexicons(), key=known)

@@ -5,29 +5,26 @@ synonym, by a slip in its spelling, by the name of a colour that is a shade of i
 that is near to its own.
 """
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from rapidfuzz.distance import DamerauLevenshtein
 
 from models.contracts.gallery import Facet
-from models.query.text.colours import colour_names, nearest_colour
+from models.query.text.colours import colour_names, nearest_colour, shades
 from models.query.text.lexicon import Lexicon
+from models.query.text.meanings import Meanings
 from models.query.text.sentence_encoder import EncodeSentences
+from models.query.text.spelling import is_word, slip_of
+from models.query.text.thesaurus import Frame, Thesaurus, languages_of
 from models.query.text.tokens import PhraseTable, Token, normalize, stem
 
 How = Literal["word", "synonym", "spelling", "colour", "meaning"]
 
-_FOLDER = Path(__file__).parent
-_NEIGHBOURS, _BACKGROUND = 10, 1500  # of CSLS, which lowers what is near to everything
 _LEAST_MEANING = 0.2  # CSLS, −2 to 2: below, a phrase means none of the values
 _MAX_SPAN = 3  # words
+_LIKE_REACH, _ABOUT_REACH = 3, 6  # words between a frame's word and what it tells
 _MAX_MEANINGS = 64  # spans of a text that are looked up by meaning: 0.5 ms each
 _MAX_DISTANCE = 30.0  # CIELAB: farther, a colour is none of the values
 _COLOUR_SHARE = 0.6  # of a facet's values that are names of colours, for it to be about colours
@@ -37,26 +34,7 @@ _COLOUR_WORDS = frozenset(
 _PLACE_WORDS = frozenset(
     ["background", "setting", "place", "location", "surroundings", "hintergrund", "ort"]
 )
-PLACE_PREPOSITIONS = frozenset(
-    [
-        "in",
-        "on",
-        "at",
-        "under",
-        "by",
-        "near",
-        "im",
-        "am",
-        "auf",
-        "bei",
-        "dans",
-        "sur",
-        "à",
-        "au",
-        "en",
-    ]
-)
-_NEVER_OF_COLOURS = frozenset(["at", "by", "under", "near"])
+_IN = frozenset(["in", "en"])
 
 
 @dataclass(frozen=True)
@@ -113,9 +91,10 @@ class Linker:
         self._by_words = {normalize(value): i for i, (_, value) in enumerate(self._values)}
         self._by_stems = {_stems(words): i for words, i in self._by_words.items()}
         self._own = self._catalogue()
-        self._synonyms = self._thesaurus()
-        self._longest = max(len(words.split()) for words in [*self._by_words, *self._synonyms, ""])
-        self._meanings = None if encode is None else _Meanings(encode, self._phrasings())
+        self._thesaurus = Thesaurus([value for _, value in self._values])
+        own = max((len(words.split()) for words in self._by_words), default=1)
+        self._longest = max(own, self._thesaurus.longest)
+        self._meanings = None if encode is None else Meanings(encode, self._phrasings())
 
     def facet_of(self, word: str) -> str | None:
         """The facet whose name a word is: "pattern", "colours", "background"."""
@@ -136,14 +115,17 @@ class Linker:
         }
         return named.union(*(range(start, end) for _, start, end in self._own.find(tokens)))
 
-    def mend(self, word: str, known: frozenset[str]) -> str:
-        """The known word that a word is a slip of; itself where it is a word of its own."""
-        if "spelling" in self._without:
+    def mend(self, word: str, lexicon: Lexicon) -> str:
+        """The cue or function word that a word is a slip of; itself where it is a word, or more
+        likely a slip of a value.
+        """
+        language = lexicon.language
+        if "spelling" in self._without or word in lexicon.words or self._is_a_word(word, language):
             return word
-        if len(word) < 5 or word in known or self._is_a_word(word) or self._slip(word) is not None:
+        meant = slip_of(word, lexicon.words, language, self._by_words)
+        if meant in self._by_words or (meant is None and self._slip(word, language) is not None):
             return word
-        near = [k for k in known if len(k) > 3 and DamerauLevenshtein.distance(word, k) == 1]
-        return min(near, default=word)
+        return meant or word
 
     def link(self, tokens: Sequence[Token], lexicon: Lexicon, cued: frozenset[int]) -> list[Link]:
         """All values that a text names, in order; no two of them overlap.
@@ -153,10 +135,10 @@ class Linker:
             lexicon: Of its language: its function words name nothing.
             cued: Indexes of tokens that are cues; they name values only as part of a longer name.
         """
-        found = _Found(tokens, lexicon.function, cued)
-        found.without = self._without
+        found = _Found(tokens, lexicon, cued, self._without)
         self._by_catalogue(found)
         self._by_name(found)
+        self._by_association(found)
         self._by_spelling(found)
         self._by_colour(found)
         if self._meanings is not None:
@@ -174,10 +156,12 @@ class Linker:
             index = self._by_stems.get(_stems(words))
             if index is not None:
                 found.put(self._values[index], start, end, "word", 1.0)
-            elif words in self._synonyms and not (end - start == 1 and start in found.cued):
-                found.put(self._values[self._synonyms[words]], start, end, "synonym", 0.95)
             elif end - start == 2 and (shade := self._shade(words.split(), found)) is not None:
                 found.put(shade, start, end, "colour", 0.95)
+            elif found.is_open(start, end) and (
+                (synonym := self._synonym(words, found)) is not None
+            ):
+                found.put(self._values[synonym], start, end, "synonym", 0.95)
 
     def _shade(self, words: Sequence[str], found: "_Found") -> tuple[str, str] | None:
         """The value of "denim blue" or "snowy white": another colour before one of the
@@ -189,12 +173,65 @@ class Linker:
         whole = self._colour(" ".join(words))
         if whole is not None or words[0] in found.function or self._by_words.get(words[0]):
             return whole
-        return self._values[index] if self._colour(words[0]) else None
+        shaded = self._colour(words[0]) or words[0] in shades()
+        likened = index in self._thesaurus.like(words[0])
+        return self._values[index] if shaded or likened else None
+
+    def _synonym(self, words: str, found: "_Found") -> int | None:
+        language = found.lexicon.language
+        index = self._thesaurus.synonym(words, language)
+        if index is None and language == "de" and words not in found.function and " " not in words:
+            index = self._thesaurus.compound(words)
+        return index
+
+    def _by_association(self, found: "_Found") -> None:
+        """What is told by a likeness, "like a zebra", or by a use, "something to sit on"."""
+        lexicon = found.lexicon
+        self._by_frame(found, "like", lexicon.words_of("like"), _LIKE_REACH, frozenset())
+        self._by_likened_colour(found)
+        place = lexicon.words_of("place")
+        self._by_frame(found, "about", lexicon.words_of("about"), _ABOUT_REACH, place)
+
+    def _by_frame(
+        self,
+        found: "_Found",
+        frame: Frame,
+        words: frozenset[str],
+        reach: int,
+        before_places: frozenset[str],
+    ) -> None:
+        tokens = found.tokens
+        content = [
+            at
+            for at, token in enumerate(tokens)
+            if found.is_free(at) and token.text not in found.function | before_places
+        ]
+        for start, end, indexes in self._thesaurus.associated(tokens, content, frame):
+            before = {token.text for token in tokens[max(0, start - reach) : start]}
+            for index in indexes:
+                place = self._values[index][0] in self.context
+                framed = before & (words | (before_places if place else frozenset()))
+                if framed and found.taken.isdisjoint(range(start, end)):
+                    found.put(self._values[index], start, end, "meaning", 0.7)
+
+    def _by_likened_colour(self, found: "_Found") -> None:
+        """A thing that stands for its colour: "in ash", "an ebony vase", "raven-coloured"."""
+        nouns = {link.start for link in found.links if link.facet == self.noun_facet}
+        for at, token in enumerate(found.tokens):
+            if not found.is_free(at):
+                continue
+            before = found.tokens[at - 1].text if at else ""
+            behind = found.tokens[at + 1].text if at + 1 < len(found.tokens) else ""
+            if before in _IN or at + 1 in nouns or behind.removesuffix("ed") in _COLOUR_WORDS:
+                for index in self._thesaurus.like(token.text):
+                    if self._values[index][0] in self.colour_facets:
+                        found.put(self._values[index], at, at + 1, "meaning", 0.7)
+                        break
 
     def _by_spelling(self, found: "_Found") -> None:
         for at, token in enumerate(found.tokens):
             if found.is_free(at) and token.text not in found.function:
-                index = self._slip(token.text)
+                index = self._slip(token.text, found.lexicon.language)
                 if index is not None:
                     found.put(self._values[index], at, at + 1, "spelling", 0.9)
 
@@ -203,10 +240,10 @@ class Linker:
             if found.may_name(start, end):
                 named = self._colour(words)
                 before = found.tokens[start - 1].text if start else ""
-                if named is not None and before not in _NEVER_OF_COLOURS:
+                if named is not None and before not in found.lexicon.words_of("at_place"):
                     found.put(named, start, end, "colour", 0.9)
 
-    def _by_meaning(self, found: "_Found", meanings: "_Meanings") -> None:
+    def _by_meaning(self, found: "_Found", meanings: "Meanings") -> None:
         spans = [
             span
             for span in _spans(found.tokens, _MAX_SPAN, found.taken | found.cued)
@@ -224,24 +261,29 @@ class Linker:
                 sure = float(min(1.0, 0.5 + scores[number]))
                 found.put(self._values[values[number]], start, end, "meaning", sure)
 
-    def _is_a_word(self, word: str) -> bool:
-        known = word in _known_words() or word in self._by_words or word in colour_names()
-        return known or any(True for _ in self._own.find([Token(word, 0, len(word))]))
+    def _is_a_word(self, word: str, language: str) -> bool:
+        return (
+            not word.isalpha()
+            or is_word(word, language)
+            or word in self._by_words
+            or word in colour_names()
+            or bool(languages_of(word))
+            or any(True for _ in self._own.find([Token(word, 0, len(word))]))
+        )
 
-    def _slip(self, word: str) -> int | None:
-        """The value of one word that another is a misspelling of."""
-        if len(word) < 3 or self._is_a_word(word):
+    def _slip(self, word: str, language: str) -> int | None:
+        """The value of one word that another is a misspelling of, or a synonym's."""
+        if self._is_a_word(word, language):
             return None
-        near = []
-        for single, index in self._by_words.items():
-            distance = DamerauLevenshtein.distance(word, single, score_cutoff=2)
-            if len(single) > 2 and distance <= (1 if len(single) < 7 else 2):
-                near.append((distance, index))
-        return min(near)[1] if near else None
+        value = slip_of(word, self._by_words, language)
+        if value is not None:
+            return self._by_words[value]
+        synonym = slip_of(word, self._thesaurus.words(language), language)
+        return None if synonym is None else self._thesaurus.synonym(synonym, language)
 
     def _colour(self, phrase: str) -> tuple[str, str] | None:
         """Facet and value of a colour's name."""
-        name = phrase.replace(" - ", " ").replace("gray", "grey")
+        name = phrase.replace("gray", "grey")
         for affix in (" coloured", " colored", " colour", " color"):
             name = name.removesuffix(affix)
         for facet in self._facets:
@@ -262,18 +304,6 @@ class Linker:
             if (facet.name, value) in index_of
         ]
         return PhraseTable({} if "synonym" in self._without else dict(said))
-
-    def _thesaurus(self) -> dict[str, int]:
-        """Other words → values."""
-        found: dict[str, int] = {}
-        for group in _synonyms():
-            indexes = [self._by_stems.get(_stems(member)) for member in group]
-            first = next((index for index in indexes if index is not None), None)
-            if first is not None:
-                for member, index in zip(group, indexes, strict=True):
-                    if index is None:
-                        found.setdefault(member, first)
-        return found
 
     def _phrasings(self) -> list[tuple[int, str]]:
         """Each value as texts say it, by the kind of its facet."""
@@ -298,18 +328,27 @@ class _Found:
     """What has been linked of a text so far."""
 
     def __init__(
-        self, tokens: Sequence[Token], function: frozenset[str], cued: frozenset[int]
+        self,
+        tokens: Sequence[Token],
+        lexicon: Lexicon,
+        cued: frozenset[int],
+        without: frozenset[How],
     ) -> None:
-        self.tokens, self.function, self.cued = tokens, function, cued
+        self.tokens, self.lexicon, self.cued, self.without = tokens, lexicon, cued, without
+        self.function = lexicon.function
         self.taken: set[int] = set()
         self.links: list[Link] = []
-        self.without: frozenset[How] = frozenset()
 
     def put(self, value: tuple[str, str], start: int, end: int, how: How, score: float) -> None:
         if how in self.without:
             return
         self.taken.update(range(start, end))
         self.links.append(Link(*value, start, end, how, score))
+
+    def is_open(self, start: int, end: int) -> bool:
+        """Whether it is more than a single cue or function word."""
+        single = end - start == 1
+        return not (single and (start in self.cued or self.tokens[start].text in self.function))
 
     def is_free(self, at: int) -> bool:
         return at not in self.taken and at not in self.cued and not self.tokens[at].is_mark
@@ -322,34 +361,10 @@ class _Found:
     def may_mean(self, start: int, end: int) -> bool:
         """As `may_name`, or behind a preposition of place: "at the seaside"."""
         first, last = self.tokens[start].text, self.tokens[end - 1].text
-        begins = first not in self.function or (end - start > 1 and first in PLACE_PREPOSITIONS)
+        begins = first not in self.function or (
+            end - start > 1 and first in self.lexicon.words_of("place")
+        )
         return begins and last not in self.function and not last.isdigit()
-
-
-class _Meanings:
-    """Values by their meaning: cross-domain similarity local scaling (CSLS, arXiv 1710.04087)
-    against frequent words, so that a value that is near to everything wins nothing.
-    """
-
-    def __init__(self, encode: EncodeSentences, phrasings: Sequence[tuple[int, str]]) -> None:
-        self._encode = encode
-        self._owners = np.array([index for index, _ in phrasings])
-        self._rows = encode([phrase for _, phrase in phrasings])  # (P, D)
-        self._background = encode(_common_words()[:_BACKGROUND])  # (W, D)
-        self._hubness = self._nearness(self._rows)  # (P,)
-
-    def nearest(self, phrases: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Per phrase the score of its nearest value, −2 to 2, and that value's index."""
-        rows = self._encode(phrases)
-        scores = 2 * rows @ self._rows.T - self._nearness(rows)[:, None] - self._hubness
-        best = scores.argmax(axis=1)
-        return scores[np.arange(len(rows)), best], self._owners[best]
-
-    def _nearness(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean cosine of each row to its nearest frequent words."""
-        cosines = rows @ self._background.T
-        nearest: NDArray[np.float32] = np.partition(cosines, -_NEIGHBOURS, axis=1)[:, -_NEIGHBOURS:]
-        return np.asarray(nearest.mean(axis=1), np.float32)
 
 
 def _spans(
@@ -370,20 +385,3 @@ def _stems(words: str) -> tuple[str, ...]:
 def _is_about_colours(facet: Facet) -> bool:
     named = sum(value.lower().replace("gray", "grey") in colour_names() for value in facet.values)
     return named >= max(2.0, _COLOUR_SHARE * len(facet.values))
-
-
-@cache
-def _common_words() -> tuple[str, ...]:
-    """Frequent words of European languages, the most frequent first."""
-    return tuple((_FOLDER / "common_words.txt").read_text("utf-8").split())
-
-
-@cache
-def _known_words() -> frozenset[str]:
-    return frozenset(_common_words())
-
-
-@cache
-def _synonyms() -> list[list[str]]:
-    groups = tomllib.loads((_FOLDER / "thesaurus.toml").read_text("utf-8"))["groups"]
-    return [[normalize(member) for member in group.split("|")] for group in groups]

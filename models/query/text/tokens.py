@@ -9,9 +9,14 @@ from functools import lru_cache
 
 import snowballstemmer
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[.,;:!?…&-]")
-_STEMMER = snowballstemmer.stemmer("english")  # works on a word inside itself: one thread at a time
-_STEMMING = threading.Lock()
+_WORD = re.compile(
+    r"\bw/o?(?!\w)|[^\W_]+(?:['’][^\W_]+)*|[.,;:!?…&]|(?<!\w)-|-(?!\w)", re.IGNORECASE
+)
+_STEMMERS = {
+    language: snowballstemmer.stemmer(name)
+    for language, name in (("en", "english"), ("de", "german"), ("fr", "french"), ("es", "spanish"))
+}
+_STEMMING = threading.Lock()  # a stemmer works on a word inside itself: one thread at a time
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,21 @@ def normalize(phrase: str) -> str:
 
 
 @lru_cache(maxsize=50_000)
-def stem(word: str) -> str:
-    """The English stem of a word: "stripes" and "striped" have one."""
+def stem(word: str, language: str = "en") -> str:
+    """The stem of a word: "stripes" and "striped" have one.
+
+    Args:
+        word: In lower case.
+        language: Two letters; of a language without a stemmer, English is used.
+    """
     with _STEMMING:
-        return str(_STEMMER.stemWord(word))
+        return str(_STEMMERS.get(language, _STEMMERS["en"]).stemWord(word))
+
+
+def folded(word: str) -> str:
+    """A word without accents, as many type it: "grün" is "grun", "größe" is "grosse"."""
+    plain = unicodedata.normalize("NFD", word.replace("ß", "ss").replace("œ", "oe"))
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
 class PhraseTable:

@@ -8,7 +8,7 @@ from indexer.pipeline.source import check, facets_of, read_rows
 from indexer.pipeline.synonyms import SynonymsError, beside, read_synonyms
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import Facet
-from models.query.text.instructions import read_instructions
+from models.query.text.grammar import read_instructions
 from models.query.text.linking import Linker
 
 MANIFEST = """\

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from models.contracts.gallery import Facet
 from models.query.target import Target, alternatives
 from models.query.target_editing import find_target
-from models.query.text.instructions import read_instructions
+from models.query.text.grammar import read_instructions
 from models.query.text.linking import Linker
 from models.query.text.sentence_encoder import sentence_encoder
 from tests.models.query.text.schemas import OBJECTS
