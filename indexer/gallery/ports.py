@@ -189,7 +189,8 @@ class Generation(Protocol):
         """Verify the generation, put it in service, and drop those it replaces.
 
         Args:
-            expected: Ids of exactly the images it must hold; others are removed.
+            expected: Ids of exactly the images it must hold; others are removed. A `Set` is asked
+                for its members and not copied: it may be larger than memory.
             spec: Of exactly these images. It is not derived from what is stored: facets and their
                 values follow the order of the manifest, which an engine does not keep.
 

@@ -7,7 +7,7 @@ and publishing, it is asked by that one thread. So the encoder, the costliest pa
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -22,12 +22,13 @@ from indexer.gallery.image_store import ImageStore
 from indexer.gallery.ports import GalleryWriter, Generation, ReusableEmbedding
 from indexer.pipeline.prepare import ImagePreparer, IndexRecord, SkippedRow
 from indexer.pipeline.report import BuildReport
-from indexer.pipeline.source import facets_of
+from indexer.pipeline.source import facets_of_counted
 from indexer.settings import IndexerSettings
-from models.contracts.gallery import GallerySpec
+from models.contracts.gallery import GalleryImage, GallerySpec
+from models.datasets.disk_map import DiskMap
 from models.datasets.images import ImageLimits
-from models.datasets.manifest import ImageRow, passed_through
-from models.datasets.schema import SchemaError
+from models.datasets.rows import ImageRow, attributes_of, passed_through
+from models.datasets.schema import AttributeCounter, SchemaError
 from models.encoder.encoder import ImageTextEncoder
 from models.encoder.types import Embedding
 from models.presets import preset_name
@@ -52,7 +53,7 @@ class BuildFailed(GalleryError):
 
 
 def build_gallery(
-    rows: Sequence[ImageRow],
+    rows: Collection[ImageRow],
     encoder: ImageTextEncoder,
     writer: GalleryWriter,
     settings: IndexerSettings,
@@ -60,7 +61,7 @@ def build_gallery(
     """Embed images and put the new gallery in service.
 
     Args:
-        rows: All images the gallery should hold.
+        rows: All images the gallery should hold; iterated once or twice, never held together.
         encoder: What embeds them.
         writer: Where they go.
         settings: Limits, sizes and the image store.
@@ -88,7 +89,7 @@ def build_gallery(
 
 
 def _build(
-    rows: Sequence[ImageRow],
+    rows: Collection[ImageRow],
     encoder: ImageTextEncoder,
     writer: GalleryWriter,
     settings: IndexerSettings,
@@ -97,7 +98,7 @@ def _build(
     """Open, fill, publish; and keep the report."""
     built_at = datetime.now(UTC).isoformat(timespec="seconds")
     with report.timed("start"):
-        spec = _spec(rows, encoder, settings, built_at)
+        spec = _spec(attributes_of(rows), encoder, settings, built_at)
         generation = writer.open_generation(spec)
         store, sides_px = ImageStore(settings.image_store), {spec.thumbnail_px, spec.rerank_px}
         store.remove_partials()
@@ -109,25 +110,51 @@ def _build(
             reusable=generation.reusable,
             read_timeout_s=settings.read_timeout_s,
         )
-    images = _fill(generation, rows, preparer, encoder, settings.decode_workers, report)
+    indexed = Indexed()
+    _fill(generation, rows, preparer, encoder, settings.decode_workers, indexed, report)
     if report.failed > settings.max_failed_share * len(rows):
         raise GalleryError(
             f"{report.failed} of {len(rows)} images could not be used, more than the limit of "
             f"{settings.max_failed_share:.0%}; the gallery in service was left as it is"
         )
     with report.timed("finish"):
-        ids = set(images.values())
-        indexed = [row for row in rows if row.image_id in ids]
-        generation.publish(ids, _spec_of_indexed(indexed, encoder, settings, built_at))
-        report.unused_copies = store.count_others(images, sides_px)
-    report.indexed = len(images)
+        generation.publish(
+            indexed.ids.keys(), _spec_of_indexed(indexed.attributes, encoder, settings, built_at)
+        )
+        report.unused_copies = store.count_others(indexed.first_with, sides_px)
+    report.indexed = len(indexed.ids)
+
+
+class Indexed:
+    """What is in the generation by now, on disk as far as it grows with it.
+
+    Attributes:
+        first_with: Content hash → id of the first image with these bytes.
+        ids: The ids of these images.
+        attributes: Their attributes.
+    """
+
+    def __init__(self) -> None:
+        self.first_with, self.ids = DiskMap(), DiskMap()
+        self.attributes = AttributeCounter()
+
+    def add(self, image: GalleryImage) -> str:
+        """Take in an image, unless there is one of these bytes; returns the first one's id."""
+        first = self.first_with.setdefault(image.content_hash, image.image_id.encode()).decode()
+        if first == image.image_id:
+            self.ids.setdefault(image.image_id, b"")
+            self.attributes.add(image.attributes)
+        return first
 
 
 def _spec(
-    rows: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings, built_at: str
+    attributes: AttributeCounter,
+    encoder: ImageTextEncoder,
+    settings: IndexerSettings,
+    built_at: str,
 ) -> GallerySpec:
-    """The spec of a gallery of these rows; raises `SchemaError`."""
-    facets, noun = facets_of(rows, settings)
+    """The spec of a gallery of images with these attributes; raises `SchemaError`."""
+    facets, noun = facets_of_counted(attributes, settings)
     return GallerySpec(
         encoder_fingerprint=encoder.fingerprint,
         embedding_dim=encoder.embedding_dim,
@@ -141,16 +168,19 @@ def _spec(
 
 
 def _spec_of_indexed(
-    rows: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings, built_at: str
+    attributes: AttributeCounter,
+    encoder: ImageTextEncoder,
+    settings: IndexerSettings,
+    built_at: str,
 ) -> GallerySpec:
-    """The spec of the rows that are in the gallery, which offers no value that only skipped rows
+    """The spec of the images that are in the gallery, which offers no value that only skipped rows
     had.
 
     Raises:
         GalleryError: An attribute that the settings name is left in none of them.
     """
     try:
-        return _spec(rows, encoder, settings, built_at)
+        return _spec(attributes, encoder, settings, built_at)
     except SchemaError as error:
         raise GalleryError(
             f"of the images that could be used, {error}; the gallery in service was left as it is"
@@ -159,15 +189,15 @@ def _spec_of_indexed(
 
 def _fill(
     generation: Generation,
-    rows: Sequence[ImageRow],
+    rows: Collection[ImageRow],
     preparer: ImagePreparer[torch.Tensor],
     encoder: ImageTextEncoder,
     decode_workers: int,
+    indexed: Indexed,
     report: BuildReport,
-) -> dict[str, str]:
-    """Put all rows that can be used; returns their content hash → image id."""
+) -> None:
+    """Put all rows that can be used."""
     size = encoder.batch_size
-    first_with: dict[str, str] = {}  # content hash → image id
     puts: deque[Future[None]] = deque()
     with (
         ThreadPoolExecutor(decode_workers, "prepare") as preparers,
@@ -180,7 +210,7 @@ def _fill(
                 batch = list(islice(results, size))
             if not batch:
                 break
-            records = _without_duplicates(batch, first_with, report)
+            records = _without_duplicates(batch, indexed, report)
             with report.timed("encode"):
                 embeddings = _embed(records, encoder, report)
             with report.timed("write"):
@@ -193,7 +223,6 @@ def _fill(
         with report.timed("write"):
             for put in puts:
                 put.result()
-    return first_with
 
 
 def bounded_map(
@@ -217,7 +246,7 @@ def bounded_map(
 
 
 def _without_duplicates(
-    batch: Sequence[Record | SkippedRow], first_with: dict[str, str], report: BuildReport
+    batch: Sequence[Record | SkippedRow], indexed: Indexed, report: BuildReport
 ) -> list[Record]:
     """Images whose bytes are new in this build; the rest goes into the report."""
     unique = []
@@ -226,7 +255,7 @@ def _without_duplicates(
             report.skipped.append(result)
             continue
         image = result.image
-        first = first_with.setdefault(image.content_hash, image.image_id)
+        first = indexed.add(image)
         if first == image.image_id:
             unique.append(result)
         else:

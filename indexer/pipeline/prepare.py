@@ -16,7 +16,7 @@ from indexer.gallery.image_store import ImageStore
 from indexer.gallery.ports import ReusableEmbedding
 from models.contracts.gallery import GalleryImage
 from models.datasets.images import ImageLimits, InvalidImage, decode_with_size, to_jpeg
-from models.datasets.manifest import ImageRow
+from models.datasets.rows import ImageRow
 
 T = TypeVar("T")
 

@@ -1,138 +1,62 @@
-"""Finds a gallery's images: a folder, a JSONL or a CSV manifest → rows. Decodes nothing."""
+"""Finds a gallery's images: a folder, or a manifest → rows. Decodes nothing.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+What is wrong with a manifest is said all at once, with its lines. Rows stream: a source is read
+once, from its beginning to its end, into `ImageRows`.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
-
-import fsspec
-from fsspec.asyn import AsyncFileSystem, sync
+from typing import BinaryIO, Literal
 
 from models.contracts.gallery import (
     ATTRIBUTE_NAME_RULE,
     IMAGE_ID_RULE,
-    AttributeValue,
     is_attribute_name,
     is_image_id,
 )
-from models.datasets.images import ImageLimits, InvalidImage
-from models.datasets.manifest_files import (
+from models.datasets.records import (
     KNOWN_COLUMNS,
     ManifestError,
-    ManifestFile,
     NumberText,
     Problems,
     Record,
+    RecordFile,
     plain,
-    read_file,
     shown,
 )
-from models.datasets.schema import Cell, typed
+from models.datasets.rows import ImageRow, ImageRows, passed_through
+from models.datasets.schema import Cell
+from models.datasets.sources.text_files import read_csv, read_jsonl
 
-__all__ = ["ImageRow", "ManifestError", "passed_through", "read_folder", "read_manifest"]
+__all__ = [
+    "ImageRow",
+    "ImageRows",
+    "ManifestError",
+    "passed_through",
+    "read_folder",
+    "read_manifest",
+]
 
 IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif",
 }  # fmt: skip
 
-_READ_TIMEOUT_S = 60.0
 AsAttributes = tuple[str, ...] | Literal["all"]
 
 
-@dataclass(frozen=True)
-class ImageRow:
-    """One image to index, not yet looked at.
-
-    Attributes:
-        image_id: Unique in the gallery.
-        location: Path, or a URL that fsspec can open.
-        caption: If the manifest has one.
-        attributes: Facet → value(s), of one kind in all rows.
-        payload: The row's other columns, passed through.
-    """
-
-    image_id: str
-    location: str
-    caption: str | None = None
-    attributes: dict[str, AttributeValue] = field(default_factory=dict)
-    payload: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def host(self) -> str | None:
-        """Who is asked for the file; None: it is on disk."""
-        return urlsplit(self.location).netloc if "://" in self.location else None
-
-    def read_bytes(
-        self, timeout_s: float = _READ_TIMEOUT_S, max_bytes: int = ImageLimits.max_bytes
-    ) -> bytes:
-        """The file's bytes, from disk or wherever its URL points; a larger file is not read whole.
-
-        Args:
-            timeout_s: Longest wait for all of what a URL points to, in seconds.
-            max_bytes: The most bytes that the file may have.
-
-        Raises:
-            InvalidImage: The file is larger (`too_many_bytes`).
-            TimeoutError: That took longer; an `OSError` too.
-            OSError: It cannot be read.
-        """
-        data = self._first_bytes(max_bytes + 1, timeout_s)
-        if len(data) > max_bytes:
-            raise InvalidImage(
-                "too_many_bytes", f"the image has more bytes than the limit of {max_bytes:,}"
-            )
-        return data
-
-    def _first_bytes(self, count: int, timeout_s: float) -> bytes:
-        if self.host is None:
-            return _from_disk(self.location, count)
-        try:
-            return _from_url(self.location, count, timeout_s)
-        except TimeoutError as error:
-            raise TimeoutError(f"no answer from {self.host} within {timeout_s:g} s") from error
-        except OSError:
-            raise
-        except Exception as error:  # every driver has errors of its own, or is not installed
-            raise OSError(str(error) or type(error).__name__) from error
-
-
-def _from_disk(path: str, count: int) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(count)
-    except ValueError as error:  # characters that no path has
-        raise OSError(f"{path!r} is no path: {error}") from error
-
-
-def _from_url(url: str, count: int, timeout_s: float) -> bytes:
-    """The first `count` bytes at a URL; only what is on a network knows the timeout."""
-    filesystem, path = fsspec.url_to_fs(url)
-    data: bytes
-    if not isinstance(filesystem, AsyncFileSystem):
-        with filesystem.open(path, "rb") as file:
-            data = file.read(count)
-    elif "http" in filesystem.protocol:  # of ranges, not every web server has heard
-        data = sync(filesystem.loop, _streamed, filesystem, path, count, timeout=timeout_s)
-    else:
-        data = sync(
-            filesystem.loop, filesystem._cat_file, path, start=0, end=count, timeout=timeout_s
-        )
-    return data
-
-
-async def _streamed(filesystem: AsyncFileSystem, url: str, count: int) -> bytes:
-    file = await filesystem.open_async(url, size=0)  # a size that is given is not asked for
-    data = bytearray()
-    try:
-        while len(data) < count and (part := await file.read(count - len(data))):
-            data += part
-    finally:
-        await file.close()
-    return bytes(data)
-
-
 def read_folder(folder: Path) -> list[ImageRow]:
+    """As `open_folder`, in memory."""
+    return list(open_folder(folder))
+
+
+def read_manifest(path: Path, as_attributes: AsAttributes = ()) -> list[ImageRow]:
+    """As `open_manifest`, in memory."""
+    return list(open_manifest(path, as_attributes))
+
+
+def open_folder(folder: Path) -> ImageRows:
     """Every image file below a folder, in a stable order; ids are paths relative to it.
 
     Raises:
@@ -140,18 +64,22 @@ def read_folder(folder: Path) -> list[ImageRow]:
     """
     if not folder.is_dir():
         raise ManifestError(f"{folder} is not a folder")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
+    rows = ImageRows()
+    for number, path in enumerate(_image_files(folder), start=1):
+        image_id = path.relative_to(folder).as_posix()
+        if not is_image_id(image_id):
+            raise ManifestError(
+                f"{folder}: rename {ascii(image_id)}: an image's id {IMAGE_ID_RULE}"
+            )
+        rows.add(ImageRow(image_id, str(path)), {}, number)
+    if not rows:
         raise ManifestError(
             f"{folder} holds no files ending in {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
-    rows = [ImageRow(path.relative_to(folder).as_posix(), str(path)) for path in paths]
-    if odd := [row.image_id for row in rows if not is_image_id(row.image_id)]:
-        raise ManifestError(f"{folder}: rename {ascii(odd[0])}: an image's id {IMAGE_ID_RULE}")
     return rows
 
 
-def read_manifest(path: Path, as_attributes: AsAttributes = ()) -> list[ImageRow]:
+def open_manifest(path: Path, as_attributes: AsAttributes = ()) -> ImageRows:
     """The rows of a JSONL or CSV manifest.
 
     JSONL: an object per line with `image` (path relative to the manifest, or URL) and optionally
@@ -169,49 +97,83 @@ def read_manifest(path: Path, as_attributes: AsAttributes = ()) -> list[ImageRow
     Raises:
         ManifestError: The file is missing, or something is wrong with it; says all that is.
     """
+    if not path.is_file():
+        raise ManifestError(f"there is no manifest at {path}")
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".jsonl", ".ndjson"):
+        raise ManifestError(f"{path.name}: a manifest ends in .jsonl or .csv")
     problems = Problems(path)
-    file = read_file(path, problems)
-    rows: list[ImageRow] = []
-    cells: list[dict[str, Cell]] = []
-    if file.has_images:
-        _check_columns(file, as_attributes, problems)
-        for record in file.records:
-            cells.append(_cells(_with_columns(record, as_attributes), file, problems))
-            rows.append(_row(record, as_attributes, path.parent, problems))
-        _check_unique(rows, file, problems)
-        if not rows:
-            problems.add(0, "holds no rows")
+    with path.open("rb") as file:
+        rows = _intake(_records(file, suffix, problems), as_attributes, path.parent, problems)
     problems.raise_if_any()
-    return [replace(row, attributes=a) for row, a in zip(rows, typed(cells), strict=True)]
+    return rows
 
 
-def passed_through(rows: Iterable[ImageRow]) -> list[str]:
-    """The columns that are neither ours nor attributes, and could all be attributes."""
-    could_be: dict[str, bool] = {}
-    for row in rows:
-        for name, value in row.payload.items():
-            texts = isinstance(value, list) and all(isinstance(part, str) for part in value)
-            fits = texts or value is None or isinstance(value, str | int | float)
-            could_be[name] = could_be.get(name, True) and fits
-    return [name for name, fits in could_be.items() if fits]
+def _image_files(folder: Path) -> Iterator[Path]:
+    """The image files below a folder, in the order of their paths' parts."""
+    with os.scandir(folder) as entries:
+        in_order = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    for name, is_folder in in_order:
+        path = folder / name
+        if is_folder:
+            yield from _image_files(path)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path
+
+
+def _records(file: BinaryIO, suffix: str, problems: Problems) -> RecordFile:
+    return (read_csv if suffix == ".csv" else read_jsonl)(file, problems)
+
+
+def _intake(
+    file: RecordFile, as_attributes: AsAttributes, folder: Path, problems: Problems
+) -> ImageRows:
+    """All records as rows; what is wrong with them goes to `problems`."""
+    rows, columns = ImageRows(), _ColumnNames()
+    for record in file.records:
+        columns.add(record)
+        cells = _cells(_with_columns(record, as_attributes), file, problems)
+        row = _row(record, as_attributes, folder, problems)
+        first = rows.add(row, cells, record.line) if row.image_id else record.line
+        if first != record.line:
+            problems.add(
+                record.line,
+                f"an image id that occurs more than once: {row.image_id} (first in line {first})",
+            )
+    if columns.there:
+        columns.check(as_attributes, problems)
+    elif not problems:
+        problems.add(0, "holds no rows")
+    return rows
 
 
 def _is_attribute(column: str, as_attributes: AsAttributes) -> bool:
     return column not in KNOWN_COLUMNS and (as_attributes == "all" or column in as_attributes)
 
 
-def _check_columns(file: ManifestFile, as_attributes: AsAttributes, problems: Problems) -> None:
-    """Columns that are to be attributes exist, and no attribute has two columns."""
-    there = {name for record in file.records for name in record.columns}
-    marked = {name for record in file.records for name in record.attributes or {}}
-    if as_attributes != "all":
-        for name in as_attributes:
-            if not _is_attribute(name, as_attributes) or name not in there:
-                others = ", ".join(sorted(there - set(KNOWN_COLUMNS))) or "none"
-                problems.add(0, f"no column `{name}` to make an attribute of; there are: {others}")
-    for name in sorted(marked & there):
-        if _is_attribute(name, as_attributes):
-            problems.add(0, f"there are two columns for the attribute `{name}`; drop one")
+class _ColumnNames:
+    """The names of all records' columns, and of what is marked as an attribute."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self._marked: set[str] = set()
+
+    def add(self, record: Record) -> None:
+        self.there.update(record.columns)
+        self._marked.update(record.attributes or ())
+
+    def check(self, as_attributes: AsAttributes, problems: Problems) -> None:
+        """Columns that are to be attributes exist, and no attribute has two columns."""
+        if as_attributes != "all":
+            for name in as_attributes:
+                if not _is_attribute(name, as_attributes) or name not in self.there:
+                    others = ", ".join(sorted(self.there - set(KNOWN_COLUMNS))) or "none"
+                    problems.add(
+                        0, f"no column `{name}` to make an attribute of; there are: {others}"
+                    )
+        for name in sorted(self._marked & self.there):
+            if _is_attribute(name, as_attributes):
+                problems.add(0, f"there are two columns for the attribute `{name}`; drop one")
 
 
 def _with_columns(record: Record, as_attributes: AsAttributes) -> Record:
@@ -222,7 +184,7 @@ def _with_columns(record: Record, as_attributes: AsAttributes) -> Record:
     return replace(record, attributes=record.attributes | more)
 
 
-def _cells(record: Record, file: ManifestFile, problems: Problems) -> dict[str, Cell]:
+def _cells(record: Record, file: RecordFile, problems: Problems) -> dict[str, Cell]:
     if record.attributes is None:
         problems.add(record.line, "`attributes` must be an object of facets")
         return {}
@@ -272,14 +234,3 @@ def _row(record: Record, as_attributes: AsAttributes, folder: Path, problems: Pr
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and not isinstance(value, NumberText)
-
-
-def _check_unique(rows: Sequence[ImageRow], file: ManifestFile, problems: Problems) -> None:
-    first_line: dict[str, int] = {}
-    for row, record in zip(rows, file.records, strict=True):
-        first = first_line.setdefault(row.image_id, record.line)
-        if row.image_id and first != record.line:
-            problems.add(
-                record.line,
-                f"an image id that occurs more than once: {row.image_id} (first in line {first})",
-            )

@@ -84,28 +84,107 @@ def guessed(text: str) -> Cell | None:
     return Cell(cell.texts, "keyword" if number_of(only) is None else "number")
 
 
-def typed(images: Sequence[Mapping[str, Cell]]) -> list[dict[str, AttributeValue]]:
-    """The attributes of images, with one kind per attribute.
+class AttributeCounter:
+    """The attributes of a gallery, image by image, in memory that depends on their number alone.
 
-    An attribute is of the kind that all its cells are, else of words, and each value the text that
-    was written.
+    An attribute is of the kind that all its values are, else of words, and each value the text that
+    was written. Counted are words until there are too many of them to be a vocabulary.
     """
-    kinds: dict[str, Kind] = {}
-    for cells in images:
+
+    def __init__(self) -> None:
+        self._columns: dict[str, _Column] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The attributes that some image has, in order of appearance."""
+        return list(self._columns)
+
+    def add_cells(self, cells: Mapping[str, Cell]) -> None:
+        """Count one image's attributes, as they were written."""
         for name, cell in cells.items():
-            kinds[name] = cell.kind if kinds.get(name, cell.kind) == cell.kind else "keyword"
-    return [{name: cell.value_as(kinds[name]) for name, cell in cells.items()} for cells in images]
+            self._column(name).add(cell.kind, cell.texts)
+
+    def add(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Count one image's attributes, of which the kinds are known."""
+        for name, value in attributes.items():
+            texts = value if isinstance(value, list) else (str(value),)
+            self._column(name).add(_kind(value), texts)
+
+    def typed(self, cells: Mapping[str, Cell]) -> dict[str, AttributeValue]:
+        """One image's attributes, each of the kind that it is in all images counted by now."""
+        return {name: cell.value_as(self._columns[name].kind) for name, cell in cells.items()}
+
+    def schema(
+        self, context_facets: Iterable[str], noun_facet: str | None
+    ) -> tuple[tuple[Facet, ...], str | None]:
+        """The attribute schema of the images counted by now; see `schema_of`."""
+        context, names = set(context_facets), self.names
+        wanted = context | ({noun_facet} if noun_facet else set())
+        if missing := sorted(wanted - set(names)):
+            raise SchemaError(
+                f"no image has the attribute {', '.join(missing)}; "
+                f"there are: {', '.join(names) or 'none'}"
+            )
+        facets = tuple(column.facet(n, n in context) for n, column in self._columns.items())
+        with_words = [facet.name for facet in facets if facet.values]
+        if noun_facet is None:
+            return facets, "category" if "category" in with_words else None
+        if noun_facet not in with_words:
+            what = next(_without_words(facet) for facet in facets if facet.name == noun_facet)
+            raise SchemaError(
+                f"the attribute {noun_facet} cannot name the thing that is shown: {what}; "
+                f"these have words: {', '.join(with_words) or 'none'}"
+            )
+        return facets, noun_facet
+
+    def _column(self, name: str) -> "_Column":
+        return self._columns.setdefault(name, _Column())
+
+
+class _Column:
+    """One attribute of all images: its kind, and its words while they may be a vocabulary."""
+
+    def __init__(self) -> None:
+        self._kind: Kind | None = None
+        self._counts: Counter[str] | None = Counter()  # None: these are no vocabulary
+        self._multi_valued = False
+
+    @property
+    def kind(self) -> Kind:
+        return self._kind or "keyword"
+
+    def add(self, kind: Kind, texts: Sequence[str]) -> None:
+        self._kind = kind if self._kind in (None, kind) else "keyword"
+        self._multi_valued |= len(texts) > 1
+        if self._counts is None:
+            return
+        self._counts.update(texts)
+        if len(self._counts) > MAX_FACET_VALUES or any(
+            len(text) > MAX_FACET_VALUE_CHARS for text in texts
+        ):
+            self._counts = None
+
+    def facet(self, name: str, context: bool) -> Facet:
+        if self.kind != "keyword":
+            return Facet(name=name, kind=self.kind, context=context)
+        return Facet(
+            name=name,
+            kind="keyword",
+            values=tuple(word for word, _ in (self._counts or Counter()).most_common()),
+            context=context,
+            multi_valued=self._multi_valued,
+        )
 
 
 def schema_of(
-    images: Sequence[Mapping[str, AttributeValue]],
+    images: Iterable[Mapping[str, AttributeValue]],
     context_facets: Iterable[str],
     noun_facet: str | None,
 ) -> tuple[tuple[Facet, ...], str | None]:
     """The attribute schema of a gallery.
 
     Args:
-        images: The attributes of all its images; one kind per attribute, see `typed`.
+        images: The attributes of all its images; one kind per attribute.
         context_facets: Names of facets that are context, see `Facet`.
         noun_facet: The facet that names the thing; None takes `category` if there is one.
 
@@ -116,58 +195,16 @@ def schema_of(
     Raises:
         SchemaError: A named facet is not among the attributes, or the noun facet has no words.
     """
-    context = set(context_facets)
-    names = list(dict.fromkeys(name for attributes in images for name in attributes))
-    wanted = context | ({noun_facet} if noun_facet else set())
-    if missing := sorted(wanted - set(names)):
-        raise SchemaError(
-            f"no image has the attribute {', '.join(missing)}; "
-            f"there are: {', '.join(names) or 'none'}"
-        )
-    facets = tuple(
-        _facet(name, [image[name] for image in images if name in image], name in context)
-        for name in names
-    )
-    with_words = [facet.name for facet in facets if facet.values]
-    if noun_facet is None:
-        return facets, "category" if "category" in with_words else None
-    if noun_facet not in with_words:
-        what = next(_without_words(facet) for facet in facets if facet.name == noun_facet)
-        raise SchemaError(
-            f"the attribute {noun_facet} cannot name the thing that is shown: {what}; "
-            f"these have words: {', '.join(with_words) or 'none'}"
-        )
-    return facets, noun_facet
-
-
-def _facet(name: str, values: Sequence[AttributeValue], context: bool) -> Facet:
-    (kind,) = {_kind(value) for value in values}
-    if kind != "keyword":
-        return Facet(name=name, kind=kind, context=context)
-    counts = Counter(
-        word for value in values for word in (value if isinstance(value, list) else [str(value)])
-    )
-    there_are = tuple(word for word, _ in counts.most_common())
-    return Facet(
-        name=name,
-        kind="keyword",
-        values=there_are if _are_facet_values(there_are) else (),
-        context=context,
-        multi_valued=any(isinstance(value, list) and len(value) > 1 for value in values),
-    )
+    counter = AttributeCounter()
+    for attributes in images:
+        counter.add(attributes)
+    return counter.schema(context_facets, noun_facet)
 
 
 def _kind(value: AttributeValue) -> Kind:
     if isinstance(value, bool):
         return "flag"
     return "number" if isinstance(value, int | float) else "keyword"
-
-
-def _are_facet_values(there_are: Sequence[str]) -> bool:
-    """Few and short enough to be a vocabulary; anything else is text about the image."""
-    return len(there_are) <= MAX_FACET_VALUES and all(
-        len(word) <= MAX_FACET_VALUE_CHARS for word in there_are
-    )
 
 
 def _without_words(facet: Facet) -> str:

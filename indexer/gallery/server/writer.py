@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -227,8 +227,8 @@ class QdrantGeneration:
 
     def _delete_strays(self, expected: Collection[str]) -> None:
         """Remove what earlier, unfinished builds put here and this one does not want."""
-        known = frozenset(expected)
-        ids = [stored.embedding.image_id for stored in _stored(self._client, self._name)]
+        known = expected if isinstance(expected, Set) else frozenset(expected)
+        ids = (stored.embedding.image_id for stored in _stored(self._client, self._name))
         self.delete([image_id for image_id in ids if image_id not in known])
 
     def _activate(self) -> None:

@@ -13,15 +13,18 @@ from qdrant_client.local.payload_filters import check_filter
 from indexer.gallery.server.reader import qdrant_filter
 from models.contracts.gallery import AttributeValue, GalleryImage
 from models.datasets.manifest import ImageRow, read_manifest
-from models.datasets.schema import SchemaError, guessed, number_of, schema_of, typed
+from models.datasets.schema import AttributeCounter, SchemaError, guessed, number_of, schema_of
 
 Attributes = dict[str, AttributeValue]
 
 
 def column(*texts: str) -> list[AttributeValue | None]:
     """The values of a CSV's column; None: absent."""
-    cells = [guessed(text) for text in texts]
-    return [a.get("x") for a in typed([{"x": cell} if cell else {} for cell in cells])]
+    images = [{"x": cell} if (cell := guessed(text)) else {} for text in texts]
+    counter = AttributeCounter()
+    for cells in images:
+        counter.add_cells(cells)
+    return [counter.typed(cells).get("x") for cells in images]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Files that list images, taken apart: each format → records."""
