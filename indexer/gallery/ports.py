@@ -5,9 +5,9 @@ verified and published; once published it never changes, and a later one replace
 Everything here is blocking. Scores are cosines, embeddings float32 and of unit length.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from models.contracts.filter import Filter
 from models.contracts.gallery import GalleryImage, GallerySpec
@@ -79,6 +79,26 @@ class ReusableEmbedding:
     height: int
     generation: str
     image_id: str
+
+
+@dataclass(frozen=True)
+class KeptGeneration:
+    """A generation that the engine keeps, whether readers see it or not.
+
+    Attributes:
+        name: Its name.
+        spec: Its metadata; of one that is not published, as it was when it was begun.
+        images: How many images it holds.
+        state: `in service`, `replaced` by a later one, or `unfinished`: of a build or change under
+            way, or of one that was killed.
+        size_bytes: What it takes on disk; None: the engine does not say.
+    """
+
+    name: str
+    spec: GallerySpec
+    images: int
+    state: Literal["in service", "replaced", "unfinished"]
+    size_bytes: int | None
 
 
 class GalleryReader(Protocol):
@@ -212,9 +232,45 @@ class GalleryWriter(Protocol):
             GalleryError: The engine fails.
         """
 
-    def open_generation(self, spec: GallerySpec) -> Generation:
-        """Begin a generation, or go on with the unfinished one of the same encoder.
+    def generations(self) -> list[KeptGeneration]:
+        """All generations of this gallery that the engine keeps, of whichever encoder.
 
         Raises:
             GalleryError: The engine fails.
+        """
+
+    def images(self, generation: str) -> Iterator[GalleryImage]:
+        """Every image that a generation holds, in an order of the engine's own; memory does not
+        grow with their number.
+
+        Raises:
+            GalleryError: The engine fails, or there is no such generation.
+        """
+
+    def check(self, generation: str) -> list[str]:
+        """What is wrong with a published generation by the engine's own checks, a sentence each:
+        damaged data, missing replicas, a graph that finds too little.
+
+        Raises:
+            GalleryError: The engine fails.
+        """
+
+    def drop(self, generation: str) -> bool:
+        """Remove a generation that is not in service; False: someone still reads or writes it.
+
+        Raises:
+            GalleryError: The engine fails, or it is in service.
+        """
+
+    def open_generation(self, spec: GallerySpec, *, copy_of: str | None = None) -> Generation:
+        """Begin a generation, or go on with the unfinished one of the same encoder.
+
+        Args:
+            spec: Of what it shall hold.
+            copy_of: The generation in service, of the same encoder, which the new one begins as a
+                copy of: what is neither put nor deleted stays as it is there, embedding and all.
+                What an unfinished generation holds beyond that can be reused until `publish`.
+
+        Raises:
+            GalleryError: The engine fails, or `copy_of` is another encoder's.
         """

@@ -5,20 +5,17 @@ the old gallery or the new one, never half of one. The unfinished collection its
 checkpoint: what is in it is done, so a killed build goes on where it was.
 """
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
 from indexer.gallery.errors import GalleryError
-from indexer.gallery.ports import ReusableEmbedding
-from indexer.gallery.server import collections
+from indexer.gallery.ports import KeptGeneration, ReusableEmbedding
+from indexer.gallery.server import collections, contents
 from indexer.gallery.server.client import QdrantUnavailable, connect, translate_errors
 from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.gallery import (
@@ -33,8 +30,6 @@ from models.encoder.types import Embedding
 
 _log = logging.getLogger(__name__)
 
-_PAGE = 1000
-_BATCH = 256  # points per request: more gain nothing, and a late answer costs more
 _FOLDER_COMFORT = 20_000  # beyond this many images the folder's scan gets slow
 
 
@@ -60,19 +55,64 @@ class QdrantWriter:
     def published(self) -> str | None:
         """The collection that the alias names; see the port."""
         with _as_gallery_error(self._settings):
-            return _alias_target(self._client, self._settings.alias)
+            return contents.alias_target(self._client, self._settings.alias)
 
-    def open_generation(self, spec: GallerySpec) -> "QdrantGeneration":
+    def generations(self) -> list[KeptGeneration]:
+        """The collections of this alias; see the port."""
+        client, alias = self._client, self._settings.alias
+        with _as_gallery_error(self._settings):
+            target = contents.alias_target(client, alias)
+            names = [collection.name for collection in client.get_collections().collections]
+            return [
+                contents.kept(client, name, alias, target)
+                for name in sorted(names)
+                if name.startswith(f"{alias}__")
+            ]
+
+    def images(self, generation: str) -> Iterator[GalleryImage]:
+        """Every image of a collection, in the order of point ids; see the port."""
+        with _as_gallery_error(self._settings):
+            for point in contents.scroll(self._client, generation):
+                yield GalleryImage.model_validate(point.payload)
+
+    def check(self, generation: str) -> list[str]:
+        """Replicas and recall of a server's collection; see the port."""
+        problems = []
+        if self._settings.url is not None:
+            with _as_gallery_error(self._settings):
+                for check in (collections.check_replicas, collections.check_recall):
+                    try:
+                        check(self._client, generation)
+                    except GalleryError as error:
+                        problems.append(str(error))
+        return problems
+
+    def drop(self, generation: str) -> bool:
+        """Remove a collection; a server does not know who reads it; see the port."""
+        with _as_gallery_error(self._settings):
+            if generation == contents.alias_target(self._client, self._settings.alias):
+                raise GalleryError(f"{generation} is in service")
+            self._client.delete_collection(generation)
+        return True
+
+    def open_generation(
+        self, spec: GallerySpec, *, copy_of: str | None = None
+    ) -> "QdrantGeneration":
         """Begin a collection, or go on with the newest unfinished one; see the port.
 
         A generation of another encoder is never touched.
         """
         client, settings, alias = self._client, self._settings, self._settings.alias
         with _as_gallery_error(settings):
-            target = _alias_target(client, alias)
-            ours = _generations(client, alias, spec.encoder_fingerprint)
+            target = contents.alias_target(client, alias)
+            ours = contents.generations(client, alias, spec.encoder_fingerprint)
             newest = max(ours, default=0)
             published = generation_of(target or "", alias, spec.encoder_fingerprint)
+            if copy_of is not None and (published is None or copy_of != target):
+                raise GalleryError(
+                    f"{copy_of} is not in service with the encoder {spec.encoder_fingerprint}, so "
+                    "it cannot be copied"
+                )
             if newest > (published or 0):
                 name = ours[newest]
             else:
@@ -82,16 +122,10 @@ class QdrantWriter:
                 collections.index_payload(client, name, spec.facets)
             generation = QdrantGeneration(client, settings, name, spec.encoder_fingerprint)
             generation.read_stored(target if published else None)
+            if copy_of is not None:
+                generation.begin_as_copy(copy_of)
             client.update_collection(name, metadata=spec.model_dump(mode="json"))
         return generation
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A point of the collection as it was found at the opening; `digest` is of its payload."""
-
-    embedding: ReusableEmbedding
-    digest: str
 
 
 class QdrantGeneration:
@@ -103,7 +137,9 @@ class QdrantGeneration:
         self._client, self._settings = client, settings
         self._name, self._encoder = name, encoder
         self._published: dict[str, ReusableEmbedding] = {}  # content hash → in the one in service
-        self._stored: dict[str, _Stored] = {}  # image id → what this collection holds of it
+        self._stored: dict[str, contents.Stored] = {}  # image id → what this collection holds of it
+        self._copy_of = ""
+        self._unlike: set[str] = set()  # image ids that it does not hold as `_copy_of` does
 
     @property
     def name(self) -> str:
@@ -117,10 +153,31 @@ class QdrantGeneration:
             published: The collection in service, if this encoder made it.
         """
         if published is not None:
-            for stored in _stored(self._client, published):
+            for stored in contents.images(self._client, published):
                 self._published[stored.embedding.content_hash] = stored.embedding
-        for stored in _stored(self._client, self._name):
+        for stored in contents.images(self._client, self._name):
             self._stored[stored.embedding.image_id] = stored
+
+    def begin_as_copy(self, source: str) -> None:
+        """Take over what another collection holds; after `read_stored`, before anything is put.
+
+        Points pass through here in batches: a server has no call that copies them inside, and a
+        snapshot would be recovered over REST, on each node, by a path that the server can read.
+        What a killed change has put here in the place of an image stays, for it may be put again;
+        if it is not, `publish` takes over the source's.
+        """
+        self._copy_of = source
+        for batch in contents.batches(contents.scroll(self._client, source, with_vectors=True)):
+            new = []
+            for point in batch:
+                stored = contents.as_stored(point, self._name)
+                image_id = stored.embedding.image_id
+                here = self._stored.setdefault(image_id, stored)
+                if here is stored:
+                    new.append(point)
+                elif here.digest != stored.digest:
+                    self._unlike.add(image_id)
+            self._upsert_records(new)
 
     def reusable(self, image_id: str, content_hash: str) -> ReusableEmbedding | None:
         """Where an embedding can be copied from; see the port."""
@@ -156,24 +213,29 @@ class QdrantGeneration:
                 )
                 for image, embedding in new
             ]
-            for start in range(0, len(points), _BATCH):
-                self._client.upsert(self._name, points[start : start + _BATCH], wait=True)
+            for start in range(0, len(points), contents.BATCH):
+                self._client.upsert(self._name, points[start : start + contents.BATCH], wait=True)
         for image, _ in new:
             self._stored.pop(image.image_id, None)  # what was found there is there no longer
+        self._unlike.difference_update(image.image_id for image in images)
 
     def delete(self, image_ids: Sequence[str]) -> None:
         """Remove images; see the port."""
         with self._as_gallery_error():
-            for start in range(0, len(image_ids), _PAGE):
-                some = [point_id_for(image_id) for image_id in image_ids[start : start + _PAGE]]
+            for start in range(0, len(image_ids), contents.PAGE):
+                some = [
+                    point_id_for(image_id) for image_id in image_ids[start : start + contents.PAGE]
+                ]
                 self._client.delete(self._name, models.PointIdsList(points=list(some)), wait=True)
         for image_id in image_ids:
             self._stored.pop(image_id, None)
+        self._unlike.difference_update(image_ids)
 
     def publish(self, expected: Collection[str], spec: GallerySpec) -> None:
         """Verify the collection, move the alias to it, drop what it replaces; see the port."""
         with self._as_gallery_error():
             self._delete_strays(expected)
+            self._restore()
             count = self._client.count(self._name, exact=True).count
             if count != len(expected):
                 raise GalleryError(
@@ -195,7 +257,7 @@ class QdrantGeneration:
     def _holds(self, image: GalleryImage) -> bool:
         """Whether this very image, payload and all, was there at the opening and still is."""
         stored = self._stored.get(image.image_id)
-        return stored is not None and stored.digest == _digest(image)
+        return stored is not None and stored.digest == contents.digest(image)
 
     def _copy(self, embeddings: Sequence[ReusableEmbedding]) -> dict[ReusableEmbedding, Embedding]:
         """Stored embeddings, (D,) each.
@@ -228,8 +290,20 @@ class QdrantGeneration:
     def _delete_strays(self, expected: Collection[str]) -> None:
         """Remove what earlier, unfinished builds put here and this one does not want."""
         known = expected if isinstance(expected, Set) else frozenset(expected)
-        ids = (stored.embedding.image_id for stored in _stored(self._client, self._name))
+        ids = (stored.embedding.image_id for stored in contents.images(self._client, self._name))
         self.delete([image_id for image_id in ids if image_id not in known])
+
+    def _restore(self) -> None:
+        """Take over from the copied collection what was left here by a change that was given up."""
+        left = sorted(self._unlike)
+        for start in range(0, len(left), contents.PAGE):
+            ids = [point_id_for(image_id) for image_id in left[start : start + contents.PAGE]]
+            self._upsert_records(self._client.retrieve(self._copy_of, ids, with_vectors=True))
+
+    def _upsert_records(self, records: Sequence[models.Record]) -> None:
+        points = [models.PointStruct(id=r.id, vector=r.vector, payload=r.payload) for r in records]
+        for start in range(0, len(points), contents.BATCH):
+            self._client.upsert(self._name, points[start : start + contents.BATCH], wait=True)
 
     def _activate(self) -> None:
         """Move the alias in one step, then drop the collections that this one replaces.
@@ -240,7 +314,7 @@ class QdrantGeneration:
         build is at most the last unfinished collection of each other encoder.
         """
         client, alias = self._client, self._settings.alias
-        old = _alias_target(client, alias)
+        old = contents.alias_target(client, alias)
         create = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=self._name, alias_name=alias)
         )
@@ -248,7 +322,7 @@ class QdrantGeneration:
         client.update_collection_aliases([drop, create] if old else [create])
         if old and self._settings.url is not None:
             time.sleep(self._settings.swap_grace_s)  # searches under way, nodes that learn late
-        ours = _generations(client, alias, self._encoder).values()
+        ours = contents.generations(client, alias, self._encoder).values()
         for name in sorted({*ours, *([old] if old else [])} - {self._name}):
             client.delete_collection(name)
 
@@ -267,42 +341,3 @@ def _as_gallery_error(settings: GalleryWriterSettings) -> Iterator[None]:
             f"{error}; run the build again when that is mended: it goes on where it was, and "
             "the gallery in service was left as it is"
         ) from error
-
-
-def _alias_target(client: QdrantClient, alias: str) -> str | None:
-    """The collection that an alias names."""
-    aliases = client.get_aliases().aliases
-    return next((a.collection_name for a in aliases if a.alias_name == alias), None)
-
-
-def _generations(client: QdrantClient, alias: str, encoder: str) -> dict[int, str]:
-    """The collections of an alias and an encoder, by the number of their build."""
-    names = [collection.name for collection in client.get_collections().collections]
-    numbers = [generation_of(name, alias, encoder) for name in names]
-    return {n: name for n, name in zip(numbers, names, strict=True) if n is not None}
-
-
-def _stored(client: QdrantClient, collection: str) -> Iterator[_Stored]:
-    """Every image of a collection: where its embedding is, and its payload's digest."""
-    for point in _scroll(client, collection):
-        image = GalleryImage.model_validate(point.payload)
-        embedding = ReusableEmbedding(
-            image.content_hash, image.width, image.height, collection, image.image_id
-        )
-        yield _Stored(embedding, _digest(image))
-
-
-def _scroll(client: QdrantClient, collection: str) -> Iterator[models.Record]:
-    """Every point of a collection, with its payload."""
-    offset = None
-    while True:
-        points, offset = client.scroll(collection, limit=_PAGE, offset=offset, with_payload=True)
-        yield from points
-        if offset is None:
-            return
-
-
-def _digest(image: GalleryImage) -> str:
-    """SHA-256 of an image's payload, hex."""
-    payload = json.dumps(image.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(payload.encode()).hexdigest()
