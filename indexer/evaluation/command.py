@@ -34,6 +34,8 @@ def _run(options: EvaluateOptions) -> list[str]:
     if options.gallery is not None:
         return _write_gallery(options, *options.gallery)
     benchmark = only_families(_benchmark(options), options.families)
+    if options.benchmark != "attributes":  # which makes as many as are asked for
+        benchmark = only_first(benchmark, options.queries)
     if options.predictions is not None:
         return _score_stored(options.predictions, benchmark)
     if options.tune is not None:
@@ -48,7 +50,7 @@ def _run(options: EvaluateOptions) -> list[str]:
         options.api, configurations, options.out, options.concurrency, options.timeout_ms,
         options.baseline,
     )  # fmt: skip
-    return evaluate(plan, only_first(benchmark, options.queries))
+    return evaluate(plan, benchmark)
 
 
 def _benchmark(options: EvaluateOptions) -> Benchmark:
@@ -67,7 +69,9 @@ def _of_attributes(options: EvaluateOptions) -> Benchmark:
     if split not in attributes.SPLITS:
         raise BenchmarkError(f"attributes has no split {split!r}: {', '.join(attributes.SPLITS)}")
     count = options.queries or 500
-    return attributes.make(images, facets, noun_facet, count=count, seed=options.seed, split=split)
+    return attributes.make(
+        images, facets, noun_facet, count=count, seed=options.seed, split=split, typed=count // 2
+    )
 
 
 def _split(options: EvaluateOptions) -> str:
@@ -93,8 +97,7 @@ def _score_stored(path: Path, benchmark: Benchmark) -> list[str]:
 
 def _tune(options: EvaluateOptions, path: Path, benchmark: Benchmark) -> list[str]:
     preset = load_preset(options.preset)
-    asked = only_first(benchmark, options.queries)
-    tuned = tune(options.api, asked, preset, options.concurrency, options.timeout_ms)
+    tuned = tune(options.api, benchmark, preset, options.concurrency, options.timeout_ms)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = tuned.preset.model_dump_json(indent=2, exclude_unset=True)
     path.write_text(text + "\n", encoding="utf-8")

@@ -70,7 +70,11 @@ class EvaluateOptions:
         str, Option(help="such as union-0; default: the first", show_default=False)
     ] = ""
     queries: Annotated[
-        int | None, Option(help="ask only the first N (attributes: make N)", metavar="N")
+        int | None,
+        Option(
+            help="ask only the first N (attributes: make N, and half as many typed ones)",
+            metavar="N",
+        ),
     ] = None
     families: Annotated[
         list[str],

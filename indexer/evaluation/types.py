@@ -7,6 +7,7 @@ from pathlib import Path
 from models.errors import InputError
 
 Ranked = Sequence[str]
+TEMPLATES = "templates"  # the family of texts that are made, not typed
 
 # baselines, then intersections by who composes the intent: the gallery's attributes, or the
 # reranker

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from indexer.demo.language import PLACES, describe_item
 from indexer.demo.scene import COLOURS, KINDS, PATTERNS, SETTINGS, Item, Scene, sample_item
-from indexer.demo.typed.phrasebook import LANGUAGES, Phrasebook, mistyped
+from indexer.demo.typed.phrasebook import LANGUAGES, Phrasebook
 from indexer.demo.typed.target import ItemTarget, SceneTarget, just, lightness
+from models.datasets.slips import mistyped
 
 _FACETS: Mapping[str, Sequence[str]] = {"colour": COLOURS, "pattern": PATTERNS, "kind": KINDS}
 _NOUNS = {"striped": "stripes", "dotted": "dots", "checked": "checks"}

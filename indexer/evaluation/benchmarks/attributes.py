@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from indexer.evaluation.benchmarks.attribute_families import typed_queries
 from indexer.evaluation.benchmarks.measures import mean_average_precision, recall_of_any
-from indexer.evaluation.types import Benchmark, BenchmarkError, Query
+from indexer.evaluation.types import TEMPLATES, Benchmark, BenchmarkError, Query
 from models.contracts.gallery import AttributeValue, Facet
 from models.datasets.attribute_queries import EditQuery, attribute_queries
 
@@ -92,8 +93,10 @@ def make(
     count: int,
     seed: int,
     split: Split,
+    typed: int = 0,
 ) -> Benchmark:
-    """Make queries, as many of each kind of change as there are, up to `count`.
+    """Make queries, as many of each kind of change as there are, up to `count`, and some in texts
+    as people type them.
 
     Args:
         images: Id and attributes of every image of the gallery.
@@ -102,6 +105,7 @@ def make(
         count: The most queries.
         seed: Same gallery, seed and split give the same queries.
         split: The two have no reference in common: tune on one, report the other.
+        typed: The most queries in typed texts, see `attribute_families`.
 
     Raises:
         BenchmarkError: The attributes are too few or too sparse to make queries of.
@@ -120,6 +124,9 @@ def make(
             f"({', '.join(gallery.core)}), and only {len(queries)} changes lead from one image to "
             f"another; it takes {FEWEST_QUERIES}. Facets with fewer, more common values help"
         )
+    rng = random.Random(f"attributes/typed/{split}/{seed}")
+    references = [image_id for image_id in gallery.image_ids if _split_of(image_id) == split]
+    queries += typed_queries(gallery, images, facets, references, typed, split, rng)
     named = ", ".join([*gallery.core, *gallery.context])
     return Benchmark(
         name=f"attributes-{split}",
@@ -148,6 +155,7 @@ def _query(made: EditQuery[str]) -> Query:
         text=made.text,
         relevant_ids=tuple(sorted(made.answers)),
         kinds=(made.edit.name,),
+        family=TEMPLATES,
     )
 
 

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 from indexer.evaluation.benchmarks.measures import mean_average_precision, recall_of_any
-from indexer.evaluation.types import Benchmark, BenchmarkError, Query
+from indexer.evaluation.types import TEMPLATES, Benchmark, BenchmarkError, Query
 
 DEPTH = 50
-TEMPLATES = "templates"  # the family of texts that no people typed
 
 
 def read(catalogue: Path) -> Benchmark:

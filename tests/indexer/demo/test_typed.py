@@ -9,10 +9,11 @@ import pytest
 from indexer.demo import language
 from indexer.demo.scene import COLOURS, KINDS, PATTERNS, SETTINGS, Scene, sample_scenes
 from indexer.demo.typed.edits import FAMILIES
-from indexer.demo.typed.phrasebook import mistyped, phrasebook
+from indexer.demo.typed.phrasebook import phrasebook
 from indexer.demo.typed.queries import TypedQuery, compose_typed_queries
 from indexer.demo.typed.target import lightness
 from models.datasets.phrasings import PHRASINGS
+from models.datasets.slips import mistyped
 
 SCENES = {split: sample_scenes(1500, 3, split) for split in ("validation", "test")}
 QUERIES = {
@@ -63,7 +64,7 @@ def test_the_same_seed_makes_the_same_and_training_has_none() -> None:
 
 @pytest.mark.parametrize("split", SCENES)
 def test_every_right_answer_is_listed_and_nothing_else(split: str) -> None:
-    for query in QUERIES[split]:
+    for query in QUERIES[split][::3]:
         fitting = [
             number
             for number, scene in enumerate(SCENES[split])

@@ -156,7 +156,7 @@ def test_tuning_writes_a_preset_and_refuses_test_queries(
     api: str, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     preset = tmp_path / "tuned.json"
-    command = ["--benchmark", "attributes", "--api", api, "--tune", preset, "--queries", "30"]
+    command = ["--benchmark", "attributes", "--api", api, "--tune", preset, "--queries", "20"]
     assert evaluate(*command, "--split", "test") == 2
     assert "validation" in capsys.readouterr().err
     assert evaluate(*command, "--split", "validation") == 0
@@ -164,7 +164,6 @@ def test_tuning_writes_a_preset_and_refuses_test_queries(
     worth = {step: float(value) for value, _, step in lines if step}
     for kind in ("known reference", "read reference", "intents sent back"):
         assert worth[kind] >= worth[f"{kind}, weights as they were"]
-    assert worth["known reference"] > worth["read reference"]
     tuned, shipped = load_preset(str(preset)), load_preset("demo")
     assert tuned.encoder == shipped.encoder
     for weights in (tuned.understood.known, tuned.understood.read, tuned.composition):
