@@ -52,6 +52,35 @@ class TextSpan(BaseModel):
     end: int = Field(ge=0)
 
 
+LinkedBy = Literal["word", "synonym", "spelling", "colour", "meaning"]
+
+
+class Provenance(BaseModel):
+    """Where a phrase of an intent comes from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Literal["preserve", "desired", "forbidden"] = Field(description="whose phrase it is")
+    phrase: str = Field(description="as it stands there", examples=["dotted"])
+    source: Literal["known", "read", "said", "client"] = Field(
+        description="`known`: from the reference's own attributes; `read`: seen in the reference "
+        "image; `said`: by the text; `client`: sent with the request"
+    )
+    confidence: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="of what is `read`: its share among all values of its facet, of several values "
+        "the least; of what is `said`: how surely these words name it; else null",
+    )
+    said: TextSpan | None = Field(None, description="the words of the text that name it")
+    how: LinkedBy | None = Field(
+        None,
+        description="by what these words name it: its own `word`, a `synonym`, a slip of the "
+        "`spelling`, a shade of a `colour`, or a near `meaning`",
+    )
+
+
 class ComposedIntent(Intent):
     """An intent, and where it comes from."""
 
@@ -68,6 +97,9 @@ class ComposedIntent(Intent):
         (),
         description="all that is allowed, in words, where the gallery's attributes compose: the "
         "target first; an image's retrieval score is its best over these",
+    )
+    provenance: tuple[Provenance, ...] = Field(
+        (), description="where each phrase comes from, where that is known"
     )
     not_understood: tuple[TextSpan, ...] = Field(
         (), description="words of the text that had no effect"

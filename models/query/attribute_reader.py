@@ -7,7 +7,7 @@ things in one image, also with pairs of them.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -53,10 +53,12 @@ class Reading:
     Attributes:
         items: One thing, or two.
         score: Cosine of the image and the phrase; None where the phrase is not embedded yet.
+        evidence: What it was found by.
     """
 
     items: tuple[DepictedItem, ...]
     score: float | None = None
+    evidence: "Evidence | None" = field(default=None, compare=False, repr=False)
 
     @property
     def phrase(self) -> str:
@@ -83,10 +85,60 @@ def still_possible(
     for reading in readings:
         row = known.get(reading.phrase) if reading.score is None else None
         if row is not None:
-            reading = Reading(reading.items, float(row @ reference))
+            reading = replace(reading, score=float(row @ reference))
         (unknown if reading.score is None else scored).append(reading)
     best = [max(scored, key=lambda reading: reading.score or 0.0)] if scored else []
     return [*best, *unknown]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """How well an image goes with each phrase of one thing.
+
+    Attributes:
+        items: The things, n of them.
+        embeddings: Of their phrases, (n, D).
+        scores: Their cosines with the image, (n,).
+    """
+
+    items: Sequence[DepictedItem]
+    embeddings: Embeddings
+    scores: Embedding
+
+    def confidence(
+        self, reading: Sequence[DepictedItem], number: int, facet: str, logit_scale: float
+    ) -> float:
+        """How likely a value is that was read: its share among all values of its facet, the rest
+        of the reading being as it is (softmax).
+
+        Args:
+            reading: One thing, or two.
+            number: Which of them, from 0.
+            facet: A describing facet, or any other name for what the thing is.
+            logit_scale: What turns cosines into logits.
+
+        Returns:
+            0 to 1.
+        """
+        here = reading[number]
+        rivals = [row for row, item in enumerate(self.items) if _differs_in(item, here, facet)]
+        logits = self.scores[rivals]
+        if len(reading) == 2:
+            other = self.items.index(reading[1 - number])
+            similar = self.embeddings[rivals] @ self.embeddings[other]
+            logits = (logits + self.scores[other]) / np.sqrt(2 + 2 * similar)
+        shares = np.exp(logit_scale * (logits - logits.max()))
+        return float(shares[[self.items[row] == here for row in rivals]].sum() / shares.sum())
+
+
+def _differs_in(item: DepictedItem, other: DepictedItem, facet: str) -> bool:
+    """Whether two things are alike but for one facet, or altogether."""
+    if all(name != facet for name, _ in other.attributes):
+        return item.attributes == other.attributes
+    return item.category == other.category and all(
+        one == another or one[0] == facet
+        for one, another in zip(item.attributes, other.attributes, strict=True)
+    )
 
 
 class AttributeReader:
@@ -123,12 +175,13 @@ class AttributeReader:
         scores = embeddings @ reference  # (n,)
         order = np.argsort(-scores)
         single = next(i for i in order if not known or items[i].category in known)
-        readings = [Reading((items[single],), float(scores[single]))]
+        evidence = Evidence(items, embeddings, scores)
+        readings = [Reading((items[single],), float(scores[single]), evidence)]
         if self._noun.multi_valued:
             pairs = _likeliest_pairs(items, embeddings, scores, order, known)
             if pairs and len(known) == 2:  # two things are there: no single one will do
                 readings = []
-            readings += [Reading(pair) for pair in pairs]
+            readings += [Reading(pair, evidence=evidence) for pair in pairs]
         return readings
 
     def vocabulary(self) -> list[str]:

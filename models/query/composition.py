@@ -5,7 +5,7 @@ baselines it is measured against. Every function returns float32 (D,) of unit le
 database needs one ordinary search.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contracts.gallery import GallerySpec
-from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Intent
+from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Intent, Provenance
 from models.encoder.types import Embedding, Embeddings
 from models.query.attribute_reader import still_possible
 from models.query.intent_builder import Attributes, IntentBuilder, IntentCandidate
@@ -78,6 +78,9 @@ def _unit(vector: NDArray[np.floating]) -> Embedding:
 
 
 _NOTHING: Mapping[str, Embedding] = MappingProxyType({})
+# at this, confidences of the demo's encoder are about the share that is right (a test holds it);
+# its own scale, 22, is too small, and that of CLIP's published models is 100
+_LEAST_LOGIT_SCALE = 55.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Composer:
         spec: GallerySpec,
         weights: CompositionWeights,
         understood: UnderstoodWeights | None = None,
+        logit_scale: float = 0.0,
     ) -> None:
         """Prepare for a gallery.
 
@@ -110,8 +114,10 @@ class Composer:
             spec: The gallery's schema.
             weights: How much each role counts.
             understood: The same where a text is understood; None: the target alone.
+            logit_scale: What turns the encoder's cosines into logits, for confidences.
         """
         self._weights, self._understood = weights, understood or UnderstoodWeights()
+        self._logit_scale = max(logit_scale, _LEAST_LOGIT_SCALE)
         self._builder = (
             IntentBuilder(spec.facets, spec.noun_facet) if spec.noun_facet is not None else None
         )
@@ -159,7 +165,15 @@ class Composer:
         chosen = _chosen(candidates, reference, table)
         weighed = weights or self._weights_of(chosen.intent)
         rows = _embeddings(mode, reference, text, chosen.intent, weighed, table)
-        return ComposedQuery(chosen.intent, rows, chosen.target)
+        return ComposedQuery(self._explained(chosen, text), rows, chosen.target)
+
+    def _explained(self, chosen: IntentCandidate, text: str) -> ComposedIntent:
+        """The intent that was chosen, with where its phrases come from."""
+        if chosen.intent.source == "client":
+            return chosen.intent.model_copy(update={"provenance": tuple(_sent(chosen.intent))})
+        if self._builder is None:
+            return chosen.intent
+        return self._builder.explained(chosen, text, self._logit_scale)
 
     def intent(
         self, reference: Embedding, text: str, intent: Intent | None = None
@@ -168,7 +182,7 @@ class Composer:
         candidates = yield from self._candidates(reference, text, intent, _NOTHING)
         texts = _deciding(candidates)
         table = dict(zip(texts, (yield texts), strict=True))
-        return _chosen(candidates, reference, table).intent
+        return self._explained(_chosen(candidates, reference, table), text)
 
     def embed(
         self,
@@ -212,6 +226,16 @@ class Composer:
             return (yield from self._builder.candidates(reference, text, known, attributes))
         unread = ComposedIntent(target=text[:MAX_PHRASE_CHARS], source="none")
         return [IntentCandidate(unread)]
+
+
+def _sent(intent: Intent) -> Iterator[Provenance]:
+    """Where the phrases of a client's intent come from."""
+    for phrase in intent.preserve:
+        yield Provenance(role="preserve", phrase=phrase, source="client")
+    for phrase in intent.desired:
+        yield Provenance(role="desired", phrase=phrase, source="client")
+    for phrase in intent.forbidden:
+        yield Provenance(role="forbidden", phrase=phrase, source="client")
 
 
 def _deciding(candidates: Sequence[IntentCandidate]) -> list[str]:

@@ -5,12 +5,18 @@ What the text does not touch is preserved, what it replaces is forbidden, and co
 something stands) are open unless the text names them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from models.contracts.gallery import AttributeValue, Facet
-from models.contracts.intent import MAX_PHRASE_CHARS, MAX_PHRASES, ComposedIntent, TextSpan
+from models.contracts.intent import (
+    MAX_PHRASE_CHARS,
+    MAX_PHRASES,
+    ComposedIntent,
+    Provenance,
+    TextSpan,
+)
 from models.encoder.types import Embedding
 from models.query.attribute_reader import (
     AttributeReader,
@@ -19,7 +25,7 @@ from models.query.attribute_reader import (
     still_possible,
     with_article,
 )
-from models.query.target import Target, alternatives, words_of
+from models.query.target import Target, TargetItem, alternatives, words_of
 from models.query.target_editing import find_target
 from models.query.text.conditions import Conditions, read_conditions
 from models.query.text.grammar import read_instructions
@@ -29,6 +35,7 @@ from models.query.text.sentence_encoder import sentence_encoder
 from models.query.text_requests import TextRequests
 
 Attributes = Mapping[str, AttributeValue]
+Role = Literal["preserve", "desired", "forbidden"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,13 @@ class IntentCandidate:
         intent: The intent, in words.
         reading: Of the reference, the likeliest of which decides; None: this is the intent.
         target: What may be shown, by the gallery's attributes; None where they do not say.
+        instructions: What the text asks for, where it was read with the gallery's words.
     """
 
     intent: ComposedIntent
     reading: Reading | None = None
     target: Target | None = None
+    instructions: Instructions | None = None
 
 
 class IntentBuilder:
@@ -170,7 +179,7 @@ class IntentBuilder:
             alternatives=tuple(phrases),
             not_understood=spans,
         )
-        return IntentCandidate(intent, target=target)
+        return IntentCandidate(intent, target=target, instructions=instructions)
 
     def _phrases(self, target: Target, said: Mapping[str, str]) -> list[str]:
         """All that may be shown, in words; places as the text has them, where it names them."""
@@ -188,19 +197,113 @@ class IntentBuilder:
         ]
 
     def _preserved(self, target: Target) -> list[str]:
-        """Single values of a thing that changes, whole phrases of things that do not."""
-        kept: list[str] = []
+        return list(dict.fromkeys(phrase for phrase, _, _ in self._kept(target)))
+
+    def _kept(self, target: Target) -> Iterator[tuple[str, TargetItem, list[str]]]:
+        """Single values of a thing that changes, whole phrases of things that do not: each with its
+        thing and facets.
+        """
         for item in target.items:
-            same = [
-                item.known[facet]
-                for facet in (*self._describing, self._noun)
-                if facet in item.known and item.allowed.get(facet) == (item.known[facet],)
-            ]
-            whole = len(same) == sum(
-                facet in item.known for facet in (*self._describing, self._noun)
-            )
-            kept += [with_article(" ".join(same))] if whole and same and not item.changed else same
-        return list(dict.fromkeys(kept))
+            known = [facet for facet in (*self._describing, self._noun) if facet in item.known]
+            same = [facet for facet in known if item.allowed.get(facet) == (item.known[facet],)]
+            if same == known and same and not item.changed:
+                yield with_article(" ".join(item.known[facet] for facet in same)), item, same
+            else:
+                yield from ((item.known[facet], item, [facet]) for facet in same)
+
+    def explained(
+        self, candidate: IntentCandidate, text: str, logit_scale: float
+    ) -> ComposedIntent:
+        """An intent that says where its phrases come from.
+
+        Args:
+            candidate: One of `candidates`, its reading with a score.
+            text: The modification text.
+            logit_scale: What turns the encoder's cosines into logits.
+        """
+        if candidate.target is None or candidate.instructions is None:
+            return candidate.intent
+        origins = _Origins(candidate, candidate.instructions, text, self._noun, logit_scale)
+        intent = candidate.intent
+        found = {
+            phrase: origins.seen("preserve", phrase, item, facets)
+            for phrase, item, facets in self._kept(candidate.target)
+        }
+        kept = [found.get(phrase) for phrase in intent.preserve]
+        wanted = [origins.said("desired", phrase) for phrase in intent.desired]
+        refused = [
+            origins.said("forbidden", phrase) or origins.replaced(phrase)
+            for phrase in intent.forbidden
+        ]
+        known = tuple(filter(None, [*kept, *wanted, *refused]))
+        return intent.model_copy(update={"provenance": known})
+
+
+class _Origins:
+    """Where the phrases of one intent come from."""
+
+    def __init__(
+        self,
+        candidate: IntentCandidate,
+        instructions: Instructions,
+        text: str,
+        noun: str,
+        logit_scale: float,
+    ) -> None:
+        self._reading, self._text, self._noun = candidate.reading, text, noun
+        self._tokens, self._logit_scale = instructions.tokens, logit_scale
+        self._links = {
+            (link.value, phrase.role in ("refuse", "remove", "replace")): link
+            for phrase in reversed(instructions.phrases)
+            for link in phrase.links
+        }
+
+    def seen(
+        self, role: Role, phrase: str, item: TargetItem | None, facets: Sequence[str]
+    ) -> Provenance:
+        """A phrase that speaks of the reference."""
+        reading = self._reading
+        if reading is None or reading.evidence is None or item is None:
+            source: Literal["known", "read"] = "known" if reading is None else "read"
+            return Provenance(role=role, phrase=phrase, source=source)
+        number = next(n for n, one in enumerate(reading.items) if _is_of(one, item, self._noun))
+        sure = [
+            reading.evidence.confidence(reading.items, number, facet, self._logit_scale)
+            for facet in facets
+        ]
+        return Provenance(role=role, phrase=phrase, source="read", confidence=round(min(sure), 3))
+
+    def said(self, role: Role, phrase: str) -> Provenance | None:
+        """A phrase that words of the text name."""
+        link = self._links.get((phrase, role == "forbidden"))
+        if link is None:
+            return None
+        start, end = self._tokens[link.start].start, self._tokens[link.end - 1].end
+        return Provenance(
+            role=role,
+            phrase=phrase,
+            source="said",
+            confidence=round(link.score, 3),
+            said=TextSpan(text=self._text[start:end], start=start, end=end),
+            how=link.how,
+        )
+
+    def replaced(self, phrase: str) -> Provenance:
+        """A phrase that speaks of what the reference shows and is not to be shown."""
+        items = self._reading.items if self._reading is not None else ()
+        for item in items:
+            shown = {**dict(item.attributes), self._noun: item.category}
+            facets = [facet for facet, value in shown.items() if value == phrase]
+            facets = facets or (list(shown) if item.phrase == phrase else [])
+            if facets:
+                return self.seen("forbidden", phrase, TargetItem({}, shown), facets)
+        return self.seen("forbidden", phrase, None, ())
+
+
+def _is_of(item: DepictedItem, target: TargetItem, noun: str) -> bool:
+    """Whether this is the thing that the target's item was."""
+    shown = {**dict(item.attributes), noun: item.category}
+    return all(target.known.get(facet) == value for facet, value in shown.items())
 
 
 def _spans(offsets: Sequence[tuple[int, int]], text: str) -> tuple[TextSpan, ...]:

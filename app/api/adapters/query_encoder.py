@@ -61,7 +61,8 @@ class ClipQueryEncoder:
         """
         self.check_encoder(spec)
         # the vocabulary's words are embedded beside the searches, not on the event loop
-        composer = await asyncio.to_thread(Composer, spec, self._weights, self._understood)
+        scale = self._encoder.logit_scale
+        composer = await asyncio.to_thread(Composer, spec, self._weights, self._understood, scale)
         new = self._queue.texts.unknown(composer.vocabulary())
         for start in range(0, len(new), _TEXTS_AT_ONCE):
             await self._encode_texts(new[start : start + _TEXTS_AT_ONCE], alone=True)

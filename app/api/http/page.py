@@ -6,7 +6,7 @@ or `/swagger-ui/<version>/` for what the `fastapi-swagger` package brings, and n
 Modules import each other by relative paths, so they stay within their version. Nothing is ever
 loaded from elsewhere, and the browser is told so.
 
-Our scripts and style sheets are sent as they lie here, less their comments.
+Our scripts and style sheets are sent as they lie here, less their comments and indentation.
 """
 
 import hashlib
@@ -30,14 +30,14 @@ _CONTENT_SECURITY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-# Whole lines, whose ends stay: a browser's line numbers are those of the files.
-_COMMENT = re.compile(r"^[ \t]*(//.*|/\*.*\*/)$", re.MULTILINE)
+# Lines stay: a browser's line numbers are those of the files. No literal of ours goes over lines.
+_COMMENT_OR_INDENTATION = re.compile(r"^[ \t]*(//.*|/\*.*\*/)$|^[ \t]+", re.MULTILINE)
 
 
 def install(app: FastAPI) -> None:
     """Serve both pages, and what they are made of."""
     ours, swagger = _version(_STATIC), importlib.metadata.version("fastapi-swagger")
-    app.mount(f"/static/{ours}", _WithoutComments(directory=_STATIC), name="static")
+    app.mount(f"/static/{ours}", _Lighter(directory=_STATIC), name="static")
     app.mount(f"/swagger-ui/{swagger}", ImmutableStaticFiles(directory=_SWAGGER), name="swagger-ui")
     page = (_STATIC / "index.html").read_text("utf-8").replace("/static/", f"/static/{ours}/")
     docs = (_STATIC / "docs" / "index.html").read_text("utf-8")
@@ -70,22 +70,22 @@ class ImmutableStaticFiles(StaticFiles):
         return response
 
 
-class _WithoutComments(ImmutableStaticFiles):
-    """Our own files, sent without their comments."""
+class _Lighter(ImmutableStaticFiles):
+    """Our own files, sent without their comments and indentation."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, with headers that let it be kept."""
         response = await super().get_response(path, scope)
         if isinstance(response, FileResponse) and str(response.path).endswith((".js", ".css")):
-            code = _without_comments(Path(response.path))
+            code = _lighter(Path(response.path))
             kept = {"Cache-Control": response.headers["Cache-Control"]}
             return Response(code, headers=kept, media_type=response.media_type)
         return response
 
 
 @cache
-def _without_comments(path: Path) -> str:
-    return _COMMENT.sub("", path.read_text("utf-8"))
+def _lighter(path: Path) -> str:
+    return _COMMENT_OR_INDENTATION.sub("", path.read_text("utf-8"))
 
 
 def _version(folder: Path) -> str:

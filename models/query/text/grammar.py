@@ -88,6 +88,7 @@ class _Reader:
             tuple(self._borrowed),
             dict(filter(None, map(self._place, self._links.values()))),
             self._without_effect(),
+            self._tokens,
         )
 
     def _begin(self, role: Role, single: bool = False, replacing: bool = False) -> None:

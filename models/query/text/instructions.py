@@ -1,6 +1,6 @@
 """What a text asks for: values in their roles, and changes that name no value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +69,7 @@ class Instructions:
             colour".
         places: Value of a context facet → the words that the text names it with: "on the beach".
         not_understood: Words that had no effect.
+        tokens: Of the text; the links' places are among them.
     """
 
     phrases: list[NounPhrase]
@@ -77,3 +78,4 @@ class Instructions:
     borrowed: tuple[tuple[str, str], ...]
     places: Mapping[str, str]
     not_understood: tuple[Token, ...]
+    tokens: Sequence[Token] = ()

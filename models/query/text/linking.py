@@ -7,11 +7,11 @@ that is near to its own.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from models.contracts.gallery import Facet
+from models.contracts.intent import LinkedBy
 from models.query.text.colours import colour_names, nearest_colour, shades
 from models.query.text.lexicon import Lexicon
 from models.query.text.meanings import Meanings
@@ -20,7 +20,7 @@ from models.query.text.spelling import is_word, slip_of
 from models.query.text.thesaurus import Frame, Thesaurus, languages_of
 from models.query.text.tokens import PhraseTable, Token, normalize, stem
 
-How = Literal["word", "synonym", "spelling", "colour", "meaning"]
+How = LinkedBy
 
 _LEAST_MEANING = 0.2  # CSLS, −2 to 2: below, a phrase means none of the values
 _MAX_SPAN = 3  # words

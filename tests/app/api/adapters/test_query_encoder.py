@@ -37,7 +37,7 @@ class CountingEncoder:
     def __init__(self, encoder: ImageTextEncoder) -> None:
         self._encoder = encoder
         self.fingerprint, self.embedding_dim = encoder.fingerprint, encoder.embedding_dim
-        self.preprocess = encoder.preprocess
+        self.preprocess, self.logit_scale = encoder.preprocess, encoder.logit_scale
         self.batches: list[list[str]] = []
         self.pictures: list[int] = []
 

@@ -150,7 +150,9 @@ def test_the_page_is_asked_for_anew_and_its_files_are_kept_for_ever(client: Test
         assert "text/" in sent.headers["content-type"]
         lines = file.read_text("utf-8").split("\n")
         for line, kept in zip(lines, sent.text.split("\n"), strict=True):
-            assert kept == ("" if line.lstrip().startswith(("//", "/*")) else line)
+            assert kept == ("" if line.lstrip().startswith(("//", "/*")) else line.lstrip())
+            marks = line.replace('"`"', "").count("`")
+            assert marks % 2 == 0, "a literal over lines would lose its indentation"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

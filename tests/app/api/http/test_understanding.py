@@ -1,5 +1,6 @@
 """What an answer says of how the text was understood, end to end, with the shipped encoder."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +64,26 @@ def test_conditions_can_be_sent_back_edited(client: TestClient, price: float) ->
     refused = client.post("/search", json=body)
     assert refused.status_code == 422
     assert "holds no numbers" in refused.json()["detail"]
+
+
+def test_phrases_say_where_they_come_from(client: TestClient, catalogue: Path) -> None:
+    intent = ask(client, "the same in navy")["composition"]["intent"]
+    sources = {(one["role"], one["source"]) for one in intent["provenance"]}
+    assert sources == {("preserve", "known"), ("desired", "said"), ("forbidden", "known")}
+    (said,) = (one for one in intent["provenance"] if one["source"] == "said")
+    assert (said["phrase"], said["said"], said["how"]) == (
+        "blue", {"text": "navy", "start": 12, "end": 16}, "colour",
+    )  # fmt: skip
+    picture = (catalogue.parent / "images" / f"{REFERENCE}.jpg").read_bytes()
+    answer = client.post(
+        "/search",
+        data={"modification_text": "the same in navy"},
+        files={"reference_image": ("a.jpg", picture)},
+    )
+    seen = [
+        one
+        for one in answer.json()["composition"]["intent"]["provenance"]
+        if one["role"] == "preserve"
+    ]
+    assert seen
+    assert all(one["source"] == "read" and 0 < one["confidence"] <= 1 for one in seen)

@@ -5,7 +5,7 @@ import { combobox } from "./combobox.js";
 import { $, announce, h } from "../ui/dom.js";
 import { LANES, ROLES, aimed, having, moved, replacedBy, unconditioned, without } from "../state/intent_edits.js";
 import { completions, dropped as droppedOf } from "../state/gallery_schema.js";
-import { SOURCES, count, rangeText } from "../ui/messages.js";
+import { SOURCES, count, origin, rangeText } from "../ui/messages.js";
 
 let edit = () => {};
 let current = null;
@@ -131,6 +131,12 @@ function chip(lane, phrase, at) {
     onclick: () => toggleMenu(main, menu) }, phrase, old ? h("small", {}, `instead of ${old}`) : null);
   const node = h("li", { class: "chip", draggable: "true",
     ondragstart: (event) => event.dataTransfer.setData("application/json", JSON.stringify({ from: lane, phrase })) }, main);
+  const from = current?.provenance?.find((one) => one.role === lane && one.phrase === phrase);
+  if (from && from.source !== "client") {
+    const { mark, sentence } = origin(from);
+    node.append(h("small", { class: "origin", id: `${main.id}-origin`, title: sentence }, mark));
+    main.setAttribute("aria-describedby", `${main.id}-origin`);
+  }
   if (lane !== "dropped") {
     node.append(h("button", { class: "remove", tabindex: "-1", "aria-label": `Remove ${phrase}`, onclick: () => remove(lane, phrase, at) }, "×"));
   }

@@ -62,3 +62,16 @@ const BOUNDS = { gte: "at least", gt: "over", lte: "at most", lt: "under" };
 // { gte: 20, lt: 50 } → "at least 20, under 50"
 export const rangeText = (range) => Object.entries(BOUNDS).filter(([bound]) => range[bound] !== undefined)
   .map(([bound, word]) => `${word} ${range[bound].toLocaleString("en")}`).join(", ");
+
+const LINKS = {
+  synonym: "another word for it", spelling: "taken for a slip in its spelling", colour: "a shade of it", meaning: "near to it in meaning",
+};
+
+// Where a phrase of an intent comes from: a mark for its chip, and a sentence.
+export function origin({ source, confidence, said, how, phrase }) {
+  const percent = confidence === null ? "" : `${Math.round(100 * confidence)} %`;
+  if (source === "known") return { mark: "label", sentence: "from the labels of the picture" };
+  if (source === "read") return { mark: `seen ${percent}`, sentence: percent ? `seen in the picture, ${percent} sure` : "seen in the picture" };
+  if (how === "word" || said.text.toLowerCase() === phrase.toLowerCase()) return { mark: "your words", sentence: `you said “${said.text}”` };
+  return { mark: `“${said.text}”`, sentence: `you said “${said.text}”: ${LINKS[how]}, ${percent} sure` };
+}
