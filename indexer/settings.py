@@ -52,6 +52,12 @@ class IndexerSettings(PresetSettings):
     )
     thumbnail_px: int = Field(256, ge=16, le=4096, description="longer side of thumbnails")
     rerank_px: RerankPx
+    make_copies: bool = Field(
+        True,
+        description="whether images are read although their embeddings are given; `false`: rows "
+        "say `sha256`, `width` and `height` themselves, the page has no pictures, and nothing is "
+        "re-ranked",
+    )
     max_image_bytes: int = Field(
         100_000_000, ge=1, le=10_000_000_000, description="larger files are reported and left out"
     )

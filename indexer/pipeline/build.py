@@ -109,6 +109,7 @@ def _build(
             sides_px=sides_px,
             reusable=generation.reusable,
             read_timeout_s=settings.read_timeout_s,
+            make_copies=settings.make_copies,
         )
     indexed = Indexed()
     _fill(generation, rows, preparer, encoder, settings.decode_workers, indexed, report)
@@ -268,12 +269,12 @@ def _without_duplicates(
 def _embed(
     records: Sequence[Record], encoder: ImageTextEncoder, report: BuildReport
 ) -> list[Embedding | ReusableEmbedding]:
-    """Each record's embedding, (D,): computed, or where it is stored already."""
+    """Each record's embedding, (D,): computed, given, or where it is stored already."""
     sources = [record.source for record in records]
-    inputs = [source for source in sources if not isinstance(source, ReusableEmbedding)]
+    inputs = [source for source in sources if isinstance(source, torch.Tensor)]
     computed = iter(encoder.encode_preprocessed(inputs))  # (len(inputs), D)
+    reused = sum(isinstance(source, ReusableEmbedding) for source in sources)
     report.embedded += len(inputs)
-    report.reused += len(sources) - len(inputs)
-    return [
-        source if isinstance(source, ReusableEmbedding) else next(computed) for source in sources
-    ]
+    report.reused += reused
+    report.given += len(sources) - len(inputs) - reused
+    return [next(computed) if isinstance(source, torch.Tensor) else source for source in sources]

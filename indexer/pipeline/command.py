@@ -21,16 +21,25 @@ def run(options: BuildOptions) -> Iterator[str]:
         InputError: Settings or input are wrong; nothing was written.
         JobError: The gallery was not put in service, or the report cannot be written.
     """
-    named = {"noun_facet": options.noun} if options.noun else {}
+    named: dict[str, Any] = {"noun_facet": options.noun} if options.noun else {}
+    if options.encoder is not None:
+        named["encoder"] = {"model": options.encoder}
     settings = read_settings(IndexerSettings, **named)
     if settings.synonyms is None:
         settings = settings.model_copy(update={"synonyms": beside(options.manifest)})
-    rows = read_rows(options.images, options.manifest, options.as_attributes)
+    rows = read_rows(
+        options.images,
+        options.manifest,
+        options.as_attributes,
+        embeddings=options.embeddings,
+        columns=options.column_names,
+    )
     if options.check:
         yield from check(rows, settings)
         return
     # torch and open_clip take seconds to import: not before the input is known to be sound
     from indexer.pipeline.build import BuildFailed, build_gallery  # noqa: PLC0415
+    from indexer.pipeline.given_embeddings import check_embeddings  # noqa: PLC0415
     from models.encoder.encoder import ImageTextEncoder  # noqa: PLC0415
 
     writer = open_writer(settings.gallery)
@@ -40,6 +49,8 @@ def run(options: BuildOptions) -> Iterator[str]:
             return
         encoder = ImageTextEncoder(settings.encoder)
         yield f"{len(rows)} images; encoder {encoder.fingerprint} on {encoder.device_reason}"
+        if options.embeddings is not None:
+            yield check_embeddings(rows, encoder, settings)
         report = build_gallery(rows, encoder, writer, settings)
     except BuildFailed as error:
         _write_report(options.report, error.report.as_dict())

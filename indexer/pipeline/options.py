@@ -8,6 +8,7 @@ from typer import Option
 
 from models.command_line import one_at_most
 from models.datasets.manifest import AsAttributes
+from models.datasets.records import ATTRIBUTE_PREFIX, KNOWN_COLUMNS
 from models.errors import InputError
 
 
@@ -15,8 +16,31 @@ from models.errors import InputError
 class BuildOptions:
     """`build`."""
 
-    images: Annotated[Path | None, Option(help="a folder of images")] = None
-    manifest: Annotated[Path | None, Option(help="a JSONL or CSV manifest")] = None
+    images: Annotated[
+        Path | None,
+        Option(help="a folder of images; with --embeddings: what their paths are relative to"),
+    ] = None
+    manifest: Annotated[Path | None, Option(help="a JSONL, CSV or Parquet manifest")] = None
+    embeddings: Annotated[
+        Path | None,
+        Option(help="a folder of embeddings that exist already, .npy with .parquet", metavar="DIR"),
+    ] = None
+    encoder: Annotated[
+        str | None,
+        Option(
+            help="the encoder that made the embeddings, instead of CIR_INDEXER__ENCODER__MODEL; "
+            "checked on a sample",
+            metavar="NAME",
+        ),
+    ] = None
+    columns: Annotated[
+        str,
+        Option(
+            help="what columns are called in this source, where it is not as they should be: "
+            "image=file,image_id=sku",
+            metavar="NAME=COLUMN,…", show_default=False,
+        ),
+    ] = ""  # fmt: skip
     attributes: Annotated[
         str,
         Option(
@@ -48,9 +72,13 @@ class BuildOptions:
     )
 
     def __post_init__(self) -> None:
-        one_at_most(**{"--images": self.images, "--manifest": self.manifest})
-        if self.images is None and self.manifest is None:
-            raise InputError("a build needs --images or --manifest")
+        if self.embeddings is None:
+            one_at_most(**{"--images": self.images, "--manifest": self.manifest})
+        one_at_most(**{"--embeddings": self.embeddings, "--manifest": self.manifest})
+        if self.images is None and self.manifest is None and self.embeddings is None:
+            raise InputError("a build needs --images or --manifest, or --embeddings")
+        if self.encoder is not None and self.embeddings is None:
+            raise InputError("--encoder says what made the embeddings of --embeddings")
 
     @property
     def as_attributes(self) -> AsAttributes:
@@ -58,3 +86,22 @@ class BuildOptions:
         if self.attributes == "all":
             return "all"
         return tuple(name for name in self.attributes.split(",") if name)
+
+    @property
+    def column_names(self) -> dict[str, str]:
+        """What `columns` says: what a column means → what it is called.
+
+        Raises:
+            InputError: It says something else.
+        """
+        named = {}
+        for part in filter(None, self.columns.split(",")):
+            ours, equals, theirs = (text.strip() for text in part.partition("="))
+            known = ours in KNOWN_COLUMNS or ours.startswith(ATTRIBUTE_PREFIX)
+            if not (known and equals and theirs):
+                raise InputError(
+                    f"--columns: {part!r} should be NAME=COLUMN, with a NAME of "
+                    f"{', '.join(KNOWN_COLUMNS)}"
+                )
+            named[ours] = theirs
+        return named

@@ -17,6 +17,8 @@ from indexer.gallery.ports import ReusableEmbedding
 from models.contracts.gallery import GalleryImage
 from models.datasets.images import ImageLimits, InvalidImage, decode_with_size, to_jpeg
 from models.datasets.rows import ImageRow
+from models.datasets.stored_embeddings import InvalidEmbedding
+from models.encoder.types import Embedding
 
 T = TypeVar("T")
 
@@ -29,11 +31,12 @@ class IndexRecord(Generic[T]):
 
     Attributes:
         image: What the gallery will say of it.
-        source: The encoder's input, or where the embedding is stored already.
+        source: The encoder's input, the embedding that came with the row, or where it is stored
+            already.
     """
 
     image: GalleryImage
-    source: T | ReusableEmbedding
+    source: T | Embedding | ReusableEmbedding
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class SkippedRow:
     Attributes:
         image_id: Its image's id.
         location: Its file or URL; empty for duplicates.
-        reason: One word for counting: `unreadable`, `duplicate`, or an `InvalidImage.reason`.
+        reason: One word for counting: `unreadable`, `duplicate`, `bad_embedding`, `undescribed`,
+            or an `InvalidImage.reason`.
         detail: What is wrong, as a sentence.
     """
 
@@ -64,6 +68,7 @@ class ImagePreparer(Generic[T]):
         sides_px: Collection[int],
         reusable: Callable[[str, str], ReusableEmbedding | None],
         read_timeout_s: float,
+        make_copies: bool = True,
     ) -> None:
         """Say where copies go and how they are made.
 
@@ -75,7 +80,9 @@ class ImagePreparer(Generic[T]):
             reusable: Image id and content hash → the stored embedding, if there is one; called
                 from all threads.
             read_timeout_s: Longest wait for an image at a URL.
+            make_copies: Whether images are read although their embeddings came with their rows.
         """
+        self._make_copies = make_copies
         self._read_timeout_s = read_timeout_s
         self._timeouts: Counter[str | None] = Counter()  # host → in a row
         self._store, self._limits, self._preprocess = store, limits, preprocess
@@ -88,24 +95,34 @@ class ImagePreparer(Generic[T]):
             StoreUnwritable: A copy cannot be written.
         """
         try:
-            data = self._read(row)
+            given = row.embedding.read() if row.embedding is not None else None
+            if given is not None and not self._make_copies:
+                return IndexRecord(_described(row), given)
+            return self._prepare(row, self._read(row), given)
         except OSError as error:
             return SkippedRow(row.image_id, row.location, "unreadable", str(error))
+        except InvalidEmbedding as error:
+            return SkippedRow(row.image_id, row.location, "bad_embedding", str(error))
+        except _Undescribed as error:
+            return SkippedRow(row.image_id, row.location, "undescribed", str(error))
         except InvalidImage as error:
             return SkippedRow(row.image_id, row.location, error.reason, str(error))
+
+    def _prepare(self, row: ImageRow, data: bytes, given: Embedding | None) -> IndexRecord[T]:
+        """The record of a file's bytes; raises `InvalidImage`."""
         content_hash = hashlib.sha256(data).hexdigest()
-        reusable = self._reusable(row.image_id, content_hash)
+        reusable = self._reusable(row.image_id, content_hash) if given is None else None
         if reusable is not None and self._store.has(content_hash, self._sides_px):
             size = (reusable.width, reusable.height)
             return IndexRecord(_image(row, content_hash, *size), reusable)
-        try:
-            decoded, size = decode_with_size(data, self._limits, max(self._sides_px))
-        except InvalidImage as error:
-            return SkippedRow(row.image_id, row.location, error.reason, str(error))
+        decoded, size = decode_with_size(data, self._limits, max(self._sides_px))
         for side_px in self._sides_px:
             self._store.put(content_hash, side_px, to_jpeg(decoded, side_px))
-        source = reusable if reusable is not None else self._preprocess(decoded)
-        return IndexRecord(_image(row, content_hash, *size), source)
+        source = given if given is not None else reusable
+        return IndexRecord(
+            _image(row, content_hash, *size),
+            source if source is not None else self._preprocess(decoded),
+        )
 
     def _read(self, row: ImageRow) -> bytes:
         """The file's bytes.
@@ -137,3 +154,19 @@ def _image(row: ImageRow, content_hash: str, width: int, height: int) -> Gallery
         attributes=row.attributes,
         payload=row.payload,
     )
+
+
+class _Undescribed(ValueError):
+    """A row does not say what only its file would say otherwise."""
+
+
+def _described(row: ImageRow) -> GalleryImage:
+    """The image as its row's columns describe it; raises `_Undescribed`."""
+    said = row.payload
+    width, height = (said.get(f"original_{side}", said.get(side)) for side in ("width", "height"))
+    try:
+        return _image(row, str(said.get("sha256")), int(str(width)), int(str(height)))
+    except ValueError as error:
+        raise _Undescribed(
+            "without copies, a row must say `sha256`, `width` and `height` of its image"
+        ) from error

@@ -21,6 +21,7 @@ class BuildReport:
         indexed: Images in the gallery now.
         embedded: Of these, embedded in this run.
         reused: Of these, taken over from earlier builds with the embedding they had.
+        given: Of these, with the embedding that came with their row.
         refused: Why the gallery was not put in service; None: it was.
         passed_through: The manifest's columns that could be attributes and are none.
         unused_copies: Copies in the image store that this gallery does not use: of images that are
@@ -35,6 +36,7 @@ class BuildReport:
     indexed: int = 0
     embedded: int = 0
     reused: int = 0
+    given: int = 0
     refused: str | None = None
     passed_through: list[str] = field(default_factory=list)
     unused_copies: int = 0
@@ -62,6 +64,7 @@ class BuildReport:
             "indexed": self.indexed,
             "embedded": self.embedded,
             "reused": self.reused,
+            "given": self.given,
             "refused": self.refused,
             "passed_through": self.passed_through,
             "unused_copies": self.unused_copies,
@@ -74,7 +77,8 @@ class BuildReport:
         total = max(self.seconds["total"], 1e-9)
         yield (
             f"{self.indexed} of {self.rows} images in the gallery "
-            f"({self.embedded} embedded, {self.reused} taken over) in {total:.1f} s"
+            f"({self.embedded} embedded, {self.reused} taken over"
+            f"{f', {self.given} given' if self.given else ''}) in {total:.1f} s"
         )
         if self.embedded and self.seconds["encode"]:
             yield (

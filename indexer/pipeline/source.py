@@ -9,7 +9,8 @@ from pathlib import Path
 from indexer.pipeline import synonyms
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import Facet
-from models.datasets.manifest import AsAttributes, open_folder, open_manifest
+from models.datasets.manifest import AsAttributes, open_embeddings, open_folder, open_manifest
+from models.datasets.records import Columns
 from models.datasets.rows import ImageRow, ImageRows, attributes_of, passed_through
 from models.datasets.schema import AttributeCounter
 from models.errors import InputError
@@ -17,16 +18,33 @@ from models.errors import InputError
 _MAX_WORDS = 8  # of a facet, or missing files, in a line of `check`
 
 
-def read_rows(folder: Path | None, manifest: Path | None, as_attributes: AsAttributes) -> ImageRows:
-    """The images of a folder, or of a manifest with these columns as attributes.
+def read_rows(
+    folder: Path | None,
+    manifest: Path | None,
+    as_attributes: AsAttributes,
+    *,
+    embeddings: Path | None = None,
+    columns: Columns | None = None,
+) -> ImageRows:
+    """The images of a folder, of a manifest, or of a folder of embeddings that exist already.
+
+    Args:
+        folder: The folder; with `embeddings`, what their images' paths are relative to.
+        manifest: The manifest.
+        as_attributes: Its columns that are attributes although they are not called so.
+        embeddings: The folder of embeddings.
+        columns: What a column means → what it is called.
 
     Raises:
         InputError: They cannot be listed; the message names everything that is wrong.
     """
+    if embeddings is not None:
+        return open_embeddings(embeddings, folder, as_attributes, columns)
     if manifest is not None:
-        return open_manifest(manifest, as_attributes)
-    if as_attributes:
-        raise InputError("--attributes names columns of a manifest; a folder has none")
+        return open_manifest(manifest, as_attributes, columns)
+    if as_attributes or columns:
+        flag = "--attributes" if as_attributes else "--columns"
+        raise InputError(f"{flag} names columns of a manifest; a folder has none")
     return open_folder(folder or Path())
 
 

@@ -5,7 +5,7 @@ once, from its beginning to its end, into `ImageRows`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -18,6 +18,7 @@ from models.contracts.gallery import (
 )
 from models.datasets.records import (
     KNOWN_COLUMNS,
+    Columns,
     ManifestError,
     NumberText,
     Problems,
@@ -28,6 +29,8 @@ from models.datasets.records import (
 )
 from models.datasets.rows import ImageRow, ImageRows, passed_through
 from models.datasets.schema import Cell
+from models.datasets.sources.embeddings import read_embeddings
+from models.datasets.sources.parquet import read_parquet
 from models.datasets.sources.text_files import read_csv, read_jsonl
 
 __all__ = [
@@ -79,12 +82,15 @@ def open_folder(folder: Path) -> ImageRows:
     return rows
 
 
-def open_manifest(path: Path, as_attributes: AsAttributes = ()) -> ImageRows:
-    """The rows of a JSONL or CSV manifest.
+def open_manifest(
+    path: Path, as_attributes: AsAttributes = (), columns: Columns | None = None
+) -> ImageRows:
+    """The rows of a JSONL, CSV or Parquet manifest.
 
     JSONL: an object per line with `image` (path relative to the manifest, or URL) and optionally
     `image_id`, `caption` and `attributes`; other keys are payload. CSV: the same columns, where
-    `attributes.NAME` columns are attributes and `a|b` is two values.
+    `attributes.NAME` columns are attributes and `a|b` is two values. Parquet: columns as in CSV, or
+    `attributes` as a struct; values of the types they have.
 
     An attribute has one kind in the whole manifest. It is a number or true/false if every value
     is (in CSV: is written as one, see `number_of`); else its values are the texts that were
@@ -93,20 +99,51 @@ def open_manifest(path: Path, as_attributes: AsAttributes = ()) -> ImageRows:
     Args:
         path: The manifest.
         as_attributes: Other columns that are attributes too.
+        columns: What a column means → what it is called in this manifest.
 
     Raises:
         ManifestError: The file is missing, or something is wrong with it; says all that is.
     """
     if not path.is_file():
         raise ManifestError(f"there is no manifest at {path}")
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".jsonl", ".ndjson"):
-        raise ManifestError(f"{path.name}: a manifest ends in .jsonl or .csv")
-    problems = Problems(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ManifestError(f"{path.name}: a manifest ends in .jsonl or .csv or .parquet")
+    problems = Problems(path, "row" if reader is read_parquet else "line")
     with path.open("rb") as file:
-        rows = _intake(_records(file, suffix, problems), as_attributes, path.parent, problems)
+        records = reader(file, problems, columns or {})
+        rows = _intake(records, as_attributes, path.parent, problems)
     problems.raise_if_any()
     return rows
+
+
+def open_embeddings(
+    folder: Path,
+    images: Path | None = None,
+    as_attributes: AsAttributes = (),
+    columns: Columns | None = None,
+) -> ImageRows:
+    """The rows of a folder of embeddings that exist already, see `models.datasets.sources`.
+
+    Args:
+        folder: The folder.
+        images: What paths of images are relative to; None: the folder.
+        as_attributes: Other columns that are attributes too.
+        columns: What a column means → what it is called in these files.
+
+    Raises:
+        ManifestError: Something is wrong with it; says all that is.
+    """
+    problems = Problems(folder, "row")
+    records = read_embeddings(folder, problems, columns or {})
+    rows = _intake(records, as_attributes, images or folder, problems)
+    problems.raise_if_any()
+    return rows
+
+
+_READERS: Mapping[str, Callable[[BinaryIO, Problems, Columns], RecordFile]] = {
+    ".csv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl, ".parquet": read_parquet,
+}  # fmt: skip
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
@@ -119,10 +156,6 @@ def _image_files(folder: Path) -> Iterator[Path]:
             yield from _image_files(path)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             yield path
-
-
-def _records(file: BinaryIO, suffix: str, problems: Problems) -> RecordFile:
-    return (read_csv if suffix == ".csv" else read_jsonl)(file, problems)
 
 
 def _intake(
@@ -138,7 +171,8 @@ def _intake(
         if first != record.line:
             problems.add(
                 record.line,
-                f"an image id that occurs more than once: {row.image_id} (first in line {first})",
+                f"an image id that occurs more than once: {row.image_id} (first in "
+                f"{problems.unit} {first})",
             )
     if columns.there:
         columns.check(as_attributes, problems)
@@ -222,6 +256,7 @@ def _row(record: Record, as_attributes: AsAttributes, folder: Path, problems: Pr
         problems.add(record.line, f"`caption` must be text, found {shown(caption)}")
     return ImageRow(
         image_id=str(image_id),
+        embedding=record.embedding,
         location=image if "://" in image else str(folder / image),
         caption=caption,
         payload={

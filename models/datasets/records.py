@@ -4,15 +4,18 @@ What a record says is for `models.datasets.manifest`; the formats are in `models
 All problems are collected, so that a file is mended in one go.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.datasets.schema import Cell, number_of, words
+from models.datasets.stored_embeddings import EmbeddingPlace
 from models.errors import InputError
 
+ATTRIBUTE_PREFIX = "attributes."
 KNOWN_COLUMNS = ("image", "image_id", "caption", "attributes")
+Columns = Mapping[str, str]  # what a column means → what it is called in a file
 _MAX_SHOWN = 20
 _SHOWN_CHARS = 60
 
@@ -22,10 +25,14 @@ class ManifestError(InputError):
 
 
 class Problems:
-    """What is wrong with one source: the first problems in words, and how many there are."""
+    """What is wrong with one source: the first problems in words, and how many there are.
 
-    def __init__(self, source: Path | str) -> None:
-        self._source, self._count = source, 0
+    Attributes:
+        unit: What its rows are counted in, `line` or `row`.
+    """
+
+    def __init__(self, source: Path | str, unit: str = "line") -> None:
+        self._source, self.unit, self._count = source, unit, 0
         self._shown: list[tuple[int, str]] = []
 
     def add(self, line: int, sentence: str) -> None:
@@ -46,7 +53,9 @@ class Problems:
         if not self._count:
             return
         in_order = sorted(self._shown, key=lambda problem: problem[0])
-        said = [f"line {line}: {sentence}" if line else sentence for line, sentence in in_order]
+        said = [
+            f"{self.unit} {line}: {sentence}" if line else sentence for line, sentence in in_order
+        ]
         if self._count == 1:
             joint = ", " if self._shown[0][0] else ": "
             raise ManifestError(f"{self._source}{joint}{said[0]}")
@@ -70,11 +79,13 @@ class Record:
         line: Where it begins, from 1.
         columns: Column → value; blank ones are left out. JSON's numbers are `NumberText`.
         attributes: The same, of what is marked as an attribute; None if that makes no sense.
+        embedding: Where the image's embedding lies, if there is one already.
     """
 
     line: int
     columns: dict[str, Any]
     attributes: dict[str, Any] | None
+    embedding: EmbeddingPlace | None = None
 
 
 @dataclass(frozen=True)
@@ -130,3 +141,13 @@ def misspelt(names: Sequence[str]) -> Iterator[tuple[str, str]]:
         known = head.lower() == "attributes" if dot else right in KNOWN_COLUMNS
         if known and right not in names:
             yield name, right
+
+
+def renamed(names: Sequence[str], columns: Columns, problems: Problems) -> list[str]:
+    """A file's column names, those that `columns` speaks of by what they mean."""
+    right = {theirs: ours for ours, theirs in columns.items()}
+    for theirs, ours in right.items():
+        if theirs not in names:
+            there_are = ", ".join(f"`{name}`" for name in names)
+            problems.add(0, f"no column `{theirs}` to be `{ours}`; there are: {there_are}")
+    return [right.get(name, name) for name in names]

@@ -15,6 +15,7 @@ from models.datasets.disk_map import DiskMap
 from models.datasets.images import ImageLimits, InvalidImage
 from models.datasets.remote import READ_TIMEOUT_S, read_range
 from models.datasets.schema import AttributeCounter, Cell
+from models.datasets.stored_embeddings import EmbeddingPlace
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ImageRow:
         caption: If the manifest has one.
         attributes: Facet → value(s), of one kind in all rows.
         payload: The row's other columns, passed through.
+        embedding: Where its embedding lies, if it has one already.
     """
 
     image_id: str
@@ -34,6 +36,7 @@ class ImageRow:
     caption: str | None = None
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     payload: dict[str, Any] = field(default_factory=dict)
+    embedding: EmbeddingPlace | None = None
 
     @property
     def host(self) -> str | None:
@@ -86,7 +89,9 @@ class ImageRows(Collection[ImageRow]):
             The line of the first row of this id: another than this row's, if the row was refused
             for it.
         """
-        stored = pickle.dumps((line, row.location, row.caption, row.payload, dict(cells)))
+        stored = pickle.dumps(
+            (line, row.location, row.caption, dict(cells), row.payload, row.embedding)
+        )
         first = self._stored.setdefault(row.image_id, stored)
         if first is not stored:
             first_line: int = pickle.loads(first)[0]
@@ -105,8 +110,8 @@ class ImageRows(Collection[ImageRow]):
 
     def __iter__(self) -> Iterator[ImageRow]:
         for image_id, stored in self._stored.entries():
-            _, location, caption, payload, cells = pickle.loads(stored)
-            yield ImageRow(image_id, location, caption, self.attributes.typed(cells), payload)
+            _, location, caption, cells, *rest = pickle.loads(stored)
+            yield ImageRow(image_id, location, caption, self.attributes.typed(cells), *rest)
 
     def __contains__(self, row: object) -> bool:
         return isinstance(row, ImageRow) and row.image_id in self._stored

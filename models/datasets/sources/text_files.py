@@ -8,29 +8,31 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from models.datasets.records import (
+    ATTRIBUTE_PREFIX,
+    Columns,
     NumberText,
     Problems,
     Record,
     RecordFile,
     json_cell,
     misspelt,
+    renamed,
     shown,
 )
 from models.datasets.schema import guessed
 
-_ATTRIBUTE = "attributes."
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_NESTING = 16  # protocol buffers, in which Qdrant is spoken to, end at 100 messages
 
 
-def read_jsonl(file: BinaryIO, problems: Problems) -> RecordFile:
+def read_jsonl(file: BinaryIO, problems: Problems, columns: Columns) -> RecordFile:
     """The records of a JSONL file; what is wrong with it goes to `problems`."""
-    return RecordFile(_json_records(_lines(file, None, problems), problems), json_cell)
+    return RecordFile(_json_records(_lines(file, None, problems), problems, columns), json_cell)
 
 
-def read_csv(file: BinaryIO, problems: Problems) -> RecordFile:
+def read_csv(file: BinaryIO, problems: Problems, columns: Columns) -> RecordFile:
     """The records of a CSV file; what is wrong with it goes to `problems`."""
-    return RecordFile(_csv_records(_lines(file, "", problems), problems), guessed)
+    return RecordFile(_csv_records(_lines(file, "", problems), problems, columns), guessed)
 
 
 def _lines(file: BinaryIO, newline: str | None, problems: Problems) -> Iterator[str]:
@@ -64,7 +66,7 @@ def _not_utf_8(raw: bytes) -> str:
     )
 
 
-def _json_records(lines: Iterable[str], problems: Problems) -> Iterator[Record]:
+def _json_records(lines: Iterable[str], problems: Problems, columns: Columns) -> Iterator[Record]:
     known_misspelt: set[str] = set()
     for line, row in enumerate(lines, start=1):
         if not row.strip():
@@ -77,6 +79,9 @@ def _json_records(lines: Iterable[str], problems: Problems) -> Iterator[Record]:
         if not isinstance(values, dict):
             problems.add(line, f"expected an object, found {shown(values)}")
             continue
+        for ours, theirs in columns.items():
+            if theirs in values:
+                values[ours] = values.pop(theirs)
         for name, right in misspelt([name for name in values if "." not in name]):
             if name not in known_misspelt:
                 known_misspelt.add(name)
@@ -109,12 +114,12 @@ def _parts(whole: Any) -> Iterable[Any]:
     return whole.values() if isinstance(whole, dict) else whole if isinstance(whole, list) else ()
 
 
-def _csv_records(lines: Iterable[str], problems: Problems) -> Iterator[Record]:
+def _csv_records(lines: Iterable[str], problems: Problems, columns: Columns) -> Iterator[Record]:
     reader = csv.reader(lines, strict=True)
     names: list[str] | None = None
     for line, cells in _csv_lines(reader, problems):
         if names is None:
-            names = _header(line, cells, problems)
+            names = _header(line, renamed(cells, columns, problems), problems)
             if "image" not in names:
                 return
             continue
@@ -156,7 +161,7 @@ def _header(line: int, cells: list[str], problems: Problems) -> list[str]:
     places: defaultdict[str, list[int]] = defaultdict(list)
     for column, name in enumerate(names, start=1):
         places[name].append(column)
-        if name in ("attributes", _ATTRIBUTE):
+        if name in ("attributes", ATTRIBUTE_PREFIX):
             problems.add(line, f"column {column}: `{name}` should name one: `attributes.colour`")
     for name, columns in places.items():
         if name and len(columns) > 1:
@@ -180,8 +185,8 @@ def _csv_record(line: int, cells: list[str], names: list[str], problems: Problem
                 f"column {number + 1}: {shown(cell)} stands below no name of a column; values with "
                 "commas belong in double quotes",
             )
-        elif name.startswith(_ATTRIBUTE):
-            attributes[name.removeprefix(_ATTRIBUTE)] = cell
+        elif name.startswith(ATTRIBUTE_PREFIX):
+            attributes[name.removeprefix(ATTRIBUTE_PREFIX)] = cell
         else:
             columns[name] = cell
     return Record(line, columns, attributes)
