@@ -22,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from indexer.gallery import open_reader
+from indexer.gallery.errors import GalleryUnavailable
 from indexer.gallery.settings import GallerySettings
 from models.contracts.filter import are_met
 from models.contracts.gallery import GalleryImage, GallerySpec
@@ -273,7 +274,10 @@ def main() -> None:
     options = parser.parse_args()
     began = time.monotonic()
     texts = read_texts(options.texts, options.families)
-    bench = Bench(Gallery.read(options.gallery), options.preset)
+    try:
+        bench = Bench(Gallery.read(options.gallery), options.preset)
+    except GalleryUnavailable as error:
+        raise SystemExit(str(error)) from None
     families = list(dict.fromkeys(text.family for text in texts))
     columns = [
         "without",
