@@ -60,6 +60,8 @@ class Facet(BaseModel):
             unless the modification text names it.
         multi_valued: Some image has more than one value: it may show several things.
         synonyms: Value → the catalogue's other words for it, in any language.
+        made: Its values are words of our lexicon that the encoder sees in the gallery's images, not
+            the catalogue's: no image has them as attributes, and no filter takes them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -71,6 +73,7 @@ class Facet(BaseModel):
     # `several` in galleries of schema_version 1
     multi_valued: bool = Field(False, validation_alias=AliasChoices("multi_valued", "several"))
     synonyms: dict[str, tuple[str, ...]] = {}
+    made: bool = False
 
 
 class GallerySpec(BaseModel):
