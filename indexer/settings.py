@@ -42,7 +42,10 @@ class IndexerSettings(PresetSettings):
         description="YAML file of the catalogue's other words for its values; unset: the file of "
         "the manifest's name that ends in `.yaml`, if there is one",
     )
-    decode_workers: int = Field(4, ge=1, le=64, description="threads that read and decode")
+    decode_workers: int = Field(4, ge=1, le=64, description="threads that decode at once")
+    reads_per_host: int = Field(
+        16, ge=1, le=256, description="images that are read from one host at once, at most"
+    )
     read_timeout_s: float = Field(
         60,
         gt=0,

@@ -110,9 +110,11 @@ def _build(
             reusable=generation.reusable,
             read_timeout_s=settings.read_timeout_s,
             make_copies=settings.make_copies,
+            decode_workers=settings.decode_workers,
+            reads_per_host=settings.reads_per_host,
         )
     indexed = Indexed()
-    _fill(generation, rows, preparer, encoder, settings.decode_workers, indexed, report)
+    _fill(generation, rows, preparer, encoder, settings, indexed, report)
     if report.failed > settings.max_failed_share * len(rows):
         raise GalleryError(
             f"{report.failed} of {len(rows)} images could not be used, more than the limit of "
@@ -193,15 +195,15 @@ def _fill(
     rows: Collection[ImageRow],
     preparer: ImagePreparer[torch.Tensor],
     encoder: ImageTextEncoder,
-    decode_workers: int,
+    settings: IndexerSettings,
     indexed: Indexed,
     report: BuildReport,
 ) -> None:
     """Put all rows that can be used."""
-    size = encoder.batch_size
+    size, threads = encoder.batch_size, max(settings.decode_workers, settings.reads_per_host)
     puts: deque[Future[None]] = deque()
     with (
-        ThreadPoolExecutor(decode_workers, "prepare") as preparers,
+        ThreadPoolExecutor(threads, "prepare") as preparers,
         ThreadPoolExecutor(1, "put") as engine,
         tqdm(total=len(rows), desc="build", unit="image") as bar,
         closing(bounded_map(preparers, preparer.prepare, rows, _BATCHES_AHEAD * size)) as results,

@@ -31,6 +31,7 @@ def run(options: BuildOptions) -> Iterator[str]:
         options.images,
         options.manifest,
         options.as_attributes,
+        archives=options.archives,
         embeddings=options.embeddings,
         columns=options.column_names,
     )

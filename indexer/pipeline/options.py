@@ -20,7 +20,17 @@ class BuildOptions:
         Path | None,
         Option(help="a folder of images; with --embeddings: what their paths are relative to"),
     ] = None
-    manifest: Annotated[Path | None, Option(help="a JSONL, CSV or Parquet manifest")] = None
+    manifest: Annotated[
+        str | None, Option(help="a JSONL, CSV or Parquet manifest, or its URL", metavar="FILE")
+    ] = None
+    archives: Annotated[
+        str | None,
+        Option(
+            help="tar archives in WebDataset's layout: one, a folder, a pattern such as "
+            "'{000..127}.tar', or a URL of these",
+            metavar="PATTERN",
+        ),
+    ] = None
     embeddings: Annotated[
         Path | None,
         Option(help="a folder of embeddings that exist already, .npy with .parquet", metavar="DIR"),
@@ -72,11 +82,16 @@ class BuildOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.embeddings is None:
-            one_at_most(**{"--images": self.images, "--manifest": self.manifest})
-        one_at_most(**{"--embeddings": self.embeddings, "--manifest": self.manifest})
-        if self.images is None and self.manifest is None and self.embeddings is None:
-            raise InputError("a build needs --images or --manifest, or --embeddings")
+        others = {
+            "--manifest": self.manifest,
+            "--archives": self.archives,
+            "--embeddings": self.embeddings,
+        }
+        # with --embeddings, a folder of images is what their paths are relative to
+        folder = {} if self.embeddings is not None else {"--images": self.images}
+        one_at_most(**folder, **others)
+        if all(given is None for given in (self.images, *others.values())):
+            raise InputError("a build needs --images or --manifest, or --archives, or --embeddings")
         if self.encoder is not None and self.embeddings is None:
             raise InputError("--encoder says what made the embeddings of --embeddings")
 

@@ -5,15 +5,16 @@ is wrong with a file becomes a `SkippedRow` that says so, never an exception.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Generic, TypeVar
 
 from PIL import Image
 
 from indexer.gallery.image_store import ImageStore
 from indexer.gallery.ports import ReusableEmbedding
+from indexer.pipeline.hosts import Hosts
 from models.contracts.gallery import GalleryImage
 from models.datasets.images import ImageLimits, InvalidImage, decode_with_size, to_jpeg
 from models.datasets.rows import ImageRow
@@ -21,8 +22,6 @@ from models.datasets.stored_embeddings import InvalidEmbedding
 from models.encoder.types import Embedding
 
 T = TypeVar("T")
-
-_MAX_TIMEOUTS = 5  # in a row; a host that went silent is not waited for again, image by image
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,8 @@ class ImagePreparer(Generic[T]):
         reusable: Callable[[str, str], ReusableEmbedding | None],
         read_timeout_s: float,
         make_copies: bool = True,
+        decode_workers: int = 4,
+        reads_per_host: int = 16,
     ) -> None:
         """Say where copies go and how they are made.
 
@@ -81,10 +82,12 @@ class ImagePreparer(Generic[T]):
                 from all threads.
             read_timeout_s: Longest wait for an image at a URL.
             make_copies: Whether images are read although their embeddings came with their rows.
+            decode_workers: How many threads decode at once, however many read.
+            reads_per_host: How many threads read from one host at once.
         """
         self._make_copies = make_copies
+        self._hosts, self._decoding = Hosts(reads_per_host), BoundedSemaphore(decode_workers)
         self._read_timeout_s = read_timeout_s
-        self._timeouts: Counter[str | None] = Counter()  # host → in a row
         self._store, self._limits, self._preprocess = store, limits, preprocess
         self._sides_px, self._reusable = sides_px, reusable
 
@@ -98,7 +101,9 @@ class ImagePreparer(Generic[T]):
             given = row.embedding.read() if row.embedding is not None else None
             if given is not None and not self._make_copies:
                 return IndexRecord(_described(row), given)
-            return self._prepare(row, self._read(row), given)
+            data = self._read(row)
+            with self._decoding:
+                return self._prepare(row, data, given)
         except OSError as error:
             return SkippedRow(row.image_id, row.location, "unreadable", str(error))
         except InvalidEmbedding as error:
@@ -131,17 +136,8 @@ class ImagePreparer(Generic[T]):
             OSError: It cannot be read, or its host has been silent for too long.
             InvalidImage: It has more bytes than the limit.
         """
-        if self._timeouts[row.host] >= _MAX_TIMEOUTS:
-            raise OSError(
-                f"{row.host} did not answer {_MAX_TIMEOUTS} times in a row and was not asked again"
-            )
-        try:
-            data = row.read_bytes(self._read_timeout_s, self._limits.max_bytes)
-        except TimeoutError:
-            self._timeouts[row.host] += row.host is not None
-            raise
-        self._timeouts.pop(row.host, None)
-        return data
+        with self._hosts.turn(row.host):
+            return row.read_bytes(self._read_timeout_s, self._limits.max_bytes)
 
 
 def _image(row: ImageRow, content_hash: str, width: int, height: int) -> GalleryImage:

@@ -9,7 +9,13 @@ from pathlib import Path
 from indexer.pipeline import synonyms
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import Facet
-from models.datasets.manifest import AsAttributes, open_embeddings, open_folder, open_manifest
+from models.datasets.manifest import (
+    AsAttributes,
+    open_archives,
+    open_embeddings,
+    open_folder,
+    open_manifest,
+)
 from models.datasets.records import Columns
 from models.datasets.rows import ImageRow, ImageRows, attributes_of, passed_through
 from models.datasets.schema import AttributeCounter
@@ -20,18 +26,20 @@ _MAX_WORDS = 8  # of a facet, or missing files, in a line of `check`
 
 def read_rows(
     folder: Path | None,
-    manifest: Path | None,
+    manifest: Path | str | None,
     as_attributes: AsAttributes,
     *,
+    archives: str | None = None,
     embeddings: Path | None = None,
     columns: Columns | None = None,
 ) -> ImageRows:
-    """The images of a folder, of a manifest, or of a folder of embeddings that exist already.
+    """The images of a folder, of a manifest, of archives, or of embeddings that exist already.
 
     Args:
         folder: The folder; with `embeddings`, what their images' paths are relative to.
-        manifest: The manifest.
+        manifest: The manifest, or its URL.
         as_attributes: Its columns that are attributes although they are not called so.
+        archives: Tar archives, see `models.datasets.manifest.open_archives`.
         embeddings: The folder of embeddings.
         columns: What a column means → what it is called.
 
@@ -42,6 +50,10 @@ def read_rows(
         return open_embeddings(embeddings, folder, as_attributes, columns)
     if manifest is not None:
         return open_manifest(manifest, as_attributes, columns)
+    if archives is not None:
+        if columns:
+            raise InputError("--columns names columns of a manifest; archives have none")
+        return open_archives(archives, as_attributes)
     if as_attributes or columns:
         flag = "--attributes" if as_attributes else "--columns"
         raise InputError(f"{flag} names columns of a manifest; a folder has none")

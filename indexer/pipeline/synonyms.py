@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from models.contracts.gallery import Facet
+from models.datasets.remote import is_url
 from models.errors import InputError
 
 MAX_SYNONYM_CHARS, MAX_SYNONYMS = 80, 5000  # of one word, of all together
@@ -42,9 +43,10 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # the package has no type
         return found
 
 
-def beside(manifest: Path | None) -> Path | None:
-    """The file of a manifest's name that ends in `.yaml`, if there is one."""
-    side = manifest.with_suffix(".yaml") if manifest is not None else None
+def beside(manifest: Path | str | None) -> Path | None:
+    """The file of a manifest's name that ends in `.yaml`, if it is on disk and there is one."""
+    on_disk = manifest is not None and not is_url(str(manifest))
+    side = Path(str(manifest)).with_suffix(".yaml") if on_disk else None
     return side if side is not None and side.is_file() else None
 
 

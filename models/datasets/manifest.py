@@ -7,8 +7,9 @@ once, from its beginning to its end, into `ImageRows`.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import BinaryIO, Literal
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
+from urllib.parse import urlsplit
 
 from models.contracts.gallery import (
     ATTRIBUTE_NAME_RULE,
@@ -27,8 +28,10 @@ from models.datasets.records import (
     plain,
     shown,
 )
+from models.datasets.remote import is_url, opened, resolved
 from models.datasets.rows import ImageRow, ImageRows, passed_through
 from models.datasets.schema import Cell
+from models.datasets.sources.archives import read_archives
 from models.datasets.sources.embeddings import read_embeddings
 from models.datasets.sources.parquet import read_parquet
 from models.datasets.sources.text_files import read_csv, read_jsonl
@@ -83,9 +86,9 @@ def open_folder(folder: Path) -> ImageRows:
 
 
 def open_manifest(
-    path: Path, as_attributes: AsAttributes = (), columns: Columns | None = None
+    manifest: Path | str, as_attributes: AsAttributes = (), columns: Columns | None = None
 ) -> ImageRows:
-    """The rows of a JSONL, CSV or Parquet manifest.
+    """The rows of a JSONL, CSV or Parquet manifest, on disk or at a URL.
 
     JSONL: an object per line with `image` (path relative to the manifest, or URL) and optionally
     `image_id`, `caption` and `attributes`; other keys are payload. CSV: the same columns, where
@@ -97,22 +100,47 @@ def open_manifest(
     written, so `36` beside `M` is a word. Blank values are no values.
 
     Args:
-        path: The manifest.
+        manifest: Its path, or a URL that fsspec can open. At a URL, it can name only images that
+            are on a network, and with relative paths only those in its folder.
         as_attributes: Other columns that are attributes too.
         columns: What a column means → what it is called in this manifest.
 
     Raises:
         ManifestError: The file is missing, or something is wrong with it; says all that is.
     """
-    if not path.is_file():
-        raise ManifestError(f"there is no manifest at {path}")
-    reader = _READERS.get(path.suffix.lower())
+    if isinstance(manifest, str) and not is_url(manifest):
+        manifest = Path(manifest)
+    if isinstance(manifest, Path) and not manifest.is_file():
+        raise ManifestError(f"there is no manifest at {manifest}")
+    name = manifest.name if isinstance(manifest, Path) else urlsplit(manifest).path
+    reader = _READERS.get(PurePosixPath(name).suffix.lower())
     if reader is None:
-        raise ManifestError(f"{path.name}: a manifest ends in .jsonl or .csv or .parquet")
-    problems = Problems(path, "row" if reader is read_parquet else "line")
-    with path.open("rb") as file:
-        records = reader(file, problems, columns or {})
-        rows = _intake(records, as_attributes, path.parent, problems)
+        raise ManifestError(f"{name}: a manifest ends in .jsonl or .csv or .parquet")
+    problems = Problems(manifest, "row" if reader is read_parquet else "line")
+    base = manifest.parent if isinstance(manifest, Path) else manifest.rpartition("/")[0]
+    try:
+        with opened(manifest) as file:
+            records = reader(file, problems, columns or {})
+            rows = _intake(records, as_attributes, base, problems)
+    except OSError as error:
+        raise ManifestError(f"{manifest} cannot be read: {error}") from error
+    problems.raise_if_any()
+    return rows
+
+
+def open_archives(pattern: str, as_attributes: AsAttributes = ()) -> ImageRows:
+    """The rows of tar archives, see `models.datasets.sources.archives`.
+
+    Args:
+        pattern: A tar, a folder of them, a pattern, or a URL of these.
+        as_attributes: Columns of the samples' JSON that are attributes too.
+
+    Raises:
+        ManifestError: Something is wrong with them; says all that is.
+    """
+    problems = Problems(pattern, "row")
+    records = read_archives(pattern, frozenset(IMAGE_SUFFIXES), problems)
+    rows = _intake(records, as_attributes, Path(), problems)
     problems.raise_if_any()
     return rows
 
@@ -141,7 +169,7 @@ def open_embeddings(
     return rows
 
 
-_READERS: Mapping[str, Callable[[BinaryIO, Problems, Columns], RecordFile]] = {
+_READERS: Mapping[str, Callable[[IO[bytes], Problems, Columns], RecordFile]] = {
     ".csv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl, ".parquet": read_parquet,
 }  # fmt: skip
 
@@ -159,14 +187,14 @@ def _image_files(folder: Path) -> Iterator[Path]:
 
 
 def _intake(
-    file: RecordFile, as_attributes: AsAttributes, folder: Path, problems: Problems
+    file: RecordFile, as_attributes: AsAttributes, base: Path | str, problems: Problems
 ) -> ImageRows:
     """All records as rows; what is wrong with them goes to `problems`."""
     rows, columns = ImageRows(), _ColumnNames()
     for record in file.records:
         columns.add(record)
         cells = _cells(_with_columns(record, as_attributes), file, problems)
-        row = _row(record, as_attributes, folder, problems)
+        row = _row(record, as_attributes, base, problems)
         first = rows.add(row, cells, record.line) if row.image_id else record.line
         if first != record.line:
             problems.add(
@@ -241,7 +269,9 @@ def _cells(record: Record, file: RecordFile, problems: Problems) -> dict[str, Ce
     return cells
 
 
-def _row(record: Record, as_attributes: AsAttributes, folder: Path, problems: Problems) -> ImageRow:
+def _row(
+    record: Record, as_attributes: AsAttributes, base: Path | str, problems: Problems
+) -> ImageRow:
     """A record's row, without its attributes."""
     columns = record.columns
     image, caption = columns.get("image"), columns.get("caption")
@@ -254,10 +284,16 @@ def _row(record: Record, as_attributes: AsAttributes, folder: Path, problems: Pr
         image_id = ""
     if caption is not None and not _is_text(caption):
         problems.add(record.line, f"`caption` must be text, found {shown(caption)}")
+    try:
+        location = resolved(image, base)
+    except ValueError as error:
+        problems.add(record.line, f"`image` {error}, found {shown(image)}")
+        location = ""
     return ImageRow(
         image_id=str(image_id),
         embedding=record.embedding,
-        location=image if "://" in image else str(folder / image),
+        span=record.span,
+        location=location,
         caption=caption,
         payload={
             name: plain(value)

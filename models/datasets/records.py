@@ -80,12 +80,14 @@ class Record:
         columns: Column → value; blank ones are left out. JSON's numbers are `NumberText`.
         attributes: The same, of what is marked as an attribute; None if that makes no sense.
         embedding: Where the image's embedding lies, if there is one already.
+        span: The image's first byte in its file, and how many there are; None: the whole file.
     """
 
     line: int
     columns: dict[str, Any]
     attributes: dict[str, Any] | None
     embedding: EmbeddingPlace | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,79 @@
-"""Bytes of a file, on disk or wherever a URL points; every failure is an `OSError`."""
+"""Files on disk or wherever a URL points: their bytes, and which of them a manifest may name.
 
+Every failure is an `OSError`. What may pass is tried again, after longer and longer waits, within
+the time that a caller gives.
+"""
+
+import posixpath
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem, sync
 
 READ_TIMEOUT_S = 60.0
+_TRIES, _FIRST_WAIT_S = 3, 0.25
+_PASSING_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+# what a manifest from elsewhere may name: nothing of this machine
+_ON_A_NETWORK = {"http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "hf", "oci"}
+
+
+class HostUnreachable(OSError):
+    """A host takes no connection, or keeps none."""
+
+
+def is_url(location: str) -> bool:
+    """Whether a location is a URL, and not a path."""
+    return "://" in location
+
+
+def resolved(image: str, base: Path | str) -> str:
+    """Where an image is that a manifest names.
+
+    Args:
+        image: A URL, or a path relative to `base`.
+        base: The manifest's folder: a path, or a URL.
+
+    Raises:
+        ValueError: A manifest at a URL names a file of this machine, or one outside its folder; the
+            message ends "`image` …".
+    """
+    if isinstance(base, Path):
+        return image if is_url(image) else str(base / image)
+    if is_url(image):
+        scheme = image.partition("://")[0].lower()
+        if "::" in image or scheme not in _ON_A_NETWORK | {base.partition("://")[0].lower()}:
+            raise ValueError("must be on a network, as its manifest is")
+        return image
+    path = posixpath.normpath(image.replace("\\", "/"))
+    if path.startswith(("/", "../")) or path == "..":
+        raise ValueError("leads out of its manifest's folder")
+    return f"{base.rstrip('/')}/{path}"
+
+
+@contextmanager
+def opened(location: Path | str) -> Iterator[IO[bytes]]:
+    """A file, opened to be read in any order; one at a URL is first copied to a temporary one.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if isinstance(location, Path):
+        with location.open("rb") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        with _driver_errors_as_os_errors(location), fsspec.open(location, "rb") as file:
+            shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        yield copy
 
 
 def read_range(location: str, start: int, count: int, timeout_s: float) -> bytes:
@@ -16,23 +83,64 @@ def read_range(location: str, start: int, count: int, timeout_s: float) -> bytes
         location: A path, or a URL that fsspec can open.
         start: The first byte.
         count: The most bytes that are read.
-        timeout_s: Longest wait for all of them at a URL, in seconds.
+        timeout_s: Longest wait for all of them at a URL, all tries together, in seconds.
 
     Raises:
         TimeoutError: That took longer; an `OSError` too.
+        HostUnreachable: The host takes no connection; an `OSError` too.
         OSError: The file cannot be read.
     """
-    if "://" not in location:
+    if not is_url(location):
         return _from_disk(location, start, count)
-    host = urlsplit(location).netloc
+    ends = time.monotonic() + timeout_s
+    for tries in range(_TRIES):
+        left_s = ends - time.monotonic()
+        wait_s = _FIRST_WAIT_S * 2**tries * random.uniform(0.75, 1.25)
+        try:
+            with _driver_errors_as_os_errors(location):
+                return _from_url(location, start, count, left_s)
+        except TimeoutError as error:
+            host = urlsplit(location).netloc
+            raise TimeoutError(f"no answer from {host} within {timeout_s:g} s") from error
+        except OSError as error:
+            last = tries == _TRIES - 1 or ends - time.monotonic() <= wait_s
+            if last or not _may_pass(error):
+                raise
+        time.sleep(wait_s)
+    raise AssertionError("the last try returns or raises")
+
+
+@contextmanager
+def _driver_errors_as_os_errors(location: str) -> Iterator[None]:
+    """Every driver has errors of its own, or is not installed."""
     try:
-        return _from_url(location, start, count, timeout_s)
-    except TimeoutError as error:
-        raise TimeoutError(f"no answer from {host} within {timeout_s:g} s") from error
-    except OSError:
+        yield
+    except TimeoutError:
         raise
-    except Exception as error:  # every driver has errors of its own, or is not installed
+    except Exception as error:
+        if _is_unreachable(error):
+            raise HostUnreachable(f"{urlsplit(location).netloc}: {error}") from error
+        if isinstance(error, OSError):
+            raise
         raise OSError(str(error) or type(error).__name__) from error
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """A connection failed; whoever opens files at https:// has aiohttp, which says so its way."""
+    names = {each.__name__ for each in type(error).__mro__}
+    return isinstance(error, ConnectionError) or bool(
+        names & {"ClientConnectorError", "ServerDisconnectedError", "EndpointConnectionError"}
+    )
+
+
+def _may_pass(error: OSError) -> bool:
+    """Whether another try may succeed: a broken connection or answer, or a busy server."""
+    cause: Any = error.__cause__ or error
+    status = getattr(cause, "status", None)
+    if status is not None:
+        return status in _PASSING_STATUSES
+    names = {each.__name__ for each in type(cause).__mro__}
+    return isinstance(error, HostUnreachable) or bool(names & {"ClientError", "HTTPClientError"})
 
 
 def _from_disk(path: str, start: int, count: int) -> bytes:
@@ -55,14 +163,8 @@ def _from_url(url: str, start: int, count: int, timeout_s: float) -> bytes:
     elif "http" in filesystem.protocol and start == 0:  # of ranges, not every server has heard
         data = sync(filesystem.loop, _streamed, filesystem, path, count, timeout=timeout_s)
     else:
-        data = sync(
-            filesystem.loop,
-            filesystem._cat_file,
-            path,
-            start=start,
-            end=start + count,
-            timeout=timeout_s,
-        )
+        span = {"start": start, "end": start + count}
+        data = sync(filesystem.loop, filesystem._cat_file, path, timeout=timeout_s, **span)
     return data
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from models.contracts.gallery import AttributeValue
 from models.datasets.disk_map import DiskMap
 from models.datasets.images import ImageLimits, InvalidImage
-from models.datasets.remote import READ_TIMEOUT_S, read_range
+from models.datasets.remote import READ_TIMEOUT_S, is_url, read_range
 from models.datasets.schema import AttributeCounter, Cell
 from models.datasets.stored_embeddings import EmbeddingPlace
 
@@ -29,6 +29,7 @@ class ImageRow:
         attributes: Facet → value(s), of one kind in all rows.
         payload: The row's other columns, passed through.
         embedding: Where its embedding lies, if it has one already.
+        span: Its first byte in the file, and how many there are; None: the whole file.
     """
 
     image_id: str
@@ -37,11 +38,12 @@ class ImageRow:
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     payload: dict[str, Any] = field(default_factory=dict)
     embedding: EmbeddingPlace | None = None
+    span: tuple[int, int] | None = None
 
     @property
     def host(self) -> str | None:
         """Who is asked for the file; None: it is on disk."""
-        return urlsplit(self.location).netloc if "://" in self.location else None
+        return urlsplit(self.location).netloc if is_url(self.location) else None
 
     def read_bytes(
         self, timeout_s: float = READ_TIMEOUT_S, max_bytes: int = ImageLimits.max_bytes
@@ -55,9 +57,11 @@ class ImageRow:
         Raises:
             InvalidImage: The file is larger (`too_many_bytes`).
             TimeoutError: That took longer; an `OSError` too.
+            HostUnreachable: Its host takes no connection; an `OSError` too.
             OSError: It cannot be read.
         """
-        data = read_range(self.location, 0, max_bytes + 1, timeout_s)
+        start, size = self.span or (0, max_bytes + 1)
+        data = read_range(self.location, start, min(size, max_bytes + 1), timeout_s)
         if len(data) > max_bytes:
             raise InvalidImage(
                 "too_many_bytes", f"the image has more bytes than the limit of {max_bytes:,}"
@@ -90,7 +94,7 @@ class ImageRows(Collection[ImageRow]):
             for it.
         """
         stored = pickle.dumps(
-            (line, row.location, row.caption, dict(cells), row.payload, row.embedding)
+            (line, row.location, row.caption, dict(cells), row.payload, row.embedding, row.span)
         )
         first = self._stored.setdefault(row.image_id, stored)
         if first is not stored:

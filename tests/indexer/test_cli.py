@@ -232,7 +232,7 @@ def test_flags_and_their_defaults() -> None:
         out=Path("o"), families=False, finishes=True
     )
     build = read_options(["build", "--manifest", "m", "--attributes", "a,b", "--if-none"])
-    assert build == BuildOptions(manifest=Path("m"), attributes="a,b", if_none=True)
+    assert build == BuildOptions(manifest="m", attributes="a,b", if_none=True)
     assert isinstance(build, BuildOptions)
     assert build.as_attributes == ("a", "b")
     assert build.report == Path("data/build-report.json")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from models.datasets.records import (
     ATTRIBUTE_PREFIX,
@@ -23,7 +23,7 @@ from models.datasets.records import (
 _BATCH_ROWS = 1_000
 
 
-def read_parquet(file: BinaryIO, problems: Problems, columns: Columns) -> RecordFile:
+def read_parquet(file: IO[bytes], problems: Problems, columns: Columns) -> RecordFile:
     """The records of a Parquet file; what is wrong with it goes to `problems`.
 
     Attributes are columns called `attributes.NAME`, or one struct called `attributes`.
@@ -34,7 +34,7 @@ def read_parquet(file: BinaryIO, problems: Problems, columns: Columns) -> Record
     return RecordFile(_records(file, problems, columns), json_cell)
 
 
-def _records(file: BinaryIO, problems: Problems, columns: Columns) -> Iterator[Record]:
+def _records(file: IO[bytes], problems: Problems, columns: Columns) -> Iterator[Record]:
     try:
         import pyarrow  # noqa: PLC0415  # heavy, and needed for Parquet alone
         import pyarrow.parquet  # noqa: PLC0415

@@ -5,7 +5,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from models.datasets.records import (
     ATTRIBUTE_PREFIX,
@@ -25,17 +25,17 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_NESTING = 16  # protocol buffers, in which Qdrant is spoken to, end at 100 messages
 
 
-def read_jsonl(file: BinaryIO, problems: Problems, columns: Columns) -> RecordFile:
+def read_jsonl(file: IO[bytes], problems: Problems, columns: Columns) -> RecordFile:
     """The records of a JSONL file; what is wrong with it goes to `problems`."""
     return RecordFile(_json_records(_lines(file, None, problems), problems, columns), json_cell)
 
 
-def read_csv(file: BinaryIO, problems: Problems, columns: Columns) -> RecordFile:
+def read_csv(file: IO[bytes], problems: Problems, columns: Columns) -> RecordFile:
     """The records of a CSV file; what is wrong with it goes to `problems`."""
     return RecordFile(_csv_records(_lines(file, "", problems), problems, columns), guessed)
 
 
-def _lines(file: BinaryIO, newline: str | None, problems: Problems) -> Iterator[str]:
+def _lines(file: IO[bytes], newline: str | None, problems: Problems) -> Iterator[str]:
     """A file's lines of text; those that are not UTF-8 are problems, as is no text at all."""
     start = file.read(4096)
     if b"\0" in start or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -72,7 +72,7 @@ def _json_records(lines: Iterable[str], problems: Problems, columns: Columns) ->
         if not row.strip():
             continue
         try:
-            values = _json(row)
+            values = parse_json(row)
         except (ValueError, RecursionError) as error:
             problems.add(line, f"not JSON ({error})")
             continue
@@ -91,7 +91,14 @@ def _json_records(lines: Iterable[str], problems: Problems, columns: Columns) ->
         yield Record(line, values, attributes if isinstance(attributes, dict) else None)
 
 
-def _json(row: str) -> Any:
+def parse_json(row: str) -> Any:
+    """A JSON value, its numbers as `NumberText`.
+
+    Raises:
+        ValueError: It is not JSON, or nothing that could be stored.
+        RecursionError: It is nested beyond all measure.
+    """
+
     def no_number(name: str) -> None:
         raise ValueError(f"it has no {name}; a missing value is null")
 
