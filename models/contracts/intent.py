@@ -52,6 +52,16 @@ class TextSpan(BaseModel):
     end: int = Field(ge=0)
 
 
+class UnreadSpan(TextSpan):
+    """Words of the modification text that had no effect.
+
+    Attributes:
+        nearest: Values of the gallery that are nearest to them in meaning, or else in spelling.
+    """
+
+    nearest: tuple[str, ...] = ()
+
+
 LinkedBy = Literal["word", "synonym", "spelling", "colour", "meaning"]
 
 
@@ -101,6 +111,8 @@ class ComposedIntent(Intent):
     provenance: tuple[Provenance, ...] = Field(
         (), description="where each phrase comes from, where that is known"
     )
-    not_understood: tuple[TextSpan, ...] = Field(
-        (), description="words of the text that had no effect"
+    not_understood: tuple[UnreadSpan, ...] = Field(
+        (),
+        description="words of the text that had no effect, each of the first few with up to three "
+        "values of the gallery that come nearest",
     )

@@ -16,6 +16,7 @@ from models.contracts.intent import (
     ComposedIntent,
     Provenance,
     TextSpan,
+    UnreadSpan,
 )
 from models.encoder.types import Embedding
 from models.query.attribute_reader import (
@@ -36,6 +37,8 @@ from models.query.text_requests import TextRequests
 
 Attributes = Mapping[str, AttributeValue]
 Role = Literal["preserve", "desired", "forbidden"]
+
+_SUGGESTED, _SUGGESTIONS = 8, 3  # words that had no effect; values that come nearest, of each
 
 
 @dataclass(frozen=True)
@@ -214,13 +217,15 @@ class IntentBuilder:
     def explained(
         self, candidate: IntentCandidate, text: str, logit_scale: float
     ) -> ComposedIntent:
-        """An intent that says where its phrases come from.
+        """An intent that says where its phrases come from, and what was meant by what had no
+        effect.
 
         Args:
             candidate: One of `candidates`, its reading with a score.
             text: The modification text.
             logit_scale: What turns the encoder's cosines into logits.
         """
+        candidate = replace(candidate, intent=self._with_suggestions(candidate.intent))
         if candidate.target is None or candidate.instructions is None:
             return candidate.intent
         origins = _Origins(candidate, candidate.instructions, text, self._noun, logit_scale)
@@ -237,6 +242,13 @@ class IntentBuilder:
         ]
         known = tuple(filter(None, [*kept, *wanted, *refused]))
         return intent.model_copy(update={"provenance": known})
+
+    def _with_suggestions(self, intent: ComposedIntent) -> ComposedIntent:
+        spans = intent.not_understood
+        words = [s.text.lower() for s in spans if not any(map(str.isdigit, s.text))][:_SUGGESTED]
+        near = dict(zip(words, self._linker.suggestions(words, _SUGGESTIONS), strict=True))
+        found = (s.model_copy(update={"nearest": near.get(s.text.lower(), ())}) for s in spans)
+        return intent.model_copy(update={"not_understood": tuple(found)}) if spans else intent
 
 
 class _Origins:
@@ -306,8 +318,8 @@ def _is_of(item: DepictedItem, target: TargetItem, noun: str) -> bool:
     return all(target.known.get(facet) == value for facet, value in shown.items())
 
 
-def _spans(offsets: Sequence[tuple[int, int]], text: str) -> tuple[TextSpan, ...]:
-    return tuple(TextSpan(text=text[a:b], start=a, end=b) for a, b in sorted(offsets))
+def _spans(offsets: Sequence[tuple[int, int]], text: str) -> tuple[UnreadSpan, ...]:
+    return tuple(UnreadSpan(text=text[a:b], start=a, end=b) for a, b in sorted(offsets))
 
 
 def _cut(phrase: str) -> str:

@@ -6,7 +6,7 @@ or `/swagger-ui/<version>/` for what the `fastapi-swagger` package brings, and n
 Modules import each other by relative paths, so they stay within their version. Nothing is ever
 loaded from elsewhere, and the browser is told so.
 
-Our scripts and style sheets are sent as they lie here, less their comments and indentation.
+Our page, scripts and style sheets are sent as they lie here, less their comments and indentation.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def install(app: FastAPI) -> None:
     ours, swagger = _version(_STATIC), importlib.metadata.version("fastapi-swagger")
     app.mount(f"/static/{ours}", _Lighter(directory=_STATIC), name="static")
     app.mount(f"/swagger-ui/{swagger}", ImmutableStaticFiles(directory=_SWAGGER), name="swagger-ui")
-    page = (_STATIC / "index.html").read_text("utf-8").replace("/static/", f"/static/{ours}/")
+    page = _lighter(_STATIC / "index.html").replace("/static/", f"/static/{ours}/")
     docs = (_STATIC / "docs" / "index.html").read_text("utf-8")
     docs = docs.replace("/static/", f"/static/{ours}/")
     docs = docs.replace("/swagger-ui/", f"/swagger-ui/{swagger}/")

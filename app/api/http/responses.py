@@ -24,7 +24,7 @@ def search_response(request: Request, result: SearchResult) -> SearchResponse:
         request_id=request_id_var.get() or "",
         composition=Composition(mode=result.mode, intent=result.intent),
         results=[
-            _result(request, ranked, rank)
+            _result(request, ranked, rank, result.contradicting)
             for rank, ranked in enumerate(result.ranked[: result.top_k], start=1)
         ],
         coverage=Coverage(
@@ -43,8 +43,11 @@ def gallery_item(request: Request, image: GalleryImage) -> GalleryItem:
     return GalleryItem(**image_fields(request, image))
 
 
-def _result(request: Request, ranked: RankedCandidate, rank: int) -> ResultItem:
+def _result(
+    request: Request, ranked: RankedCandidate, rank: int, contradicting: frozenset[str]
+) -> ResultItem:
     return ResultItem(
+        contradicts=ranked.candidate.image.image_id in contradicting,
         rank=rank,
         score=ranked.score,
         retrieval_rank=ranked.retrieval_rank,

@@ -56,6 +56,10 @@ class ResultItem(BaseModel):
     retrieval_rank: int = Field(description="rank in the coarse stage")
     retrieval_score: float = Field(description="cosine with the query embedding, −1 to 1")
     rerank_score: float | None = Field(description="0 to 1; null for what was not re-ranked")
+    contradicts: bool = Field(
+        description="whether its own attributes say that it is none of what was asked for: it "
+        "stands behind all that fit, unless `attribute_check` is `off`"
+    )
     image_url: str
     thumbnail_url: str
     caption: str | None

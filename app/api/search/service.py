@@ -219,6 +219,7 @@ class SearchService:
             reranked=len(coverage.scores),
             reasons=reasons,
             degraded=degraded,
+            contradicting=frozenset(coverage.contradicting),
             timings_ms=run.timer.timings(),
             encoder=self._encoder.fingerprint,
             reranker=coverage.reranker,

@@ -138,6 +138,7 @@ class SearchResult:
         reranked: How many of them the reranker scored.
         reasons: Stable words, see `http.schemas.Coverage`.
         degraded: Whether the answer is less than what was asked for.
+        contradicting: Ids of the candidates whose own attributes contradict the query.
         timings_ms: Stage → milliseconds, and their `total`; see `StageTimer`.
         encoder: Fingerprint of the encoder.
         reranker: Version of the reranker if it had a part in this; else None.
@@ -150,6 +151,7 @@ class SearchResult:
     reranked: int
     reasons: list[str]
     degraded: bool
+    contradicting: frozenset[str]
     timings_ms: dict[str, float]
     encoder: str
     reranker: str | None

@@ -7,6 +7,7 @@ that is near to its own.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -144,6 +145,15 @@ class Linker:
         if self._meanings is not None:
             self._by_meaning(found, self._meanings)
         return sorted(found.links, key=lambda link: link.start)
+
+    def suggestions(self, phrases: Sequence[str], count: int) -> list[tuple[str, ...]]:
+        """Per phrase the values that are nearest in meaning, or else in spelling."""
+        if self._meanings is None or not phrases:
+            values = [value for _, value in self._values]
+            near = [get_close_matches(phrase, values, count, 0.5) for phrase in phrases]
+            return [tuple(found) for found in near]
+        ranked = self._meanings.ranked(phrases)
+        return [tuple(self._values[index][1] for index in row[:count]) for row in ranked]
 
     def _by_catalogue(self, found: "_Found") -> None:
         for index, start, end in self._own.find(found.tokens):

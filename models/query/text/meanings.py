@@ -33,10 +33,21 @@ class Meanings:
 
     def nearest(self, phrases: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Per phrase the score of its nearest value, −2 to 2, and that value's index."""
-        rows = self._encode(phrases)
-        scores = 2 * rows @ self._rows.T - self._nearness(rows)[:, None] - self._hubness
+        scores = self._scores(phrases)
         best = scores.argmax(axis=1)
-        return scores[np.arange(len(rows)), best], self._owners[best]
+        return scores[np.arange(len(scores)), best], self._owners[best]
+
+    def ranked(self, phrases: Sequence[str]) -> list[list[int]]:
+        """Per phrase the indexes of all values, the nearest first."""
+        order = np.argsort(-self._scores(phrases), axis=1, kind="stable")
+        return [list(dict.fromkeys(self._owners[row].tolist())) for row in order]
+
+    def _scores(self, phrases: Sequence[str]) -> NDArray[np.float32]:
+        """CSLS of phrases and phrasings, (B, P)."""
+        rows = self._encode(phrases)
+        return np.asarray(
+            2 * rows @ self._rows.T - self._nearness(rows)[:, None] - self._hubness, np.float32
+        )
 
     def _nearness(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean cosine of each row to its nearest frequent words."""

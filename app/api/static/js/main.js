@@ -15,6 +15,7 @@ import * as notices from "./ui/notices.js";
 import * as references from "./query/reference.js";
 import * as results from "./results/results.js";
 import * as schema from "./state/gallery_schema.js";
+import * as unread from "./query/unread.js";
 import * as share from "./results/share.js";
 import { toolbar } from "./ui/toolbar.js";
 import * as steps from "./state/history.js";
@@ -79,7 +80,8 @@ function stop() {
   searching = null;
   compare.leave();
   coverage.end();
-  $("coverage").hidden = true;
+  $("coverage").hidden = $("near").hidden = true;
+  unread.hide();
 }
 
 async function run() {
@@ -109,9 +111,14 @@ function unanswered() {
   if (!query.roles) intent.hide();
 }
 
+function understood() {
+  intent.show(roles, query.reference.item?.attributes);
+  unread.show(query.text, roles, searchFor);
+}
+
 // What to do at each event of a search.
 const HANDLERS = {
-  intent: (composition) => { roles = composition.intent; intent.show(roles, query.reference.item?.attributes); coverage.understood(); },
+  intent: (composition) => { roles = composition.intent; understood(); coverage.understood(); },
   coarse: (answer) => { answers.coarse = answer; show("coarse"); coverage.found(answer); },
   progress: coverage.scored,
   result: (answer) => {
@@ -136,7 +143,7 @@ function runCompare() {
   intent.wait(query.roles, query.reference.item?.attributes);
   compare.show(query, {
     why: (result) => explanation.open({ result, score: null, reference: query.reference, roles, start }),
-    understood: (found) => { roles = found; intent.show(roles, query.reference.item?.attributes); },
+    understood: (found) => { roles = found; understood(); },
     failed: (error) => { unanswered(); errors.show(error, render); },
   });
 }

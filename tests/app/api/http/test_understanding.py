@@ -1,6 +1,8 @@
 """What an answer says of how the text was understood, end to end, with the shipped encoder."""
 
+import re
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -87,3 +89,89 @@ def test_phrases_say_where_they_come_from(client: TestClient, catalogue: Path) -
     ]
     assert seen
     assert all(one["source"] == "read" and 0 < one["confidence"] <= 1 for one in seen)
+
+
+def test_words_without_an_effect_come_with_the_nearest_values(client: TestClient) -> None:
+    gallery = client.get("/gallery").json()
+    values = {value for facet in gallery["facets"] for value in facet["values"]}
+    text = "blue, 🙂 blorptastic"
+    answer = ask(client, text)
+    (span,) = answer["composition"]["intent"]["not_understood"]
+    assert span["text"] == "blorptastic" == text[span["start"] : span["end"]]
+    assert 1 <= len(span["nearest"]) <= 3
+    assert set(span["nearest"]) <= values
+    many = ask(client, " ".join(f"blorp{'a' * n}tastic" for n in range(1, 14)))
+    offered = [bool(one["nearest"]) for one in many["composition"]["intent"]["not_understood"]]
+    assert len(offered) > 8
+    assert sum(offered) <= 8
+
+
+def test_results_that_contradict_the_query_are_marked_and_stand_behind(client: TestClient) -> None:
+    answer = ask(client, "the same but blue", top_k=50)
+    marks = [result["contradicts"] for result in answer["results"]]
+    assert marks == sorted(marks)
+    assert marks[-1]
+    assert marks[0] == ("nothing_fits" in answer["coverage"]["reasons"])
+
+
+def count_of(client: TestClient, reason: str) -> float:
+    line = re.search(
+        rf'^cir_coverage_reasons_total{{reason="{reason}"}} (\S+)$',
+        client.get("/metrics").text,
+        re.MULTILINE,
+    )
+    return float(line[1]) if line else 0.0
+
+
+def test_both_flags_are_counted(client: TestClient) -> None:
+    for reason, text in (("not_understood", "blorptastic"), ("nothing_fits", "at most 0.01 €")):
+        before = count_of(client, reason)
+        assert reason in ask(client, text)["coverage"]["reasons"]
+        assert count_of(client, reason) == before + 1
+
+
+# letters of scripts, some read from right to left; marks and signs; what is no text
+ALPHABETS = (
+    "abcdefghijklmnopqrstuvwxyz", "бвгджзклмнпрст", "אבגדהוזחטיכל", "ابتثجحخدذرز",
+    "一丁丂七丄丅丆万", "ぁあぃいぅうゔ", "กขฃคฅฆง",
+    "🙂🚗🛋️💙👍🏽🏳️‍🌈", "\u202e\u200d\u0301ﬁ", "!?.,;:-–—…«»€",
+)  # fmt: skip
+
+
+def nonsense(number: int) -> str:
+    """A text in no language: words of letters at random, every third of mixed scripts."""
+    random = Random(number)
+    letters = "".join(ALPHABETS) if number % 3 == 0 else ALPHABETS[number % len(ALPHABETS)]
+    words = ["".join(random.choices(letters, k=random.randint(1, 12))) for _ in range(40)]
+    text = " ".join(words[: random.randint(1, 40)])
+    return text[:500] if text.strip() else "x"
+
+
+def test_texts_in_no_language_are_answered_and_flagged(client: TestClient) -> None:
+    flagged, worded = 0, 0
+    for number in range(100):
+        text = nonsense(number).strip()
+        answer = ask(client, text)
+        assert len(answer["results"]) == 20, text
+        intent, reasons = answer["composition"]["intent"], answer["coverage"]["reasons"]
+        spans = intent["not_understood"]
+        assert ("not_understood" in reasons) == bool(spans)
+        for span in spans:
+            assert text[span["start"] : span["end"]] == span["text"] != ""
+        understood = [one for one in intent["provenance"] if one["source"] == "said"]
+        if any(len(word) > 2 and word.isalpha() for word in text.split()):
+            worded += 1
+            flagged += bool(spans)
+            assert spans or understood or intent["conditions"], text
+    assert flagged >= 0.95 * worded, (flagged, worded)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["the same but " + "very " * 97 + "blue", "ב" * 500, "👩‍👩‍👧‍👦" * 71, "\u202eeulb ni emas eht"],
+)
+def test_long_texts_emoji_and_right_to_left_are_answered(client: TestClient, text: str) -> None:
+    answer = ask(client, text[:500].strip())
+    assert answer["results"]
+    for span in answer["composition"]["intent"]["not_understood"]:
+        assert text[span["start"] : span["end"]] == span["text"]

@@ -67,13 +67,10 @@ function conditionsOf({ conditions = {} }) {
       h("button", { class: "remove", "aria-label": `Remove the condition on ${name}`, onclick: () => remove(name) }, "×"))))];
 }
 
-// What the target does not say: that others are as good, and that words had no effect.
-function notes({ alternatives = [], not_understood: words = [] }) {
+// What the target does not say: that others are as good.
+function notes({ alternatives = [] }) {
   const others = alternatives.length - 1;
-  return [
-    ...(others > 0 ? [h("p", { class: "soft", id: "alternatives" }, `or ${count(others, "other picture")} as good, like “${alternatives[1]}”`)] : []),
-    ...(words.length ? [h("p", { class: "soft", id: "not-understood" }, "Not understood: ", ...words.flatMap(({ text }, at) => [at ? ", " : "", h("mark", {}, text)]))] : []),
-  ];
+  return others > 0 ? [h("p", { class: "soft", id: "alternatives" }, `or ${count(others, "other picture")} as good, like “${alternatives[1]}”`)] : [];
 }
 
 const SIGNS = { preserve: "✓", desired: "+", forbidden: "✗" };

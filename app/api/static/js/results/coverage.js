@@ -34,10 +34,10 @@ export function summary({ coverage, timings_ms: timings, models, results }) {
   const by = reranked ? `, ${reranked} scored by ${models.reranker ?? "the reranker"}` : "";
   const stages = Object.entries(timings).filter(([stage]) => stage !== "total").map(([stage, ms]) => `${STAGES[stage] ?? stage} ${Math.round(ms)}`);
   $("timing").textContent = `${count(candidates, "candidate")}${by} in ${Math.round(timings.total)} ms (${stages.join(", ")})`;
-  // a whole answer is worth a word where it is not what was meant
-  const told = reasons.filter((word) => degraded || word === "not_understood" || word === "nothing_fits");
+  // what is said of the words stands beside them, and that nothing fits above the results
+  const told = degraded ? reasons.filter((word) => word !== "not_understood" && word !== "nothing_fits") : [];
+  $("near").hidden = !reasons.includes("nothing_fits");
   $("coverage").hidden = !told.length;
-  $("coverage").toggleAttribute("data-whole", !degraded);
   $("coverage").replaceChildren(...told.map((word) => h("li", { "data-reason": word }, reason(word))));
-  announce(`${count(results.length, "result")}${by}. ${told.map(reason).join(" ")}`);
+  announce(`${count(results.length, "result")}${by}. ${reasons.filter((word) => degraded || word !== "rerank_disabled").map(reason).join(" ")}`);
 }

@@ -49,11 +49,12 @@ function filled(node, result, roles, scores) {
   const score = scores.get(result.image_id) ?? null;
   const moved = result.retrieval_rank - result.rank;
   node.dataset.imageId = result.image_id;
+  node.classList.toggle("against", Boolean(result.contradicts));
   node.replaceChildren(
     h("button", { class: "picture", "aria-label": `Why: ${describe(result)}, rank ${result.rank}`, onclick: () => act.why(result, score) }, picture),
     h("div", { class: "facts" },
       h("p", { class: "rank" }, h("b", {}, String(result.rank)), movement(moved, result.retrieval_rank), h("span", { class: "rerank" }, score === null ? "" : `rerank ${score.toFixed(2)}`)),
-      h("p", { class: "tags" }, ...tags(result, roles)),
+      h("p", { class: "tags" }, result.contradicts ? h("span", { class: "misfit", title: "Its labels say that it is none of what you asked for, so it stands behind what fits" }, "does not fit") : null, ...tags(result, roles)),
       h("button", { class: "quiet small start", "aria-label": `Start from ${describe(result)}`, onclick: () => act.start(result) }, "Start from this")),
   );
   return node;

@@ -15,7 +15,7 @@ const REASONS = {
   reranker_untrusted: "The reranker failed its self-test, so it is not asked.",
   deadline: "Time was up before the reranker had seen every candidate.",
   candidates_failed: "Some pictures could not be scored; they keep their places.",
-  not_understood: "Some words had no effect; they are named below what is looked for.",
+  not_understood: "Some words had no effect; they are underlined, with what comes nearest.",
   nothing_fits: "Nothing in the gallery fits: these only come near.",
   intent_fallback: "The query was read in a simpler way than the reranker reads it.",
 };
