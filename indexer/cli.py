@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 
 from indexer.demo.options import DemoOptions
-from indexer.evaluation.options import LIST_FLAGS, EvaluateOptions
-from indexer.pipeline.options import BuildOptions
+from indexer.evaluation import options as evaluation
+from indexer.evaluation.options import EvaluateOptions
+from indexer.pipeline import options as pipeline
+from indexer.pipeline.options import AddOptions, BuildOptions, RemoveOptions, SyncOptions
 from models.command_line import parse
 from models.errors import InputError, JobError
 
-Options = DemoOptions | BuildOptions | EvaluateOptions
+Options = DemoOptions | BuildOptions | SyncOptions | AddOptions | RemoveOptions | EvaluateOptions
 
 _log = logging.getLogger(__name__)
 
@@ -25,12 +27,18 @@ _EPILOG = "exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 130 int
 COMMANDS: Mapping[str, tuple[Callable[..., Options], str]] = {
     "demo": (DemoOptions, "render a demo catalogue"),
     "build": (BuildOptions, "embed a gallery and put it in service"),
+    "sync": (SyncOptions, "make the gallery in service equal to a manifest"),
+    "add": (AddOptions, "add images to the gallery in service"),
+    "remove": (RemoveOptions, "remove images from the gallery in service"),
     "evaluate": (EvaluateOptions, "measure the retrieval of a running API"),
 }
 # each has a function `run` that takes the options and yields the lines to print
 _MODULES: Mapping[type[Options], str] = {
     DemoOptions: "indexer.demo.command",
     BuildOptions: "indexer.pipeline.command",
+    SyncOptions: "indexer.pipeline.changes.command",
+    AddOptions: "indexer.pipeline.changes.command",
+    RemoveOptions: "indexer.pipeline.changes.command",
     EvaluateOptions: "indexer.evaluation.command",
 }
 
@@ -77,5 +85,5 @@ def read_options(arguments: Sequence[str]) -> Options | None:
     """
     return parse(
         COMMANDS, arguments, program="python -m indexer", about=__doc__, epilog=_EPILOG,
-        list_flags=LIST_FLAGS,
+        list_flags=(*evaluation.LIST_FLAGS, *pipeline.LIST_FLAGS),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TypeVar
 
 import torch
+from PIL.Image import Image
 from tqdm import tqdm
 
 from indexer.gallery.errors import GalleryError
@@ -102,19 +103,9 @@ def _build(
         generation = writer.open_generation(spec)
         store, sides_px = ImageStore(settings.image_store), {spec.thumbnail_px, spec.rerank_px}
         store.remove_partials()
-        preparer = ImagePreparer(
-            store=store,
-            limits=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
-            preprocess=encoder.preprocess,
-            sides_px=sides_px,
-            reusable=generation.reusable,
-            read_timeout_s=settings.read_timeout_s,
-            make_copies=settings.make_copies,
-            decode_workers=settings.decode_workers,
-            reads_per_host=settings.reads_per_host,
-        )
+        preparer = image_preparer(store, encoder.preprocess, generation.reusable, settings)
     indexed = Indexed()
-    _fill(generation, rows, preparer, encoder, settings, indexed, report)
+    fill(generation, rows, preparer, encoder, settings, indexed, report)
     if report.failed > settings.max_failed_share * len(rows):
         raise GalleryError(
             f"{report.failed} of {len(rows)} images could not be used, more than the limit of "
@@ -122,10 +113,30 @@ def _build(
         )
     with report.timed("finish"):
         generation.publish(
-            indexed.ids.keys(), _spec_of_indexed(indexed.attributes, encoder, settings, built_at)
+            indexed.ids.keys(), spec_of_indexed(indexed.attributes, encoder, settings, built_at)
         )
         report.unused_copies = store.count_others(indexed.first_with, sides_px)
     report.indexed = len(indexed.ids)
+
+
+def image_preparer(
+    store: ImageStore,
+    preprocess: Callable[[Image], Result],
+    reusable: Callable[[str, str], ReusableEmbedding | None],
+    settings: IndexerSettings,
+) -> ImagePreparer[Result]:
+    """A preparer with the limits and sizes of the settings; see `ImagePreparer`."""
+    return ImagePreparer(
+        store=store,
+        limits=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
+        preprocess=preprocess,
+        sides_px={settings.thumbnail_px, settings.rerank_px},
+        reusable=reusable,
+        read_timeout_s=settings.read_timeout_s,
+        make_copies=settings.make_copies,
+        decode_workers=settings.decode_workers,
+        reads_per_host=settings.reads_per_host,
+    )
 
 
 class Indexed:
@@ -170,7 +181,7 @@ def _spec(
     )
 
 
-def _spec_of_indexed(
+def spec_of_indexed(
     attributes: AttributeCounter,
     encoder: ImageTextEncoder,
     settings: IndexerSettings,
@@ -190,7 +201,7 @@ def _spec_of_indexed(
         ) from error
 
 
-def _fill(
+def fill(
     generation: Generation,
     rows: Collection[ImageRow],
     preparer: ImagePreparer[torch.Tensor],

@@ -1,5 +1,9 @@
-"""What `python -m indexer build` takes, of which typer makes flags. Light to import."""
+"""What `python -m indexer build`, `sync`, `add` and `remove` take, of which typer makes flags.
 
+Light to import.
+"""
+
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +15,23 @@ from models.datasets.manifest import AsAttributes
 from models.datasets.records import ATTRIBUTE_PREFIX, KNOWN_COLUMNS
 from models.errors import InputError
 
+LIST_FLAGS = ("--ids",)
+
+_Noun = Annotated[
+    str | None,
+    Option(
+        help="the attribute that names the thing, instead of CIR_INDEXER__NOUN_FACET",
+        metavar="NAME",
+    ),
+]
+_DryRun = Annotated[bool, Option("--dry-run", help="only say what would change; writes nothing")]
+_Report = Annotated[Path, Option(help="everything that was done and skipped, as JSON")]
+_REPORT = Path("data/change-report.json")
+
 
 @dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """`build`."""
+class SourceOptions:
+    """Where images are, and what their columns mean."""
 
     images: Annotated[
         Path | None,
@@ -59,27 +76,6 @@ class BuildOptions:
             metavar="A,B,C", show_default=False,
         ),
     ] = ""  # fmt: skip
-    noun: Annotated[
-        str | None,
-        Option(
-            help="the attribute that names the thing, instead of CIR_INDEXER__NOUN_FACET",
-            metavar="NAME",
-        ),
-    ] = None
-    check: Annotated[
-        bool,
-        Option(
-            "--check",
-            help="only say what is wrong with the input, and what its attributes are; "
-            "writes nothing",
-        ),
-    ] = False
-    if_none: Annotated[
-        bool, Option("--if-none", help="do nothing where there is a gallery already")
-    ] = False
-    report: Annotated[Path, Option(help="everything that was done and skipped, as JSON")] = Path(
-        "data/build-report.json"
-    )
 
     def __post_init__(self) -> None:
         others = {
@@ -91,7 +87,9 @@ class BuildOptions:
         folder = {} if self.embeddings is not None else {"--images": self.images}
         one_at_most(**folder, **others)
         if all(given is None for given in (self.images, *others.values())):
-            raise InputError("a build needs --images or --manifest, or --archives, or --embeddings")
+            raise InputError(
+                "say where the images are: --images or --manifest, or --archives, or --embeddings"
+            )
         if self.encoder is not None and self.embeddings is None:
             raise InputError("--encoder says what made the embeddings of --embeddings")
 
@@ -120,3 +118,79 @@ class BuildOptions:
                 )
             named[ours] = theirs
         return named
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions(SourceOptions):
+    """`build`."""
+
+    noun: _Noun = None
+    check: Annotated[
+        bool,
+        Option(
+            "--check",
+            help="only say what is wrong with the input, and what its attributes are; "
+            "writes nothing",
+        ),
+    ] = False
+    if_none: Annotated[
+        bool, Option("--if-none", help="do nothing where there is a gallery already")
+    ] = False
+    report: Annotated[Path, Option(help="everything that was done and skipped, as JSON")] = Path(
+        "data/build-report.json"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncOptions(SourceOptions):
+    """`sync`."""
+
+    noun: _Noun = None
+    dry_run: _DryRun = False
+    report: _Report = _REPORT
+    max_removed: Annotated[
+        str,
+        Option(
+            help="the largest share of the images in service that may be removed; more is refused",
+            metavar="PERCENT",
+        ),
+    ] = "20%"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%?", self.max_removed) or self.share > 1:
+            raise InputError(f"--max-removed is a percentage, like 20%; found {self.max_removed!r}")
+
+    @property
+    def share(self) -> float:
+        """`max_removed` of 1."""
+        return float(self.max_removed.removesuffix("%")) / 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddOptions(SourceOptions):
+    """`add`."""
+
+    dry_run: _DryRun = False
+    report: _Report = _REPORT
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveOptions:
+    """`remove`."""
+
+    ids: Annotated[list[str] | None, Option(help="images, by their ids")] = None
+    filter: Annotated[
+        str | None,
+        Option(
+            help='images that fit a filter, as searches take it: \'{"colour": "red"}\'',
+            metavar="JSON",
+        ),
+    ] = None
+    dry_run: _DryRun = False
+    report: _Report = _REPORT
+
+    def __post_init__(self) -> None:
+        one_at_most(**{"--ids": self.ids or None, "--filter": self.filter})
+        if not any(self.ids or ()) and self.filter is None:
+            raise InputError("say what goes: --ids or --filter")

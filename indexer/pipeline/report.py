@@ -1,15 +1,18 @@
 """What a build did, and what it could not do."""
 
+import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from indexer.pipeline.prepare import SkippedRow
 from indexer.pipeline.source import column_lines
+from models.errors import JobError
 
 
 @dataclass
@@ -103,3 +106,16 @@ class BuildReport:
                 yield f"  {skip.image_id}: {skip.detail}"
             if count > 5:
                 yield f"  … and {count - 5} more, see the report file"
+
+
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a report file.
+
+    Raises:
+        JobError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"the report {path} cannot be written: {error}") from error

@@ -5,8 +5,10 @@ Nothing is decoded and nothing is written.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from indexer.pipeline import synonyms
+from indexer.pipeline.options import SourceOptions
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import Facet
 from models.datasets.manifest import (
@@ -20,6 +22,7 @@ from models.datasets.records import Columns
 from models.datasets.rows import ImageRow, ImageRows, attributes_of, passed_through
 from models.datasets.schema import AttributeCounter
 from models.errors import InputError
+from models.settings import read_settings
 
 _MAX_WORDS = 8  # of a facet, or missing files, in a line of `check`
 
@@ -58,6 +61,31 @@ def read_rows(
         flag = "--attributes" if as_attributes else "--columns"
         raise InputError(f"{flag} names columns of a manifest; a folder has none")
     return open_folder(folder or Path())
+
+
+def open_source(
+    options: SourceOptions, noun: str | None = None
+) -> tuple[IndexerSettings, ImageRows]:
+    """The settings, as the flags of a command override them, and the rows of its source.
+
+    Raises:
+        InputError: Settings or flags are wrong, or the images cannot be listed.
+    """
+    named: dict[str, Any] = {"noun_facet": noun} if noun else {}
+    if options.encoder is not None:
+        named["encoder"] = {"model": options.encoder}
+    settings = read_settings(IndexerSettings, **named)
+    if settings.synonyms is None:
+        settings = settings.model_copy(update={"synonyms": synonyms.beside(options.manifest)})
+    rows = read_rows(
+        options.images,
+        options.manifest,
+        options.as_attributes,
+        archives=options.archives,
+        embeddings=options.embeddings,
+        columns=options.column_names,
+    )
+    return settings, rows
 
 
 def facets_of(

@@ -91,13 +91,36 @@ class AttributeCounter:
     was written. Counted are words until there are too many of them to be a vocabulary.
     """
 
-    def __init__(self) -> None:
-        self._columns: dict[str, _Column] = {}
+    def __init__(self, order: Sequence[Facet] = ()) -> None:
+        """Count from nothing.
+
+        Args:
+            order: An earlier schema, whose order of attributes, and of equally frequent words, the
+                new one keeps.
+        """
+        self._columns = {facet.name: _Column(facet.values) for facet in order}
 
     @property
     def names(self) -> list[str]:
         """The attributes that some image has, in order of appearance."""
-        return list(self._columns)
+        return [name for name, column in self._columns.items() if column.has_values]
+
+    def join(self, facets: Iterable[Facet]) -> None:
+        """Make what is counted here and elsewhere of one kind, before `typed` is asked.
+
+        Args:
+            facets: The schema of the images elsewhere. Their words make words of numbers here.
+
+        Raises:
+            SchemaError: Words here would make words of what is something else elsewhere.
+        """
+        for facet in facets:
+            column = self._columns.get(facet.name)
+            if column is not None and not column.fits(facet.kind):
+                raise SchemaError(
+                    f"the attribute {facet.name} has words that do not fit the "
+                    f"{facet.kind}s that the gallery has there"
+                )
 
     def add_cells(self, cells: Mapping[str, Cell]) -> None:
         """Count one image's attributes, as they were written."""
@@ -125,7 +148,7 @@ class AttributeCounter:
                 f"no image has the attribute {', '.join(missing)}; "
                 f"there are: {', '.join(names) or 'none'}"
             )
-        facets = tuple(column.facet(n, n in context) for n, column in self._columns.items())
+        facets = tuple(self._columns[name].facet(name, name in context) for name in names)
         with_words = [facet.name for facet in facets if facet.values]
         if noun_facet is None:
             return facets, "category" if "category" in with_words else None
@@ -144,7 +167,8 @@ class AttributeCounter:
 class _Column:
     """One attribute of all images: its kind, and its words while they may be a vocabulary."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: Sequence[str] = ()) -> None:
+        self._rank = {word: rank for rank, word in enumerate(order)}
         self._kind: Kind | None = None
         self._counts: Counter[str] | None = Counter()  # None: these are no vocabulary
         self._multi_valued = False
@@ -152,6 +176,15 @@ class _Column:
     @property
     def kind(self) -> Kind:
         return self._kind or "keyword"
+
+    @property
+    def has_values(self) -> bool:
+        return self._kind is not None
+
+    def fits(self, kind: Kind) -> bool:
+        """Take on the kind that it has elsewhere; False: that is not possible."""
+        self._kind = kind if self._kind in (None, kind) else "keyword"
+        return self._kind == kind
 
     def add(self, kind: Kind, texts: Sequence[str]) -> None:
         self._kind = kind if self._kind in (None, kind) else "keyword"
@@ -167,13 +200,19 @@ class _Column:
     def facet(self, name: str, context: bool) -> Facet:
         if self.kind != "keyword":
             return Facet(name=name, kind=self.kind, context=context)
+        ranked = sorted((self._counts or {}).items(), key=self._place)
         return Facet(
             name=name,
             kind="keyword",
-            values=tuple(word for word, _ in (self._counts or Counter()).most_common()),
+            values=tuple(word for word, _ in ranked),
             context=context,
             multi_valued=self._multi_valued,
         )
+
+    def _place(self, counted: tuple[str, int]) -> tuple[int, int]:
+        """Most frequent first, then in the order that was given, then of appearance."""
+        word, count = counted
+        return -count, self._rank.get(word, len(self._rank))
 
 
 def schema_of(

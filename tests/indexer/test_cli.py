@@ -196,7 +196,7 @@ def test_a_defect_of_the_program_keeps_its_stack_trace(
         (["bild"], "No such command 'bild'."),
         (["demo"], "Missing option '--out'."),
         (["demo", "--out", "o", "--split", "none"], "'none' is not one of 'train', 'validation'"),
-        (["build"], "a build needs --images or --manifest"),
+        (["build"], "say where the images are: --images or --manifest"),
         (["build", "--images", "a", "--manifest", "b"], "--images and --manifest exclude"),
         (["evaluate", "--benchmark", "imagenet"], "'imagenet' is not one of 'demo', 'attributes'"),
         (["evaluate", "--benchmark", "demo", "--compositions", "best"], "'best' is not one of"),

@@ -1,0 +1,1 @@
+"""Changes to the gallery in service, without a build of all of it."""
