@@ -142,9 +142,12 @@ class Trials:
     async def understood_scores(self, reading: Reading, weights: RoleWeights) -> list[float]:
         """The headline of every query whose text is understood by attributes, those of the
         reference being known, or read from its picture.
+
+        Without the attribute check, which hides what a query embedding gets wrong, but only as far
+        as candidates have attributes.
         """
-        more = {"weights": weights.model_dump()}
-        contents = await self._all(Configuration("facets", 0), more, uploaded=reading == "read")
+        more, way = {"weights": weights.model_dump()}, Configuration("facets", 0, False)
+        contents = await self._all(way, more, uploaded=reading == "read")
         values = score(self._benchmark, {i: _image_ids(c) for i, c in contents.items()})
         return [
             values[self._benchmark.headline][query_id]
