@@ -235,6 +235,7 @@ def draw_flags(results: Results, run: Run) -> Figure:
             axes.bar_label(bars, labels, padding=3, fontsize="small")
         _name_kinds(axes, list(figures))
         axes.set(xlabel="share of the first results", ylabel="family", xlim=(0, 1.25))
+        axes.set_xticks(np.linspace(0, 1, 6))  # the labels stand beyond
         axes.set_title(f"{run.name}: answers that say they may be wrong")
         figure.legend(loc="outside right upper")
     return figure
@@ -292,12 +293,12 @@ class Look:
 
 
 def look(configurations: Sequence[Configuration], one: Configuration) -> Look:
-    """Colour by composition; line, marker and hatch by rerank depth.
+    """Colour by composition; line, marker and hatch by rerank depth and attribute check.
 
-    Depths differ in more than colour: who sees few colours, or prints in grey, loses nothing.
+    These differ in more than colour: who sees few colours, or prints in grey, loses nothing.
     """
     compositions = list(dict.fromkeys(c.composition for c in configurations))
-    depths = sorted({c.rerank_depth for c in configurations})
+    ways = sorted({(c.rerank_depth, not c.attribute_check) for c in configurations})
     colour = _COLOURS[compositions.index(one.composition) % len(_COLOURS)]
-    depth = depths.index(one.rerank_depth) % len(_LINES)
-    return Look(colour, _LINES[depth], _MARKERS[depth], _HATCHES[depth])
+    way = ways.index((one.rerank_depth, not one.attribute_check)) % len(_LINES)
+    return Look(colour, _LINES[way], _MARKERS[way], _HATCHES[way])
