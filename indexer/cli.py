@@ -14,10 +14,21 @@ from indexer.evaluation import options as evaluation
 from indexer.evaluation.options import EvaluateOptions
 from indexer.pipeline import options as pipeline
 from indexer.pipeline.options import AddOptions, BuildOptions, RemoveOptions, SyncOptions
+from indexer.upkeep.options import PruneOptions, StatusOptions, VerifyOptions
 from models.command_line import parse
 from models.errors import InputError, JobError
 
-Options = DemoOptions | BuildOptions | SyncOptions | AddOptions | RemoveOptions | EvaluateOptions
+Options = (
+    DemoOptions
+    | BuildOptions
+    | SyncOptions
+    | AddOptions
+    | RemoveOptions
+    | StatusOptions
+    | VerifyOptions
+    | PruneOptions
+    | EvaluateOptions
+)
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +41,9 @@ COMMANDS: Mapping[str, tuple[Callable[..., Options], str]] = {
     "sync": (SyncOptions, "make the gallery in service equal to a manifest"),
     "add": (AddOptions, "add images to the gallery in service"),
     "remove": (RemoveOptions, "remove images from the gallery in service"),
+    "status": (StatusOptions, "say which generations are kept, and which is in service"),
+    "verify": (VerifyOptions, "check that the gallery in service is sound"),
+    "prune": (PruneOptions, "remove generations and copies that nobody needs"),
     "evaluate": (EvaluateOptions, "measure the retrieval of a running API"),
 }
 # each has a function `run` that takes the options and yields the lines to print
@@ -39,6 +53,9 @@ _MODULES: Mapping[type[Options], str] = {
     SyncOptions: "indexer.pipeline.changes.command",
     AddOptions: "indexer.pipeline.changes.command",
     RemoveOptions: "indexer.pipeline.changes.command",
+    StatusOptions: "indexer.upkeep.status",
+    VerifyOptions: "indexer.upkeep.verify",
+    PruneOptions: "indexer.upkeep.prune",
     EvaluateOptions: "indexer.evaluation.command",
 }
 

@@ -8,7 +8,7 @@ images are.
 
 import os
 import tempfile
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -84,6 +84,10 @@ class ImageStore:
         for partial in self._root.glob(f"*/*{_PARTIAL}"):
             partial.unlink(missing_ok=True)
 
+    def copies(self) -> Iterator[Path]:
+        """Every copy; its file's stem is the content hash, a dot, and the longer side in pixels."""
+        return self._root.glob("*/*.jpg")
+
     def count_others(self, content_hashes: Container[str], sides_px: Iterable[int]) -> int:
         """How many copies there are of other images than these, or at other sizes.
 
@@ -94,7 +98,7 @@ class ImageStore:
         endings = tuple(f".{side_px}.jpg" for side_px in sides_px)
         return sum(
             not (path.name.endswith(endings) and path.name.partition(".")[0] in content_hashes)
-            for path in self._root.glob("*/*.jpg")
+            for path in self.copies()
         )
 
 

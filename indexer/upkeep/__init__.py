@@ -1,0 +1,1 @@
+"""Looking after a gallery: what is kept, whether it is sound, what nobody needs."""
