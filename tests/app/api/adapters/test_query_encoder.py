@@ -1,8 +1,9 @@
 """Queries on the shipped encoder: how many passes they take, and learning a gallery's words."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,8 +24,8 @@ from models.contracts.gallery import Facet, GalleryImage, GallerySpec
 from models.contracts.intent import ComposedIntent
 from models.encoder.encoder import ImageTextEncoder
 from models.encoder.types import Embedding, Embeddings
-from models.query.composition import Composer
-from models.query.text_requests import answer
+from models.query.composition import ComposedQuery, Composer
+from models.query.text_requests import TextRequests, answer
 from models.query.weights import CompositionWeights
 from tests.fakes import FakeGallery, gallery_image
 
@@ -255,3 +256,33 @@ def test_one_pass_gives_what_single_texts_give(encoder: ImageTextEncoder) -> Non
         embedding = answer(composer.embed("intersection", reference, text, intent), singly)
         assert both.intent == intent
         np.testing.assert_allclose(both.embeddings, embedding, atol=1e-6)
+
+
+class WatchedComposer(Composer):
+    """Notes on which threads it is made, and reads texts."""
+
+    def __init__(self, gallery: GallerySpec) -> None:
+        self.threads = {threading.current_thread().name}
+        super().__init__(gallery, CompositionWeights())
+
+    def compose(self, *asked: Any, **more: Any) -> TextRequests[ComposedQuery]:
+        self.threads.add(threading.current_thread().name)
+        query: ComposedQuery = yield from super().compose(*asked, **more)
+        self.threads.add(threading.current_thread().name)
+        return query
+
+
+def test_texts_are_read_beside_the_event_loop(encoder: ImageTextEncoder) -> None:
+    embedder = ClipQueryEncoder(encoder, CompositionWeights())
+    composer = WatchedComposer(spec(CountingEncoder(encoder), COLOURS))
+    composer.threads.clear()
+
+    async def main() -> None:
+        await embedder.compose(composer, "intersection", two_things("red"), "in navy, blorptastic")
+
+    try:
+        asyncio.run(main())
+    finally:
+        embedder.close()
+    assert len(composer.threads) == 1
+    assert composer.threads.pop().startswith("encoder")

@@ -13,17 +13,20 @@ export function show(reference, take) {
 }
 
 function texts(attributes) {
-  const pick = (facet, say) => {
-    const has = facet ? schema.valuesOf(attributes, facet.name) : [];
-    const value = facet?.values.find((one) => !has.includes(one));
+  const has = (facet) => (facet ? schema.valuesOf(attributes, facet.name) : []);
+  const another = (facet, say) => {
+    const value = facet?.values.find((one) => !has(facet).includes(one));
     return value ? [say(value)] : [];
   };
   const words = schema.keywordFacets();
   const [first, second] = words.filter((facet) => !schema.isNoun(facet) && !facet.context);
+  const [had] = has(second);
+  const priced = schema.numberFacets().some(({ name }) => /price|cost/i.test(name) && has({ name }).length);
   return [
-    ...pick(first, (value) => `the same but ${value}`),
-    ...pick(second, (value) => `make it ${value}`),
-    ...pick(words.find((facet) => facet.context), (value) => `the same, but ${value}`),
-    ...pick(words.find(schema.isNoun), (value) => `a ${value} instead`),
+    ...another(first, (value) => `the same but ${value}`),
+    ...(had ? [`anything but ${had}`] : another(second, (value) => `make it ${value}`)),
+    ...another(words.find((facet) => facet.context), () => "this, but somewhere else"),
+    ...another(words.find(schema.isNoun), (value) => `I'd rather have a ${value}`),
+    ...(priced ? ["something cheaper"] : []),
   ];
 }
