@@ -12,7 +12,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from PIL.Image import Image
@@ -23,6 +23,7 @@ from indexer.gallery.image_store import ImageStore
 from indexer.gallery.ports import GalleryWriter, Generation, ReusableEmbedding
 from indexer.pipeline.prepare import ImagePreparer, IndexRecord, SkippedRow
 from indexer.pipeline.report import BuildReport
+from indexer.pipeline.shards import Embedded, Shard
 from indexer.pipeline.source import facets_of_counted
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GalleryImage, GallerySpec
@@ -58,6 +59,8 @@ def build_gallery(
     encoder: ImageTextEncoder,
     writer: GalleryWriter,
     settings: IndexerSettings,
+    *,
+    shards: Literal["all", "publish"] | tuple[int, int] = "all",
 ) -> BuildReport:
     """Embed images and put the new gallery in service.
 
@@ -66,6 +69,8 @@ def build_gallery(
         encoder: What embeds them.
         writer: Where they go.
         settings: Limits, sizes and the image store.
+        shards: `(3, 8)`: only embed the third of eight parts, and leave the gallery unpublished;
+            `publish`: embed what no part did, without a look at the files of the others.
 
     Returns:
         What was done. Rows that could not be used are in `skipped`; the job goes on without them.
@@ -77,10 +82,11 @@ def build_gallery(
         BuildFailed: Too many images failed or the new gallery is not sound; the gallery in
             service, if there is one, is untouched.
     """
-    report = BuildReport(rows=len(rows), passed_through=passed_through(rows))
+    part = Shard(rows, *shards) if isinstance(shards, tuple) else rows
+    report = BuildReport(rows=len(part), passed_through=passed_through(rows))
     started = time.monotonic()
     try:
-        _build(rows, encoder, writer, settings, report)
+        _build(rows, part, encoder, writer, settings, report, shards == "publish")
     except GalleryError as error:
         report.refused = str(error)
         raise BuildFailed(report) from error
@@ -91,12 +97,14 @@ def build_gallery(
 
 def _build(
     rows: Collection[ImageRow],
+    part: Collection[ImageRow],
     encoder: ImageTextEncoder,
     writer: GalleryWriter,
     settings: IndexerSettings,
     report: BuildReport,
+    trust_embedded: bool,
 ) -> None:
-    """Open, fill, publish; and keep the report."""
+    """Open, fill with a part of the rows, publish if that is all of them; and keep the report."""
     built_at = datetime.now(UTC).isoformat(timespec="seconds")
     with report.timed("start"):
         spec = _spec(attributes_of(rows), encoder, settings, built_at)
@@ -104,18 +112,20 @@ def _build(
         store, sides_px = ImageStore(settings.image_store), {spec.thumbnail_px, spec.rerank_px}
         store.remove_partials()
         preparer = image_preparer(store, encoder.preprocess, generation.reusable, settings)
+        if trust_embedded:
+            preparer.embedded = Embedded(writer, generation.name).of
     indexed = Indexed()
-    fill(generation, rows, preparer, encoder, settings, indexed, report)
-    if report.failed > settings.max_failed_share * len(rows):
+    fill(generation, part, preparer, encoder, settings, indexed, report)
+    if report.failed > settings.max_failed_share * len(part):
         raise GalleryError(
-            f"{report.failed} of {len(rows)} images could not be used, more than the limit of "
+            f"{report.failed} of {len(part)} images could not be used, more than the limit of "
             f"{settings.max_failed_share:.0%}; the gallery in service was left as it is"
         )
-    with report.timed("finish"):
-        generation.publish(
-            indexed.ids.keys(), spec_of_indexed(indexed.attributes, encoder, settings, built_at)
-        )
-        report.unused_copies = store.count_others(indexed.first_with, sides_px)
+    if part is rows:
+        with report.timed("finish"):
+            final = spec_of_indexed(indexed.attributes, encoder, settings, built_at)
+            generation.publish(indexed.ids.keys(), final)
+            report.unused_copies = store.count_others(indexed.first_with, sides_px)
     report.indexed = len(indexed.ids)
 
 

@@ -6,6 +6,7 @@ from indexer.gallery import open_writer
 from indexer.pipeline.options import BuildOptions
 from indexer.pipeline.report import write_report
 from indexer.pipeline.source import check, open_source
+from models.errors import InputError
 
 
 def run(options: BuildOptions) -> Iterator[str]:
@@ -16,6 +17,12 @@ def run(options: BuildOptions) -> Iterator[str]:
         JobError: The gallery was not put in service, or the report cannot be written.
     """
     settings, rows = open_source(options, options.noun)
+    shards = options.shard
+    if shards != "all" and settings.gallery.url is None:
+        raise InputError(
+            "--shards is for galleries on a server (CIR_INDEXER__GALLERY__URL): the embedded one "
+            "is a folder of one machine"
+        )
     if options.check:
         yield from check(rows, settings)
         return
@@ -33,7 +40,7 @@ def run(options: BuildOptions) -> Iterator[str]:
         yield f"{len(rows)} images; encoder {encoder.fingerprint} on {encoder.device_reason}"
         if options.embeddings is not None:
             yield check_embeddings(rows, encoder, settings)
-        report = build_gallery(rows, encoder, writer, settings)
+        report = build_gallery(rows, encoder, writer, settings, shards=shards)
     except BuildFailed as error:
         write_report(options.report, error.report.as_dict())
         yield from error.report.skip_lines()
@@ -42,3 +49,5 @@ def run(options: BuildOptions) -> Iterator[str]:
         writer.close()
     write_report(options.report, report.as_dict())
     yield from report.lines()
+    if isinstance(shards, tuple):
+        yield f"part {shards[0]} of {shards[1]}; when all are embedded: --shards publish"

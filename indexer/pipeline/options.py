@@ -6,10 +6,11 @@ Light to import.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Option
 
+from indexer.pipeline.shards import shard_of
 from models.command_line import one_at_most
 from models.datasets.manifest import AsAttributes
 from models.datasets.records import ATTRIBUTE_PREFIX, KNOWN_COLUMNS
@@ -125,6 +126,14 @@ class BuildOptions(SourceOptions):
     """`build`."""
 
     noun: _Noun = None
+    shards: Annotated[
+        str | None,
+        Option(
+            help="on a server, embed one part of many, and publish nothing: 3/8; when all parts "
+            "are embedded: `publish`",
+            metavar="I/N|publish",
+        ),
+    ] = None
     check: Annotated[
         bool,
         Option(
@@ -139,6 +148,13 @@ class BuildOptions(SourceOptions):
     report: Annotated[Path, Option(help="everything that was done and skipped, as JSON")] = Path(
         "data/build-report.json"
     )
+
+    @property
+    def shard(self) -> Literal["all", "publish"] | tuple[int, int]:
+        """Which part of the source is embedded; raises `InputError`."""
+        if self.shards is None:
+            return "all"
+        return "publish" if self.shards == "publish" else shard_of(self.shards)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,8 +56,19 @@ class SkippedRow:
     detail: str
 
 
+def _no_embedding(_: ImageRow) -> ReusableEmbedding | None:
+    return None
+
+
 class ImagePreparer(Generic[T]):
-    """Prepares rows; safe to call from many threads."""
+    """Prepares rows; safe to call from many threads.
+
+    Attributes:
+        embedded: Row → its stored embedding, if its file need not be looked at any more; called
+            from all threads. Unless it is set, all files are.
+    """
+
+    embedded: Callable[[ImageRow], ReusableEmbedding | None]
 
     def __init__(
         self,
@@ -85,6 +96,7 @@ class ImagePreparer(Generic[T]):
             decode_workers: How many threads decode at once, however many read.
             reads_per_host: How many threads read from one host at once.
         """
+        self.embedded = _no_embedding
         self._make_copies = make_copies
         self._hosts, self._decoding = Hosts(reads_per_host), BoundedSemaphore(decode_workers)
         self._read_timeout_s = read_timeout_s
@@ -97,6 +109,9 @@ class ImagePreparer(Generic[T]):
         Raises:
             StoreUnwritable: A copy cannot be written.
         """
+        if (stored := self.embedded(row)) is not None:
+            image = _image(row, stored.content_hash, stored.width, stored.height)
+            return IndexRecord(image, stored)
         try:
             given = row.embedding.read() if row.embedding is not None else None
             if given is not None and not self._make_copies:

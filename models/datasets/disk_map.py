@@ -11,7 +11,8 @@ _FETCHED = 1_000  # entries read at a time
 class DiskMap(Mapping[str, bytes]):
     """Text → bytes, in order of insertion, in a temporary file that nobody else sees.
 
-    It goes when the object does, and with a killed process. Not for several threads at once.
+    It goes when the object does, and with a killed process. Several threads may read at once; one
+    writes.
     """
 
     def __init__(self) -> None:

@@ -35,7 +35,20 @@ _INDEX_TYPES = {
 def create(
     client: QdrantClient, name: str, spec: GallerySpec, settings: GalleryWriterSettings
 ) -> None:
-    """A collection without a graph, which refuses requests that would slow down all others."""
+    """A collection without a graph, which refuses requests that would slow down all others.
+
+    One that is there by now is left as it is: builds of two shards may begin at once.
+    """
+    try:
+        _create(client, name, spec, settings)
+    except Exception:
+        if name not in {each.name for each in client.get_collections().collections}:
+            raise
+
+
+def _create(
+    client: QdrantClient, name: str, spec: GallerySpec, settings: GalleryWriterSettings
+) -> None:
     vectors = models.VectorParams(size=spec.embedding_dim, distance=models.Distance.COSINE)
     client.create_collection(
         name,
