@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from qdrant_client import QdrantClient, models
 
 from indexer.gallery.errors import GalleryError
+from indexer.gallery.server.storage import Storage, search_params
 from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.gallery import (
     MAX_QUERY_LIMIT,
@@ -77,13 +78,19 @@ def index_payload(client: QdrantClient, name: str, facets: Sequence[Facet]) -> N
             client.create_payload_index(name, key, wanted, wait=True)
 
 
-def build_graph(client: QdrantClient, name: str) -> None:
-    """Let the server build its HNSW graph and wait until it is at rest.
+def build_graph(client: QdrantClient, name: str, storage: Storage) -> None:
+    """Let the server store the collection so, build its HNSW graph, and wait until it is at rest.
 
     Raises:
         GalleryError: The server gave up, or has got nowhere for half an hour.
     """
-    client.update_collection(name, hnsw_config=models.HnswConfigDiff(m=_GRAPH_EDGES))
+    vectors = storage.vectors_diff()
+    client.update_collection(
+        name,
+        vectors_config={VECTOR_NAME: vectors} if vectors is not None else None,
+        collection_params=models.CollectionParamsDiff(on_disk_payload=storage.on_disk),
+        hnsw_config=models.HnswConfigDiff(m=_GRAPH_EDGES),
+    )
     quiet, indexed, moved_at = 0, -1, time.monotonic()
     while quiet < _QUIET_POLLS:  # the server begins a moment after it was asked to
         time.sleep(_POLL_INTERVAL_S)
@@ -157,7 +164,7 @@ def _nearest(
         query=query,
         using=VECTOR_NAME,
         limit=_RECALL_DEPTH,
-        search_params=models.SearchParams(exact=exact),
+        search_params=search_params(exact),
         with_payload=False,
     )
     return {hit.id for hit in hits.points}

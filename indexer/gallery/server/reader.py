@@ -19,6 +19,7 @@ from indexer.gallery.filters import (
 )
 from indexer.gallery.ports import GenerationInfo, Hit, Page, StoredImage
 from indexer.gallery.server.connection import Connection
+from indexer.gallery.server.storage import search_params
 from indexer.gallery.settings import GallerySettings
 from models.contracts.filter import Filter
 from models.contracts.gallery import (
@@ -88,6 +89,7 @@ class ServerReader:
                 using=VECTOR_NAME,
                 limit=limit,
                 query_filter=conditions,
+                search_params=search_params(),
                 with_payload=True,
                 timeout=timeout_s,
             )

@@ -17,6 +17,7 @@ from indexer.gallery.errors import GalleryError
 from indexer.gallery.ports import KeptGeneration, ReusableEmbedding
 from indexer.gallery.server import collections, contents
 from indexer.gallery.server.client import QdrantUnavailable, connect, translate_errors
+from indexer.gallery.server.storage import storage_for
 from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.gallery import (
     VECTOR_NAME,
@@ -242,7 +243,7 @@ class QdrantGeneration:
                     f"the build holds {count} images where {len(expected)} were written"
                 )
             if self._settings.url is not None:
-                collections.build_graph(self._client, self._name)
+                collections.build_graph(self._client, self._name, storage_for(count))
                 collections.check_replicas(self._client, self._name)
                 collections.check_recall(self._client, self._name)
             self._client.update_collection(self._name, metadata=spec.model_dump(mode="json"))
