@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from indexer.gallery import open_writer
 from indexer.pipeline.options import BuildOptions
+from indexer.pipeline.ray_cluster import embed_on_cluster
 from indexer.pipeline.report import write_report
 from indexer.pipeline.source import check, open_source
 from models.errors import InputError
@@ -20,12 +21,14 @@ def run(options: BuildOptions) -> Iterator[str]:
     shards = options.shard
     if shards != "all" and settings.gallery.url is None:
         raise InputError(
-            "--shards is for galleries on a server (CIR_INDEXER__GALLERY__URL): the embedded one "
-            "is a folder of one machine"
+            "--shards and --ray are for galleries on a server (CIR_INDEXER__GALLERY__URL): the "
+            "embedded one is a folder of one machine"
         )
     if options.check:
         yield from check(rows, settings)
         return
+    if options.ray is not None:
+        yield from embed_on_cluster(options, options.ray, run)
     # torch and open_clip take seconds to import: not before the input is known to be sound
     from indexer.pipeline.build import BuildFailed, build_gallery  # noqa: PLC0415
     from indexer.pipeline.given_embeddings import check_embeddings  # noqa: PLC0415

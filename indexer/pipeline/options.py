@@ -134,6 +134,13 @@ class BuildOptions(SourceOptions):
             metavar="I/N|publish",
         ),
     ] = None
+    ray: Annotated[
+        str | None,
+        Option(
+            help="on a server, embed on the nodes of a Ray cluster: its address, or `local`",
+            metavar="ADDRESS",
+        ),
+    ] = None
     check: Annotated[
         bool,
         Option(
@@ -149,9 +156,15 @@ class BuildOptions(SourceOptions):
         "data/build-report.json"
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_at_most(**{"--ray": self.ray, "--shards": self.shards})
+
     @property
     def shard(self) -> Literal["all", "publish"] | tuple[int, int]:
         """Which part of the source is embedded; raises `InputError`."""
+        if self.ray is not None:
+            return "publish"
         if self.shards is None:
             return "all"
         return "publish" if self.shards == "publish" else shard_of(self.shards)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from models.datasets.manifest import open_manifest
 from models.datasets.rows import ImageRow, ImageRows
 from models.encoder.encoder import ImageTextEncoder
 from models.errors import InputError
-from tests.conftest import indexer_settings, qdrant_settings
+from tests.conftest import environment_of, indexer_settings, qdrant_settings
 from tests.indexer.pipeline.test_build import save_all
 from tests.models.encoder.test_encoder import tiny_model
 from tests.qdrant_shim import qdrant_shim
@@ -143,5 +144,34 @@ def test_a_shard_that_there_is_not_is_a_sentence(text: str) -> None:
 
 def test_a_folder_has_no_shards(tmp_path: Path) -> None:
     save_all(tmp_path, 1)
-    with pytest.raises(InputError, match="--shards is for galleries on a server"):
+    with pytest.raises(InputError, match="--shards and --ray are for galleries on a server"):
         list(run(BuildOptions(images=tmp_path, shards="1/2")))
+
+
+def test_a_cluster_embeds_the_shards_and_this_process_publishes(
+    tmp_path: Path, rows: ImageRows, server: GalleryWriterSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real cluster of one node, on this machine, where Ray is installed."""
+    pytest.importorskip("ray")
+    settings = indexer_settings(tmp_path, gallery=server)
+    for name, value in environment_of(server).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CIR_INDEXER__IMAGE_STORE", str(settings.image_store))
+    options = BuildOptions(
+        manifest=str(tmp_path / "in" / "m.jsonl"), ray="local", report=tmp_path / "report.json"
+    )
+    said = list(run(options))
+    assert said[0] == "4 shards on 1 nodes"
+    assert sum(line.startswith("shard ") for line in said) == 4
+    assert any(line.startswith("20 of 22 images in the gallery (0 embedded") for line in said)
+    assert len(held(settings)) == 20
+
+
+def test_without_ray_a_cluster_is_a_sentence(
+    rows: ImageRows, tmp_path: Path, server: GalleryWriterSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for name, value in environment_of(server).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="--ray needs Ray: pip install"):
+        list(run(BuildOptions(manifest=str(tmp_path / "in" / "m.jsonl"), ray="local")))
