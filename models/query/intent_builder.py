@@ -33,6 +33,7 @@ from models.query.text.grammar import read_instructions
 from models.query.text.instructions import Instructions
 from models.query.text.linking import Linker
 from models.query.text.sentence_encoder import sentence_encoder
+from models.query.text.tokens import Token
 from models.query.text_requests import TextRequests
 
 Attributes = Mapping[str, AttributeValue]
@@ -157,8 +158,9 @@ class IntentBuilder:
         where = {f: words[0] for f in self._context if (words := words_of(attributes.get(f)))}
         reading = [{**dict(item.attributes), self._noun: item.category, **where} for item in items]
         target = find_target(instructions, reading, self._facets, self._linker)
-        idle = [(token.start, token.end) for token in instructions.not_understood]
-        spans = _spans([*idle, *conditions.not_understood], text)
+        changed = bool(conditions.ranges) or target.differs_from(reading)
+        idle = instructions.not_understood if changed else _content(instructions)
+        spans = _spans([*((t.start, t.end) for t in idle), *conditions.not_understood], text)
         asked = instructions.phrases or instructions.changes or instructions.others
         if not (asked or conditions.ranges):
             intent = ComposedIntent(
@@ -318,8 +320,20 @@ def _is_of(item: DepictedItem, target: TargetItem, noun: str) -> bool:
     return all(target.known.get(facet) == value for facet, value in shown.items())
 
 
+def _content(instructions: Instructions) -> list[Token]:
+    """All words that say more than what is to stay: none of them had an effect."""
+    named = [
+        token
+        for phrase in instructions.phrases
+        if phrase.role != "keep"
+        for link in phrase.links
+        for token in instructions.tokens[link.start : link.end]
+    ]
+    return [*instructions.idle, *named]
+
+
 def _spans(offsets: Sequence[tuple[int, int]], text: str) -> tuple[UnreadSpan, ...]:
-    return tuple(UnreadSpan(text=text[a:b], start=a, end=b) for a, b in sorted(offsets))
+    return tuple(UnreadSpan(text=text[a:b], start=a, end=b) for a, b in sorted(set(offsets)))
 
 
 def _cut(phrase: str) -> str:

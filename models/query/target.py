@@ -62,6 +62,16 @@ class Target:
             for facet, allowed in self.context.items()
         ) or self._shows_other_things(attributes)
 
+    def differs_from(self, reading: Sequence[Mapping[str, str]]) -> bool:
+        """Whether it asks for anything but what the reference shows.
+
+        Args:
+            reading: The reference's things: facet → value.
+        """
+        facets = (*self.describing, self.noun)
+        kept = [{f: (one[f],) for f in facets if f in one} for one in reading]
+        return bool(self.context) or self.ordered or [i.allowed for i in self.items] != kept
+
     def _shows_other_things(self, attributes: Mapping[str, AttributeValue]) -> bool:
         count = len(words_of(attributes.get(self.noun)))
         if count != len(self.items):

@@ -6,9 +6,9 @@ from dataclasses import replace
 from models.contracts.gallery import Facet
 from models.query.attribute_reader import with_article
 from models.query.target import Target, TargetItem
-from models.query.text.colours import COLOUR_MOVES, moved_colours
 from models.query.text.instructions import Instructions, NounPhrase
 from models.query.text.linking import Link, Linker
+from models.query.text.vocabulary.colours import COLOUR_MOVES, moved_colours
 
 
 def find_target(
@@ -86,8 +86,6 @@ class _Editor:
         phrase.links = [link for link in phrase.links if link.facet not in colours]
         return not phrase.links
 
-    # what a phrase is about
-
     def _thing(self, phrase: NounPhrase) -> str | None:
         return next((link.value for link in phrase.links if link.facet == self._noun), None)
 
@@ -108,23 +106,26 @@ class _Editor:
         """The thing that is changed where a text does not say which."""
         if self._focus is None and len(self._there) == 2 and "right" in self._changes:
             return self._there[1]
-        return self._focus or self._there[0]
+        staying = [item for item in self._there if item not in self._going]
+        return self._focus or (staying or self._there)[0]
 
     def _find_focus(self) -> None:
+        """A single thing, or the only one that the text wants."""
+        named = [self._item(phrase) for phrase in self._phrases if phrase.role == "want"]
+        wanted = [item for item in named if item is not None]
         if len(self._there) == 1:
             self._focus = self._there[0]
-            return
-        named = [self._item(phrase) for phrase in self._phrases if phrase.role == "want"]
-        if len({id(item) for item in named if item is not None}) == 1:
-            self._focus = next(item for item in named if item is not None)
+        elif len({id(item) for item in wanted}) == 1:
+            self._focus = wanted[0]
 
     def _tell_added_from_wanted(self) -> None:
         """In "a bag next to the car" the bag is added, where the car is there."""
-        beside = bool(self._changes & {"left_of", "right_of"})
+        beside, alone = self._changes & {"left_of", "right_of"}, len(self._there) == 1
         for before, phrase in zip(self._phrases, self._phrases[1:], strict=False):
             new = self._thing(before) is not None and self._item(before) is None
-            related = phrase.role == "add" or (beside and phrase.role == "want")
-            if related and self._item(phrase) and before.role in ("want", "add") and new:
+            roles = {"add", *(["want"] if beside else ()), *(["keep"] if alone else ())}
+            there = phrase.role in roles and self._item(phrase) is not None
+            if there and new and before.role in ("want", "add"):
                 before.role, phrase.role = "add", "keep"
 
     def _is(self, item: TargetItem, adjectives: Sequence[Link]) -> bool:
@@ -138,8 +139,6 @@ class _Editor:
             and any(facets is None or link.facet in facets for link in self._adjectives(phrase))
             for phrase in self._phrases
         )
-
-    # what is done
 
     def _place(self, phrase: NounPhrase) -> None:
         for link in phrase.links:
@@ -183,27 +182,34 @@ class _Editor:
             self._going.append(item)
 
     def _new_things(self) -> bool:
-        return any(
-            phrase.role in ("want", "add") and self._thing(phrase) and self._item(phrase) is None
-            for phrase in self._phrases
-        )
+        wanted = [phrase for phrase in self._phrases if phrase.role in ("want", "add")]
+        return any(self._thing(phrase) and self._item(phrase) is None for phrase in wanted)
 
     def _ask_for(self, phrase: NounPhrase, number: int, alone: list[TargetItem]) -> None:
         item, adjectives, kind = self._item(phrase), self._adjectives(phrase), self._thing(phrase)
         if item is not None:
             changed = self._is_changed_next(number) or self._changes & COLOUR_MOVES
-            if phrase.role == "only" and not changed:
-                alone.append(item)
-            elif phrase.role == "add" and not adjectives and len(self._there) == 1:
+            if phrase.role == "only":
+                self._focus = item
+                alone += [] if changed else [item]
+            elif phrase.role == "add" and not (adjectives or phrase.definite or self._there[1:]):
                 self._add(phrase)
             self._describe(item, phrase)
         elif kind is not None:
-            if phrase.role == "add" and not self._going:
+            made = self._made_before(number)
+            if made is not None and phrase.joined == "or":  # "add a lamp or a hat"
+                made.allowed[self._noun] = (*made.allowed[self._noun], kind)
+                self._made[phrase.start] = made
+            elif phrase.role == "add" and not self._going:
                 self._add(phrase)
             else:
                 self._want_thing(phrase, number)
         elif adjectives:
             self._want_adjectives(phrase, number)
+
+    def _made_before(self, number: int) -> TargetItem | None:
+        """The thing that the phrase before one has brought."""
+        return self._made.get(self._phrases[number - 1].start) if number else None
 
     def _is_changed_next(self, number: int) -> bool:
         """Whether a change follows: "only the table should be purple" takes nothing away."""
@@ -227,11 +233,7 @@ class _Editor:
         kind = self._thing(phrase) or ""
         named = [self._item(other) for other in self._phrases]
         only = self._target.items[0]
-        made = self._made.get(self._phrases[number - 1].start) if number else None
-        if made is not None and phrase.joined == "or":  # "add a lamp or a hat"
-            made.allowed[self._noun] = (*made.allowed[self._noun], kind)
-            self._made[phrase.start] = made
-        elif self._going:
+        if self._going:
             self._rename(self._going.pop(0), phrase)
         elif "two" in self._changes and len(self._target.items) == 1:
             self._add(phrase)
@@ -241,11 +243,9 @@ class _Editor:
             else:
                 self._add(phrase)
         else:
-            self._rename(self._replaced_by(phrase, number, named), phrase)
+            self._rename(self._replaced_by(phrase, number), phrase)
 
-    def _replaced_by(
-        self, phrase: NounPhrase, number: int, named: Sequence[TargetItem | None]
-    ) -> TargetItem:
+    def _replaced_by(self, phrase: NounPhrase, number: int) -> TargetItem:
         """The thing in whose place a new one comes."""
         before = self._phrases[number - 1] if number else None
         if before is not None and not phrase.joined and before.clause == phrase.clause:
@@ -254,6 +254,7 @@ class _Editor:
                 return item
         if self._focus is not None and not self._focus.changed and len(self._there) == 1:
             return self._focus
+        named = [self._item(other) for other in self._phrases]
         free = [item for item in self._target.items if not item.changed and item not in named]
         return (free or [self._about()])[0]
 
@@ -289,14 +290,16 @@ class _Editor:
         ]
         owners = [item for item in self._there if self._is(item, adjectives)]
         told = others and others[0].joined != "or" and phrase.joined != "or"
-        pointed = len(self._there) > 1 and phrase.definite and self._wants_others(phrase)
+        more = any(other is not phrase and self._adjectives(other) for other in self._phrases)
+        pointed = len(self._there) > 1 and phrase.definite and more
         if owners and (told or pointed):  # "the orange one in white"
             self._focus = owners[0]
+        elif "both" in self._changes:
+            for item in self._target.items:
+                self._set(item, adjectives)
         else:
-            self._set(self._about(), adjectives, more=phrase.joined == "or")
-
-    def _wants_others(self, phrase: NounPhrase) -> bool:
-        return any(other is not phrase and self._adjectives(other) for other in self._phrases)
+            made = self._made_before(number)
+            self._set(made or self._about(), adjectives, more=phrase.joined == "or")
 
     def _set(self, item: TargetItem, adjectives: Sequence[Link], more: bool = False) -> None:
         for link in adjectives:
@@ -327,25 +330,21 @@ class _Editor:
                 items.remove(item)
             else:
                 item.allowed[self._noun] = tuple(v for v in self._values[self._noun] if v != kind)
-        if alone:
-            for item in items:
-                if item not in alone:
-                    words = [
-                        item.known[f] for f in (*self._describing, self._noun) if f in item.known
-                    ]
-                    self._target.forbidden.append(with_article(" ".join(words)))
-            items[:] = alone
+        for item in items if alone else ():
+            if item not in alone:
+                facets = (*self._describing, self._noun)
+                words = [item.known[facet] for facet in facets if facet in item.known]
+                self._target.forbidden.append(with_article(" ".join(words)))
+        items[:] = alone or items
 
     def _borrow(self) -> None:
         """Give one of two things what the other has: "in the guitar's colour"."""
         for facet, kind in self._borrowed:
-            lender = next((i for i in self._there if i.known.get(self._noun) == kind), None)
-            value = None if lender is None else lender.known.get(facet)
-            if value is None or facet not in self._describing:
-                continue
-            others = [item for item in self._target.items if item is not lender]
-            item = self._focus if self._focus in others else next(iter(others), None)
-            if item is not None:
+            lenders = [item for item in self._there if item.known.get(self._noun) == kind]
+            others = [item for item in self._target.items if item not in lenders]
+            value = lenders[0].known.get(facet) if lenders else None
+            if value is not None and others and facet in self._describing:
+                item = self._focus if self._focus in others else others[0]
                 item.allowed[facet], item.changed = (value,), True
                 self._target.desired.append(value)
 
@@ -393,8 +392,7 @@ class _Editor:
             items.reverse()
             self._target.ordered = True
         elif sides := self._changes & {"left", "left_of", "right", "right_of"}:
-            changed = next((item for item in items if item.changed), items[0])
-            first = named[0] if named else changed
+            first = (named or [item for item in items if item.changed] or items)[0]
             other = next(item for item in items if item is not first)
             items[:] = [first, other] if sides & {"left", "left_of"} else [other, first]
             self._target.ordered = not any(phrase.side for phrase in self._phrases)

@@ -7,11 +7,12 @@ values, "not a, b" refuses one and wants the other, "a is ugly" refuses what sta
 from collections.abc import Sequence
 from typing import Literal
 
-from models.query.text.colours import COLOUR_MOVES
 from models.query.text.instructions import CHANGES, Instructions, NounPhrase, Role, Side
 from models.query.text.lexicon import Cue, Lexicon, lexicon_of
 from models.query.text.linking import Link, Linker
+from models.query.text.surroundings import Surroundings
 from models.query.text.tokens import Token, tokenize
+from models.query.text.vocabulary.colours import COLOUR_MOVES
 
 _PREFIXES: tuple[tuple[str, Role], ...] = (
     ("remove", "remove"),
@@ -61,6 +62,7 @@ class _Reader:
         self._definite_words = lexicon.words_of("definite")
         self._links = {link.start: link for link in links}
         self._cues = {cue.start: cue for cue in cues}
+        self._near = Surroundings(tokens, self._links, self._cues, lexicon, linker)
         self._phrases: list[NounPhrase] = []
         self._changes: set[str] = set()
         self._others: list[str] = []
@@ -69,6 +71,7 @@ class _Reader:
         self._begin("want")
         self._joined: Literal["", "and", "or"] = ""
         self._open = False  # the next link may belong to the last phrase
+        self._listed = False  # nothing but a comma came since the last phrase
         self._definite = False
 
     def read(self) -> Instructions:
@@ -81,13 +84,15 @@ class _Reader:
             else:
                 self._take_word(at)
                 at += 1
+        idle = self._without_effect()
         return Instructions(
             self._phrases,
             frozenset(self._changes),
             tuple(self._others),
             tuple(self._borrowed),
-            dict(filter(None, map(self._place, self._links.values()))),
-            self._without_effect(),
+            dict(filter(None, map(self._near.place, self._links.values()))),
+            idle,
+            tuple(t for t in idle if self._linker.may_matter(t.text, self._lexicon.language)),
             self._tokens,
         )
 
@@ -96,9 +101,10 @@ class _Reader:
         self._role, self._single, self._replacing = role, single, replacing
 
     def _take_link(self, link: Link) -> int:
-        if (end := self._borrow(link)) is not None:
+        if (lent := self._near.lent(link)) is not None:
             self._open = False
-            return end
+            self._borrowed.append((lent[0], link.value))
+            return lent[1]
         last = self._phrases[-1] if self._phrases else None
         if last is not None and self._open and self._belongs(link, last):
             last.links.append(link)
@@ -107,47 +113,23 @@ class _Reader:
                 self._begin("want")
             self._phrases.append(
                 NounPhrase(
-                    [link], self._role, self._joined, self._clause, link.start, self._definite
+                    [link],
+                    self._role,
+                    self._joined,
+                    self._clause,
+                    link.start,
+                    self._definite,
+                    listed=self._listed,
                 )
             )
-        self._joined, self._definite, self._open = "", False, True
-        return link.end
-
-    def _borrow(self, link: Link) -> int | None:
-        """Take "the guitar's colour" or "the colour of the guitar"; returns what it ends before."""
-        if link.facet != self._linker.noun_facet:
-            return None
-        behind = self._word(link.end)
-        if self._word(link.end - 1).endswith(("'s", "s'")) and behind:
-            facet = self._linker.facet_of(behind)
-            if facet is not None and not self._is_judged(link.end + 1):
-                self._borrowed.append((facet, link.value))
+        self._joined, self._definite, self._open, self._listed = "", False, True, False
+        if self._role == "refuse" and link.facet == self._linker.noun_facet:
+            facet = self._linker.facet_of(self._near.word(link.end) or "-")
+            if facet is not None:  # "not the guitar colour"
+                self._others.append(facet)
+                self._phrases[-1].role = "want"
                 return link.end + 1
-        likeness = self._lexicon.words_of("likeness")
-        before = [self._word(at) for at in range(link.start - 1, max(-1, link.start - 4), -1)]
-        if len(before) > 1 and before[1] in likeness and self._word(link.end) in ("in", "en"):
-            facet = self._linker.facet_of(self._word(link.end + 1) or "-")
-            if facet is not None:  # "like the bag in colour"
-                self._borrowed.append((facet, link.value))
-                return link.end + 2
-        if (
-            before
-            and before[0] in self._definite_words
-            and len(before) == 3
-            and before[1] in likeness
-        ):
-            facet = self._linker.facet_of(before[2])
-            if facet and facet not in self._linker.context and not self._is_judged(link.end):
-                self._borrowed.append((facet, link.value))
-                return link.end
-        return None
-
-    def _is_judged(self, at: int) -> bool:
-        """Whether a refusal of what stands before begins here: "… is awful"."""
-        return at in self._cues and "refuse_before" in self._cues[at].kinds
-
-    def _word(self, at: int) -> str:
-        return self._tokens[at].text if 0 <= at < len(self._tokens) else ""
+        return link.end
 
     def _belongs(self, link: Link, phrase: NounPhrase) -> bool:
         """Whether a value goes on a phrase: describing values, then one thing."""
@@ -157,20 +139,25 @@ class _Reader:
 
     def _take_cue(self, cue: Cue) -> int:
         follower = self._tokens[cue.end].text if cue.end < len(self._tokens) else "."
-        self._open = False
-        if cue.kinds & {"left", "right"} and follower in self._lexicon.words_of("pointed"):
+        self._open = self._listed = False
+        outward = self._near.word(cue.start) in self._lexicon.words_of("outward")
+        if outward and cue.end - cue.start == 1 and follower in self._lexicon.words_of("place"):
+            return cue.end  # "out in the snow"
+        pointed = follower in self._lexicon.words_of("pointed")
+        alone = self._role in ("remove", "only") and self._next_link(cue.end) is None
+        if cue.kinds & {"left", "right"} and (pointed or alone):
             side: Side = "left" if "left" in cue.kinds else "right"
             self._phrases.append(
                 NounPhrase([], self._role, self._joined, self._clause, cue.start, True, side)
             )
             self._joined = ""
-            return cue.end + 1
+            return cue.end + pointed
         if "correct" in cue.kinds or (
             self._tokens[cue.start].text == "no"
             and cue.end - cue.start == 1
             and not follower[0].isalnum()
             and self._phrases
-            and not self._word(cue.start - 1).isalnum()
+            and not self._near.word(cue.start - 1).isalnum()
         ):
             self._phrases.clear()
             self._begin("want")
@@ -194,20 +181,25 @@ class _Reader:
 
     def _exceeds(self, cue: Cue) -> bool:
         """Whether it says "too …" of what stands before."""
-        follows = self._word(cue.end)[:1].isalnum() and cue.end not in self._links
+        follows = self._near.word(cue.end)[:1].isalnum() and cue.end not in self._links
         return "excess" in cue.kinds and follows and cue.end not in self._cues
 
     def _turn_values(self, cue: Cue, here: bool, behind: Link | None) -> None:
         """Give what a cue speaks of its role."""
         if "other" in cue.kinds:
-            self._others.append(self._facet_named(cue.end))
+            self._others += filter(None, [self._other_facet(cue.end)])
         elif (role := self._backward(cue, here, behind)) is not None:
-            facet = self._facet_before(cue.start) if role == "refuse" else None
+            facet = self._near.facet_before(cue.start) if role == "refuse" else None
             if facet is not None:  # "the sofa's colour is awful"
                 self._others.append(facet)
             else:
                 self._say_of_last(role)
         elif (role := self._forward(cue, behind)) is not None:
+            named = self._near.facet_behind(cue.end) if role in ("refuse", "remove") else None
+            if named is not None and behind is None:  # "no to its colour"
+                self._others.append(named)
+            if role == "want" and self._role == "only" and not self._has_link_since("only"):
+                return  # "I only want the table"
             if "flip" in cue.kinds and (self._joined or self._is_contrast(cue.start)):
                 self._clause += 1  # "just the lamp, but in green", "… and make it green"
             single = bool(cue.kinds & {"instead", "where"}) or role == "replace"
@@ -225,13 +217,13 @@ class _Reader:
 
     def _leave_scope(self, at: int) -> bool:
         """Stop refusing between a preposition and a thing that is there; whether it does."""
-        beside = self._word(at - 1) in self._lexicon.words_of("beside")
-        if not beside and self._word(at - 1) not in self._lexicon.words_of("on"):
+        beside = self._near.word(at - 1) in self._lexicon.words_of("beside")
+        if not beside and self._near.word(at - 1) not in self._lexicon.words_of("on"):
             return False
         last = self._phrases[-1] if self._phrases else None
         refusing = self._role in ("refuse", "remove") and not self._replacing
         article = self._definite_words if beside else self._lexicon.words_of("determiners")
-        if last is None or self._word(at) not in article:
+        if last is None or self._near.word(at) not in article:
             return False
         following = at + 1
         while following in self._links and (
@@ -248,14 +240,15 @@ class _Reader:
             return False
         return True
 
-    def _facet_before(self, at: int) -> str | None:
-        """The facet whose name stands right before, in this clause."""
-        word = self._word(at - 1)
-        return self._linker.facet_of(word) if word.isalpha() and at - 1 not in self._links else None
-
     def _backward(self, cue: Cue, here: bool, behind: Link | None) -> Role | None:
         """The role that a cue gives to the phrase before it, if it does."""
-        closes = not self._word(cue.end)[:1].isalnum()  # nothing of its clause follows
+        joins = cue.end in self._cues and self._cues[cue.end].kinds & {"and", "flip"}
+        closes = (
+            not self._near.word(cue.end)[:1].isalnum() or joins
+        )  # nothing of its clause follows
+        outward = self._near.word(cue.start) in self._lexicon.words_of("outward")
+        if outward and cue.end - cue.start == 1 and not closes:
+            return None  # "that would set off the parasol"
         if "keep" in cue.kinds and here and (behind is None or closes):
             return "keep"
         for kind, role in _SUFFIXES:
@@ -286,29 +279,40 @@ class _Reader:
             return "keep"
         return "want" if "flip" in kinds else None
 
+    def _has_link_since(self, role: Role) -> bool:
+        """Whether the phrases of the present role have begun."""
+        return bool(self._phrases) and self._phrases[-1].role == role
+
+    def _ends_phrase(self, at: int) -> bool:
+        return any(link.end == at for link in self._links.values())
+
     def _is_contrast(self, at: int) -> bool:
-        return self._word(at) in self._lexicon.words_of("contrasts")
+        return self._near.word(at) in self._lexicon.words_of("contrasts")
 
     def _is_exception(self, at: int) -> bool:
         """Whether a "but" makes one: "any colour but red"."""
         return any(
-            self._word(before) in self._lexicon.words_of("every") for before in range(at - 3, at)
+            self._near.word(before) in self._lexicon.words_of("every")
+            for before in range(at - 3, at)
         )
 
     def _say_of_last(self, role: Role) -> None:
-        """Give the last phrase, and those it is joined to, a role."""
+        """Give the last phrase, and those it is joined to, a role: "a, b and c are ugly"."""
+        in_list = False
         for phrase in reversed(self._phrases):
             things = any(link.facet == self._linker.noun_facet for link in phrase.links)
             if role == "only" and phrase.role == "keep":
                 return  # "leave the chair alone"
             phrase.role = "refuse" if role == "remove" and not (things or phrase.side) else role
-            if not phrase.joined:
+            in_list |= phrase.joined == "and"
+            if not (phrase.joined or (phrase.listed and in_list)):
                 return
 
     def _take_word(self, at: int) -> None:
         word = self._tokens[at].text
         if self._tokens[at].is_mark:
             self._open = False
+            self._listed = word == "," and self._ends_phrase(at) and at + 1 in self._links
             self._take_mark(at, word)
         elif self._leave_scope(at + 1):
             self._open = False
@@ -358,24 +362,9 @@ class _Reader:
                 return None
         return None
 
-    def _facet_named(self, start: int) -> str:
-        """The facet that "another …" is about; the thing where it does not say."""
-        for at in range(start, min(start + 3, len(self._tokens))):
-            facet = self._linker.facet_of(self._tokens[at].text)
-            if facet is not None:
-                return facet
-            if at in self._links:
-                return self._links[at].facet
-        return self._linker.noun_facet
-
-    def _place(self, link: Link) -> tuple[str, str] | None:
-        """A context value that stands behind a preposition, and the words from there on."""
-        if link.facet not in self._linker.context or link.how != "word":
-            return None
-        for start in range(link.start - 1, max(-1, link.start - 4), -1):
-            if self._tokens[start].text in self._lexicon.words_of("place"):
-                return link.value, " ".join(t.text for t in self._tokens[start : link.end])
-        return None
+    def _other_facet(self, at: int) -> str | None:
+        """The facet that "another …" is about; the thing where nothing else is said."""
+        return self._near.facet_named(at) or (None if self._phrases else self._linker.noun_facet)
 
     def _without_effect(self) -> tuple[Token, ...]:
         spans = [range(link.start, link.end) for link in self._links.values()]

@@ -28,6 +28,7 @@ CHANGES = frozenset(
         "right_of",
         "swap_sides",
         "one",
+        "both",
         "two",
         "open_place",
     ]
@@ -46,6 +47,7 @@ class NounPhrase:
         start: Index of its first token.
         definite: "the hat" is one that is there.
         side: The thing on that side.
+        listed: Only a comma stands between it and the phrase before it.
     """
 
     links: list[Link]
@@ -55,6 +57,7 @@ class NounPhrase:
     start: int
     definite: bool = False
     side: Side | None = None
+    listed: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class Instructions:
         borrowed: Facets that are to be as those of a thing: (colour, guitar) for "in the guitar's
             colour".
         places: Value of a context facet → the words that the text names it with: "on the beach".
-        not_understood: Words that had no effect.
+        idle: Words that name nothing and do nothing.
+        not_understood: Those of them that come near to a value, or that are words of no language:
+            where the rest was understood, others are taken for small talk.
         tokens: Of the text; the links' places are among them.
     """
 
@@ -77,5 +82,6 @@ class Instructions:
     others: tuple[str, ...]
     borrowed: tuple[tuple[str, str], ...]
     places: Mapping[str, str]
+    idle: tuple[Token, ...]
     not_understood: tuple[Token, ...]
     tokens: Sequence[Token] = ()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from models.query.text.thesaurus import languages_of
 from models.query.text.tokens import Token, tokenize
+from models.query.text.vocabulary.thesaurus import languages_of
 
 _FOLDER = Path(__file__).parent / "languages"
 
@@ -61,6 +61,11 @@ class Lexicon:
         self.words = self.function | {word for words in self._cues for word in words}
         self.words |= {t.text for said in self.numbers.values() for p in said for t in tokenize(p)}
 
+    def speaks(self, word: str) -> float:
+        """How much a word speaks for this language: 1 as a cue or function word, 0.5 in a cue."""
+        whole = word in self.function or (word,) in self._cues
+        return 1.0 if whole else 0.5 * (word in self.words)
+
     def words_of(self, name: str) -> frozenset[str]:
         """The words of one of its lists; none where the language has no such list."""
         return self._lists.get(name, frozenset())
@@ -97,10 +102,8 @@ def lexicon_of(tokens: Sequence[Token]) -> Lexicon:
     words = [token.text for token in tokens if token.text != "a"]  # which is a word of most
 
     def known(lexicon: Lexicon) -> float:
-        cues = sum(word in lexicon.words for word in words)
-        shares = [
-            1 / len(languages) for w in words if lexicon.language in (languages := languages_of(w))
-        ]
+        cues = sum(lexicon.speaks(word) for word in words)
+        shares = [0.5 / len(of) for word in words if lexicon.language in (of := languages_of(word))]
         return cues + sum(shares)
 
     return max(lexicons(), key=known)

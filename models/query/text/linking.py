@@ -1,8 +1,7 @@
 """Words of a text → values of a gallery's facets, whatever the gallery.
 
-A value is found, in this order, by a word that the catalogue has for it, by its own words, by a
-synonym, by a slip in its spelling, by the name of a colour that is a shade of it, and by a meaning
-that is near to its own.
+A value is found by, in this order, the catalogue's word for it, its own words, a synonym, what it
+is known by, a slip in its spelling, the name of a colour that is a shade of it, a near meaning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,28 +12,25 @@ import numpy as np
 
 from models.contracts.gallery import Facet
 from models.contracts.intent import LinkedBy
-from models.query.text.colours import colour_names, nearest_colour, shades
 from models.query.text.lexicon import Lexicon
 from models.query.text.meanings import Meanings
 from models.query.text.sentence_encoder import EncodeSentences
-from models.query.text.spelling import is_word, slip_of
-from models.query.text.thesaurus import Frame, Thesaurus, languages_of
 from models.query.text.tokens import PhraseTable, Token, normalize, stem
+from models.query.text.vocabulary.colours import are_colours, colour_names, nearest_colour, shades
+from models.query.text.vocabulary.spelling import is_word, slip_of
+from models.query.text.vocabulary.thesaurus import Frame, Thesaurus, languages_of, things
 
 How = LinkedBy
 
 _LEAST_MEANING = 0.2  # CSLS, −2 to 2: below, a phrase means none of the values
+_RESEMBLES = 0.0  # CSLS: above, a word comes near to a value without naming it
+_STRANGE = 5  # letters
 _MAX_SPAN = 3  # words
-_LIKE_REACH, _ABOUT_REACH = 3, 6  # words between a frame's word and what it tells
+_REACH: dict[Frame, int] = {"like": 3, "about": 6}  # words between a frame's word and what it tells
 _MAX_MEANINGS = 64  # spans of a text that are looked up by meaning: 0.5 ms each
 _MAX_DISTANCE = 30.0  # CIELAB: farther, a colour is none of the values
-_COLOUR_SHARE = 0.6  # of a facet's values that are names of colours, for it to be about colours
-_COLOUR_WORDS = frozenset(
-    ["colour", "color", "colours", "colors", "shade", "hue", "farbe", "farben", "couleur"]
-)
-_PLACE_WORDS = frozenset(
-    ["background", "setting", "place", "location", "surroundings", "hintergrund", "ort"]
-)
+_COLOURS = ["colour", "color", "colours", "colors", "shade", "hue", "farbe", "farben", "couleur"]
+_PLACES = ["background", "setting", "place", "location", "surroundings", "hintergrund", "ort"]
 _IN = frozenset(["in", "en"])
 
 
@@ -88,7 +84,7 @@ class Linker:
         self._values = [(f.name, value) for f in self._facets for value in f.values]
         self.noun_facet = noun_facet
         self.context = frozenset(f.name for f in self._facets if f.context)
-        self.colour_facets = frozenset(f.name for f in self._facets if _is_about_colours(f))
+        self.colour_facets = frozenset(f.name for f in self._facets if are_colours(f.values))
         self._by_words = {normalize(value): i for i, (_, value) in enumerate(self._values)}
         self._by_stems = {_stems(words): i for words, i in self._by_words.items()}
         self._own = self._catalogue()
@@ -102,8 +98,8 @@ class Linker:
         for facet in self._facets:
             if (
                 stem(word) == stem(facet.name.replace("_", " ").lower())
-                or (facet.name in self.colour_facets and word in _COLOUR_WORDS)
-                or (facet.name in self.context and word in _PLACE_WORDS)
+                or (facet.name in self.colour_facets and word in _COLOURS)
+                or (facet.name in self.context and word in _PLACES)
             ):
                 return facet.name
         return None
@@ -159,6 +155,15 @@ class Linker:
         for index, start, end in self._own.find(found.tokens):
             found.put(self._values[index], start, end, "synonym", 1.0)
 
+    def may_matter(self, word: str, language: str) -> bool:
+        """Whether a word that names nothing is worth a remark: it comes near to a value, or it is
+        long and a word of no language.
+        """
+        strange = len(word) >= _STRANGE and not self._is_a_word(word, language)
+        if strange or self._meanings is None:
+            return True
+        return bool(self._meanings.nearest([word])[0][0] >= _RESEMBLES)
+
     def _by_name(self, found: "_Found") -> None:
         for start, end, words in _spans(found.tokens, self._longest, found.taken):
             if not found.taken.isdisjoint(range(start, end)):
@@ -197,17 +202,16 @@ class Linker:
     def _by_association(self, found: "_Found") -> None:
         """What is told by a likeness, "like a zebra", or by a use, "something to sit on"."""
         lexicon = found.lexicon
-        self._by_frame(found, "like", lexicon.words_of("like"), _LIKE_REACH, frozenset())
-        self._by_likened_colour(found)
+        self._by_frame(found, "like", lexicon.words_of("like"), frozenset())
+        self._by_attributive_likeness(found)
         place = lexicon.words_of("place")
-        self._by_frame(found, "about", lexicon.words_of("about"), _ABOUT_REACH, place)
+        self._by_frame(found, "about", lexicon.words_of("about"), place)
 
     def _by_frame(
         self,
         found: "_Found",
         frame: Frame,
         words: frozenset[str],
-        reach: int,
         before_places: frozenset[str],
     ) -> None:
         tokens = found.tokens
@@ -217,26 +221,27 @@ class Linker:
             if found.is_free(at) and token.text not in found.function | before_places
         ]
         for start, end, indexes in self._thesaurus.associated(tokens, content, frame):
-            before = {token.text for token in tokens[max(0, start - reach) : start]}
+            before = {token.text for token in tokens[max(0, start - _REACH[frame]) : start]}
             for index in indexes:
                 place = self._values[index][0] in self.context
                 framed = before & (words | (before_places if place else frozenset()))
                 if framed and found.taken.isdisjoint(range(start, end)):
                     found.put(self._values[index], start, end, "meaning", 0.7)
 
-    def _by_likened_colour(self, found: "_Found") -> None:
-        """A thing that stands for its colour: "in ash", "an ebony vase", "raven-coloured"."""
+    def _by_attributive_likeness(self, found: "_Found") -> None:
+        """What stands for its colour or look: "in ash", "an ebony vase", "zebra print"."""
         nouns = {link.start for link in found.links if link.facet == self.noun_facet}
-        for at, token in enumerate(found.tokens):
-            if not found.is_free(at):
-                continue
-            before = found.tokens[at - 1].text if at else ""
-            behind = found.tokens[at + 1].text if at + 1 < len(found.tokens) else ""
-            if before in _IN or at + 1 in nouns or behind.removesuffix("ed") in _COLOUR_WORDS:
-                for index in self._thesaurus.like(token.text):
-                    if self._values[index][0] in self.colour_facets:
-                        found.put(self._values[index], at, at + 1, "meaning", 0.7)
-                        break
+        look = found.lexicon.words_of("look")
+        spans = list(_spans(found.tokens, 2, found.taken | found.cued))
+        for start, end, words in spans:
+            before = found.tokens[start - 1].text if start else ""
+            behind = found.tokens[end].text if end < len(found.tokens) else ""
+            described = end in nouns or self.facet_of(behind.removesuffix("ed") or "-") is not None
+            for index in self._thesaurus.like(words):
+                of_colour = self._values[index][0] in self.colour_facets
+                told = described or behind in look or (of_colour and before in _IN)
+                if told and found.taken.isdisjoint(range(start, end)):
+                    found.put(self._values[index], start, end, "meaning", 0.7)
 
     def _by_spelling(self, found: "_Found") -> None:
         for at, token in enumerate(found.tokens):
@@ -248,8 +253,8 @@ class Linker:
     def _by_colour(self, found: "_Found") -> None:
         for start, end, words in _spans(found.tokens, _MAX_SPAN, found.taken | found.cued):
             if found.may_name(start, end):
-                named = self._colour(words)
                 before = found.tokens[start - 1].text if start else ""
+                named = None if words in things() and before not in _IN else self._colour(words)
                 if named is not None and before not in found.lexicon.words_of("at_place"):
                     found.put(named, start, end, "colour", 0.9)
 
@@ -285,11 +290,14 @@ class Linker:
         """The value of one word that another is a misspelling of, or a synonym's."""
         if self._is_a_word(word, language):
             return None
-        value = slip_of(word, self._by_words, language)
-        if value is not None:
-            return self._by_words[value]
-        synonym = slip_of(word, self._thesaurus.words(language), language)
-        return None if synonym is None else self._thesaurus.synonym(synonym, language)
+        own = slip_of(word, self._by_words, language)
+        if own is not None:
+            return self._by_words[own]
+        meant = slip_of(word, self._thesaurus.words(language), language)
+        if meant is None:
+            return None
+        value = self._by_stems.get(_stems(meant))
+        return value if value is not None else self._thesaurus.synonym(meant, language)
 
     def _colour(self, phrase: str) -> tuple[str, str] | None:
         """Facet and value of a colour's name."""
@@ -390,8 +398,3 @@ def _spans(
 
 def _stems(words: str) -> tuple[str, ...]:
     return tuple(stem(word) for word in words.split())
-
-
-def _is_about_colours(facet: Facet) -> bool:
-    named = sum(value.lower().replace("gray", "grey") in colour_names() for value in facet.values)
-    return named >= max(2.0, _COLOUR_SHARE * len(facet.values))

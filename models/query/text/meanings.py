@@ -59,4 +59,4 @@ class Meanings:
 @cache
 def _common_words() -> tuple[str, ...]:
     """Frequent words of European languages, the most frequent first."""
-    return tuple((_FOLDER / "words" / "common_words.txt").read_text("utf-8").split())
+    return tuple((_FOLDER / "vocabulary" / "words" / "common_words.txt").read_text("utf-8").split())

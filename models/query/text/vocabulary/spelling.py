@@ -14,7 +14,7 @@ from rapidfuzz.distance import DamerauLevenshtein
 
 _LEAST_COUNT = 100  # in the list: what is rarer is as likely a slip
 _LEAST_LETTERS = 3
-_TWO_SLIPS = 7  # letters from which on two slips are taken for one word
+_TWO_SLIPS = 6  # letters from which on two slips are taken for one word, if it begins alike
 
 
 @cache
@@ -52,7 +52,7 @@ def slip_of(
         if len(other) < _LEAST_LETTERS or abs(len(other) - len(word)) > most:
             continue
         distance = DamerauLevenshtein.distance(word, other, score_cutoff=most)
-        if distance <= most:
+        if distance <= most and (distance < 2 or word[0] == other[0]):
             replaced = len(word) == len(other) and sorted(word) != sorted(other)
             rank = (distance, replaced, other not in first, -_words(language).get(other, 0), other)
             found.append(rank)

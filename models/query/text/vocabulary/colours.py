@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Lab = NDArray[np.float64]  # (3,): L 0 to 100, a, b
 
+_COLOUR_SHARE = 0.6  # of values that are names of colours, for all to be taken for colours
+
 
 @cache
 def colour_names() -> dict[str, Lab]:
@@ -46,6 +48,12 @@ def moved_colours(had: str, values: Sequence[str], moves: frozenset[str]) -> tup
         for value, there in others
         if there is not None and all(_MOVES[move](here, there) for move in moves)
     )
+
+
+def are_colours(values: Sequence[str]) -> bool:
+    """Whether most of some values, and at least two, are names of colours."""
+    named = sum(_spelled(value) in colour_names() for value in values)
+    return named >= max(2.0, _COLOUR_SHARE * len(values))
 
 
 def _spelled(value: str) -> str:

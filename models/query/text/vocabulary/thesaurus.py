@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.query.text.tokens import Token, folded, normalize, stem
+from models.query.text.vocabulary.colours import colour_names
 
 _FOLDER = Path(__file__).parent / "words"
 _LANGUAGES = ("en", "de", "fr", "es")
@@ -85,6 +86,7 @@ class Thesaurus:
             for index in self._named(name, places):
                 known = self._associations[frame].setdefault(_key(phrase, "en"), [])
                 known.append(index)
+        self._known = places.keys()
         self._words: dict[str, frozenset[str]] = {}
         self.longest = max((len(key) for _, key in self._synonyms), default=1)
 
@@ -113,23 +115,24 @@ class Thesaurus:
     def synonym(self, words: str, language: str) -> int | None:
         """The value that words of a text name, first as words of its language, then of others."""
         for other in dict.fromkeys((language, *_LANGUAGES)):
-            if other == language or other == "en" or len(words) >= _LEAST_LETTERS:
+            if other == language or len(words) >= (4 if other == "en" else _LEAST_LETTERS):
                 index = self._synonyms.get((other, _key(words, other)))
                 if index is not None:
                     return index
         return None
 
     def words(self, language: str) -> frozenset[str]:
-        """The synonyms of one word, of at least five letters, in a language or in English."""
+        """Single words for the values, of at least four letters, in a language or in English."""
         if language not in self._words:
+            known = self._known | self._synonyms.keys()
             self._words[language] = frozenset(
                 phrase
                 for row in _concepts()
                 for other in {language, "en"} & row.keys()
                 for phrase in row[other]
-                if len(phrase) >= _LEAST_LETTERS
+                if len(phrase) >= _LEAST_HEAD
                 and " " not in phrase
-                and self.synonym(phrase, language) is not None
+                and (other, _key(phrase, other)) in known
             )
         return self._words[language]
 
@@ -141,10 +144,10 @@ class Thesaurus:
                 return index
         return None
 
-    def like(self, word: str) -> list[int]:
-        """The values that a likeness with a single word tells: "raven", "lemony"."""
+    def like(self, words: str) -> list[int]:
+        """The values that a likeness tells: "raven", "lemony", "candy cane"."""
         known = self._associations["like"]
-        return known.get(_key(word, "en")) or known.get(_key(word.removesuffix("y"), "en")) or []
+        return known.get(_key(words, "en")) or known.get(_key(words.removesuffix("y"), "en")) or []
 
     def associated(
         self, tokens: Sequence[Token], content: Sequence[int], frame: Frame
@@ -168,6 +171,13 @@ class Thesaurus:
 def languages_of(word: str) -> frozenset[str]:
     """The languages in which a word, as it stands, is one of a concept's."""
     return _languages().get(word, frozenset())
+
+
+@cache
+def things() -> frozenset[str]:
+    """English words for anything but colours: "tea" is no shade of green."""
+    rows = [row["en"] for row in _concepts()]
+    return frozenset(w for words in rows if words[0] not in colour_names() for w in words)
 
 
 @cache
