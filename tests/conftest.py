@@ -81,11 +81,11 @@ class BuiltGallery:
     report: BuildReport
 
     def for_reader(self, root: Path) -> GallerySettings:
-        """For one more reader: a server has many, an embedded folder one, who gets a copy."""
+        """A place of its own, for those who change it: a copy, where it is a folder."""
         if self.gallery.url is not None:
             return self.gallery
         copy = root / "qdrant"
-        shutil.copytree(self.gallery.path, copy, ignore=shutil.ignore_patterns(".lock"))
+        shutil.copytree(self.gallery.path, copy)
         return self.gallery.model_copy(update={"path": copy})
 
 

@@ -70,7 +70,8 @@ def installed_with(extra: str) -> set[str]:
         ("worker", "app.worker.main"),
         (
             "indexer",
-            "indexer.pipeline.build, indexer.gallery.server.writer, indexer.demo.catalogue",
+            "indexer.pipeline.build, indexer.gallery.server.writer, indexer.gallery.edge.writer, "
+            "indexer.demo.catalogue",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from app.doctor.images import check_copies
 from app.doctor.report import Finding
 from indexer.gallery import open_reader
-from indexer.gallery.errors import GalleryLocked, GalleryNotFound, GalleryUnavailable
+from indexer.gallery.errors import GalleryNotFound, GalleryUnavailable
 from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import GallerySpec
 from models.encoder.encoder import ImageTextEncoder, fingerprint_name
@@ -29,15 +29,11 @@ def check_gallery(
         build: The command that makes both.
     """
     where = settings.printed_url or f"the folder {settings.path}"
-    if settings.url is None and _is_empty(settings.path):  # opening would make it
-        return [Finding("gallery", "warn", f"there is none in {where} yet", build)]
     reader = open_reader(settings)
     try:
         generation = reader.current()
         spec, count = generation.spec, reader.count(generation)
         sample = reader.scroll(generation, _SAMPLES).images
-    except GalleryLocked as error:
-        return [Finding("gallery", "warn", f"{error}; it could not be looked into")]
     except GalleryNotFound:
         return [Finding("gallery", "warn", f"there is none in {where} yet", build)]
     except GalleryUnavailable as error:
@@ -54,13 +50,6 @@ def check_gallery(
         *_fingerprint(spec, encoder, load, build),
         *check_copies(sample, spec, image_store, build),
     ]
-
-
-def _is_empty(folder: Path) -> bool:
-    try:
-        return not folder.exists() or (folder.is_dir() and not (folder / "meta.json").exists())
-    except OSError:  # it may not be looked into; opening it says why
-        return False
 
 
 def _fingerprint(

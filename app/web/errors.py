@@ -9,8 +9,7 @@ ServiceError
 ├── DeadlineExceeded        no candidates before the deadline
 ├── GalleryUnavailable      no gallery in service, or not ours to read
 │   ├── GalleryNotFound           none has been built yet
-│   ├── OtherEncoder        another encoder than ours made its embeddings
-│   └── GalleryLocked       another process holds the embedded gallery
+│   └── OtherEncoder        another encoder than ours made its embeddings
 └── NotSupported            the models in service cannot do that
 
 What goes wrong with the reranker never fails a search: it makes the answer less, and each kind is a

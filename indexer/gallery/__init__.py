@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def open_reader(settings: "GallerySettings") -> "GalleryReader":
     """A reader of the gallery that the settings name; it connects at its first use."""
     if settings.url is None:
-        from indexer.gallery.server.folder_reader import FolderReader  # noqa: PLC0415
+        from indexer.gallery.edge.reader import EdgeReader  # noqa: PLC0415
 
-        return FolderReader(settings)
+        return EdgeReader(settings)
     from indexer.gallery.server.reader import ServerReader  # noqa: PLC0415
 
     return ServerReader(settings)
@@ -27,8 +27,12 @@ def open_writer(settings: "GalleryWriterSettings") -> "GalleryWriter":
     """A writer of the gallery that the settings name, connected.
 
     Raises:
-        GalleryError: Another process holds the folder, or the server cannot be used.
+        GalleryError: Another process writes to the folder, or the server cannot be used.
     """
+    if settings.url is None:
+        from indexer.gallery.edge.writer import EdgeWriter  # noqa: PLC0415
+
+        return EdgeWriter(settings)
     from indexer.gallery.server.writer import QdrantWriter  # noqa: PLC0415
 
     return QdrantWriter(settings)

@@ -44,10 +44,6 @@ class GalleryNotFound(GalleryUnavailable):
     """Nothing has been built where the gallery should be."""
 
 
-class GalleryLocked(GalleryUnavailable):
-    """Another process holds the embedded gallery, which has one at a time."""
-
-
 class GenerationGone(GalleryUnavailable):
     """The generation that was to be read has been dropped; another may have replaced it."""
 

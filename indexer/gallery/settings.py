@@ -14,8 +14,8 @@ class GallerySettings(SettingsGroup):
 
     path: Path = Field(
         Path("data/qdrant"),
-        description="folder of the embedded gallery, for one process at a time; not used if `URL` "
-        "is set",
+        description="folder of the embedded gallery, which one process may write while others "
+        "read; not used if `URL` is set",
     )
     url: str | None = Field(None, description="a Qdrant server, like `http://qdrant:6333`")
     grpc_port: int = Field(6334, ge=1, le=65535, description="the server's port for gRPC")
@@ -80,7 +80,7 @@ class GalleryWriterSettings(GallerySettings):
         5,
         ge=0,
         le=3600,
-        description="how long a server keeps the replaced generation for searches that read it",
+        description="how long the replaced generation is kept for searches that read it",
     )
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ def foreign_adapter(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def copied_gallery(built_gallery: BuiltGallery, tmp_path: Path) -> Path:
-    """The built gallery's folder, copied: the embedded engine has one user."""
+    """The built gallery's folder, copied, to be changed."""
     settings = built_gallery.for_reader(tmp_path)
     if settings.url is not None:
         pytest.skip("about a folder, and the gallery is on a server")

@@ -12,13 +12,13 @@ from PIL import Image
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
 from indexer.gallery import open_writer
-from indexer.gallery.server.client import connect
 from indexer.pipeline.build import build_gallery
 from models.datasets.manifest import read_folder
 from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
 from tests.app.api.stub_worker import stub_worker
 from tests.conftest import indexer_settings, wait_until_ready
+from tests.damage import rewrite_metadata
 from tests.indexer.pipeline.test_build import noise
 from tests.models.encoder.test_encoder import tiny_model
 
@@ -94,12 +94,7 @@ def test_all_pictures_are_as_large_as_the_gallery_says_and_another_preset_is_men
 def test_a_gallery_that_does_not_say_is_of_another_version(
     settings: ApiSettings, lost: str
 ) -> None:
-    client = connect(settings.gallery)
-    metadata = client.get_collection(settings.gallery.alias).config.metadata
-    assert metadata is not None
-    name = client.get_aliases().aliases[0].collection_name
-    client.update_collection(name, metadata={**metadata, lost: None})
-    client.close()
+    rewrite_metadata(settings.gallery, **{lost: None})
     with TestClient(create_app(settings), raise_server_exceptions=False) as api:
         reasons = api.get("/readyz").json()["reasons"]
     assert f"does not store ({lost}: " in reasons[0]

@@ -1,1 +1,1 @@
-"""The gallery on Qdrant: a server, or the client's local mode."""
+"""The gallery on a Qdrant server."""

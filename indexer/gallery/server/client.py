@@ -1,7 +1,7 @@
-"""Connections to Qdrant, for readers and writers alike.
+"""Connections to a Qdrant server, for readers and writers alike.
 
 Settings in, a connected client out. What goes wrong becomes a `QdrantUnavailable` with a sentence,
-whether gRPC, the client or the local mode raised it. Knows nothing of galleries.
+whether gRPC or the client raised it. Knows nothing of galleries.
 
 A server is spoken to in gRPC only. Every call has a deadline (`timeout_s`); a server that went away
 is found again within seconds of its return, without a new client.
@@ -9,7 +9,6 @@ is found again within seconds of its return, without a new client.
 
 import importlib.metadata
 import logging
-import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,14 +49,6 @@ class QdrantUnavailable(RuntimeError):
     """Qdrant cannot be reached, or refuses; the message is a sentence that says what to do."""
 
 
-class FolderLocked(QdrantUnavailable):
-    """Another process holds the embedded folder."""
-
-
-class FolderDamaged(QdrantUnavailable):
-    """What is in the embedded folder cannot be read."""
-
-
 class QdrantLost(QdrantUnavailable):
     """The server cannot be reached now; another of its addresses, or of its nodes, may be."""
 
@@ -78,14 +69,11 @@ _KINDS = {
 
 
 def connect(settings: GallerySettings) -> QdrantClient:
-    """Open the embedded folder, or connect to the server and check its version.
+    """Connect to the server and check its version.
 
     Raises:
-        QdrantUnavailable: Another process holds the folder (`FolderLocked`), or it is damaged
-            (`FolderDamaged`); the server does not answer; the key is wrong; the server is too old.
+        QdrantUnavailable: The server does not answer; the key is wrong; the server is too old.
     """
-    if settings.url is None:
-        return _open_folder(settings)
     client = _server_client(settings)
     try:
         with translate_errors(settings):
@@ -113,44 +101,12 @@ def translate_errors(settings: GallerySettings) -> Iterator[None]:
             "the gallery holds what this version does not store "
             f"({next(sentences(error, _dotted))}); build it again"
         ) from error
-    except sqlite3.Error as error:
-        raise QdrantUnavailable(
-            f"the embedded gallery in {settings.path} cannot be read or written: {error}"
-        ) from error
     except (ApiException, QdrantException, OSError) as error:
         raise QdrantUnavailable(f"Qdrant failed: {error}") from error
 
 
-def _open_folder(settings: GallerySettings) -> QdrantClient:
-    warnings.filterwarnings("ignore", message="Local mode is not recommended")
-    try:
-        client = QdrantClient(path=str(settings.path))
-    except OSError as error:
-        raise QdrantUnavailable(f"the embedded gallery cannot be opened: {error}") from error
-    except Exception as error:  # it unpickles what SQLite gives: damaged files raise anything
-        if type(error) is RuntimeError:  # its own; others are kinds of it
-            raise FolderLocked(
-                f"another process is using the embedded gallery in {settings.path}; stop it, or "
-                "run a Qdrant server and set …__GALLERY__URL for the API and the indexer"
-            ) from error
-        raise _damaged(settings, f"{type(error).__name__}: {error}") from error
-    there = {collection.name for collection in client.get_collections().collections}
-    for alias in client.get_aliases().aliases:
-        if alias.collection_name not in there:
-            client.close()
-            raise _damaged(settings, f"its collection {alias.collection_name!r} is not there")
-    return client
-
-
 def _dotted(at: Sequence[int | str]) -> str:
     return ".".join(str(part) for part in at)
-
-
-def _damaged(settings: GallerySettings, reason: str) -> FolderDamaged:
-    return FolderDamaged(
-        f"the embedded gallery in {settings.path} is damaged ({reason}); move that folder away and "
-        "build it again"
-    )
 
 
 def _server_client(settings: GallerySettings) -> QdrantClient:

@@ -2,7 +2,7 @@
 
 Payload indexes come before the data, so that the graph gets edges that filters can follow; the HNSW
 graph comes after it, so that it is built once; and nothing counts as done until the server reports
-it. The embedded engine scans and has nothing of this.
+it.
 """
 
 import time

@@ -12,7 +12,6 @@ from qdrant_client import QdrantClient
 
 from indexer.gallery.cancellation import current_cancellation
 from indexer.gallery.errors import (
-    GalleryLocked,
     GalleryNotFound,
     GalleryUnavailable,
     GenerationGone,
@@ -20,7 +19,6 @@ from indexer.gallery.errors import (
 from indexer.gallery.ports import GenerationInfo
 from indexer.gallery.server.client import (
     CollectionGone,
-    FolderLocked,
     QdrantLate,
     QdrantLost,
     QdrantUnavailable,
@@ -46,7 +44,7 @@ class Connection:
         self._connecting = threading.Lock()
 
     def close(self) -> None:
-        """Let go of the folder, or of the server."""
+        """Let go of the server."""
         with self._connecting:
             if self._client is not None:
                 self._client.close()
@@ -80,7 +78,6 @@ class Connection:
 
         Raises:
             GenerationGone: The collection is not there.
-            GalleryLocked: Another process holds the folder.
             GalleryUnavailable: There is no answer within the settings' `timeout_s`, or it is an
                 error.
         """
@@ -88,8 +85,6 @@ class Connection:
             return self._ask(call)
         except CollectionGone as error:
             raise GenerationGone(str(error)) from error
-        except FolderLocked as error:
-            raise GalleryLocked(str(error)) from error
         except QdrantUnavailable as error:
             raise GalleryUnavailable(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""What a server or a folder stores of a gallery: its collections, and their points.
+"""What a server stores of a gallery: its collections, and their points.
 
 Reads only. What Qdrant fails at comes out as the client raises it.
 """

@@ -1,11 +1,10 @@
-"""The `GalleryWriter` port on Qdrant: fills a collection and puts it in service.
+"""The `GalleryWriter` port on a Qdrant server: fills a collection and puts it in service.
 
 A generation is a collection of its own. Publishing moves the alias to it in one step: readers see
 the old gallery or the new one, never half of one. The unfinished collection itself is the
 checkpoint: what is in it is done, so a killed build goes on where it was.
 """
 
-import logging
 import time
 from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
@@ -29,19 +28,15 @@ from models.contracts.gallery import (
 )
 from models.encoder.types import Embedding
 
-_log = logging.getLogger(__name__)
-
-_FOLDER_COMFORT = 20_000  # beyond this many images the folder's scan gets slow
-
 
 class QdrantWriter:
-    """Makes generations in a folder or on a server; see the port."""
+    """Makes generations on a server; see the port."""
 
     def __init__(self, settings: GalleryWriterSettings) -> None:
         """Connect.
 
         Raises:
-            GalleryError: Another process holds the folder, or the server is not there.
+            GalleryError: The server is not there.
         """
         self._settings = settings
         try:
@@ -50,7 +45,7 @@ class QdrantWriter:
             raise GalleryError(str(error)) from error
 
     def close(self) -> None:
-        """Let go of the folder or the connection."""
+        """Let go of the connection."""
         self._client.close()
 
     def published(self) -> str | None:
@@ -77,15 +72,14 @@ class QdrantWriter:
                 yield GalleryImage.model_validate(point.payload)
 
     def check(self, generation: str) -> list[str]:
-        """Replicas and recall of a server's collection; see the port."""
+        """Replicas and recall of a collection; see the port."""
         problems = []
-        if self._settings.url is not None:
-            with _as_gallery_error(self._settings):
-                for check in (collections.check_replicas, collections.check_recall):
-                    try:
-                        check(self._client, generation)
-                    except GalleryError as error:
-                        problems.append(str(error))
+        with _as_gallery_error(self._settings):
+            for check in (collections.check_replicas, collections.check_recall):
+                try:
+                    check(self._client, generation)
+                except GalleryError as error:
+                    problems.append(str(error))
         return problems
 
     def drop(self, generation: str) -> bool:
@@ -119,8 +113,7 @@ class QdrantWriter:
             else:
                 name = collection_name(alias, spec.encoder_fingerprint, newest + 1)
                 collections.create(client, name, spec, settings)
-            if settings.url is not None:  # the folder's engine scans: it has no payload indexes
-                collections.index_payload(client, name, spec.facets)
+            collections.index_payload(client, name, spec.facets)
             generation = QdrantGeneration(client, settings, name, spec.encoder_fingerprint)
             generation.read_stored(target if published else None)
             if copy_of is not None:
@@ -242,18 +235,11 @@ class QdrantGeneration:
                 raise GalleryError(
                     f"the build holds {count} images where {len(expected)} were written"
                 )
-            if self._settings.url is not None:
-                collections.build_graph(self._client, self._name, storage_for(count))
-                collections.check_replicas(self._client, self._name)
-                collections.check_recall(self._client, self._name)
+            collections.build_graph(self._client, self._name, storage_for(count))
+            collections.check_replicas(self._client, self._name)
+            collections.check_recall(self._client, self._name)
             self._client.update_collection(self._name, metadata=spec.model_dump(mode="json"))
             self._activate()
-        if self._settings.url is None and count > _FOLDER_COMFORT:
-            _log.warning(
-                "%d images is much for the embedded engine; a Qdrant server "
-                "(CIR_INDEXER__GALLERY__URL) searches them faster",
-                count,
-            )
 
     def _holds(self, image: GalleryImage) -> bool:
         """Whether this very image, payload and all, was there at the opening and still is."""
@@ -321,7 +307,7 @@ class QdrantGeneration:
         )
         drop = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
         client.update_collection_aliases([drop, create] if old else [create])
-        if old and self._settings.url is not None:
+        if old:
             time.sleep(self._settings.swap_grace_s)  # searches under way, nodes that learn late
         ours = contents.generations(client, alias, self._encoder).values()
         for name in sorted({*ours, *([old] if old else [])} - {self._name}):

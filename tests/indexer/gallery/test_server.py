@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr, ValidationError
+from qdrant_client import models
 
 from app.api.adapters.gallery import AsyncGallery, AsyncGeneration
 from app.api.main import create_app
@@ -26,10 +27,11 @@ from app.api.settings import ApiSettings
 from app.web.errors import OtherEncoder
 from indexer.gallery import open_reader, open_writer
 from indexer.gallery.errors import GalleryError, GalleryUnavailable, ImageNotFound
+from indexer.gallery.server import collections
 from indexer.gallery.server.client import QdrantUnavailable, connect
 from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
-from models.contracts.gallery import Facet, GalleryImage, GallerySpec
+from models.contracts.gallery import Facet, GalleryImage, GallerySpec, collection_name
 from models.datasets.manifest import read_folder
 from models.encoder.encoder import ImageTextEncoder
 from models.settings import EncoderSettings
@@ -193,6 +195,22 @@ def test_a_repeated_build_leaves_one_collection_and_only_what_it_was_given(
     client.close()
     assert len([name for name in names if name.startswith(f"{server.alias}__")]) == 1
     assert reading(server, AsyncGeneration.count) == 7
+
+
+def test_generations_are_counted_beyond_four_digits(server: GalleryWriterSettings) -> None:
+    names = [collection_name(server.alias, "wire-1", number) for number in range(9_999, 10_002)]
+    client = connect(server)
+    collections.create(client, names[0], spec(), server)
+    alias = models.CreateAlias(collection_name=names[0], alias_name=server.alias)
+    client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    for name in names[1:]:
+        writer = open_writer(server)
+        assert writer.open_generation(spec()).name == name
+        writer.close()
+        build(server)
+        found = [each.name for each in client.get_collections().collections]
+        assert [each for each in found if each.startswith(f"{server.alias}__")] == [name]
+    client.close()
 
 
 def test_no_search_fails_while_the_alias_moves(server: GalleryWriterSettings) -> None:

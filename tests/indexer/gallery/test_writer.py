@@ -1,32 +1,35 @@
-"""What a build leaves in Qdrant: each image's own embedding, and no collections but those needed.
+"""What a build leaves behind, on both engines: each image's own embedding, and no generations but
+those needed.
 
 `cut_short` stands for a kill: it ends a build after its last write and before its end, and what is
 left is what SIGKILL leaves.
 """
 
 import hashlib
+import os
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient, models
 
 from indexer.gallery import open_reader, open_writer
+from indexer.gallery.edge.folder import Folder
 from indexer.gallery.errors import GalleryError
-from indexer.gallery.server import collections
+from indexer.gallery.ports import StoredImage
 from indexer.gallery.server.client import connect
+from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
-from models.contracts.gallery import VECTOR_NAME, GalleryImage, GallerySpec, collection_name
+from models.contracts.gallery import GalleryImage, GallerySpec
 from models.datasets.manifest import ImageRow
 from models.encoder.encoder import ImageTextEncoder
 from tests.conftest import indexer_settings
+from tests.damage import contents, rewrite_metadata
 from tests.models.encoder.test_encoder import pictures, tiny_model
+from tests.qdrant_shim import qdrant_shim
 
 PICTURES = 10
 
@@ -90,18 +93,37 @@ def cut_short(
         build([*images, missing], encoder, strict)
 
 
-@contextmanager
-def client_of(settings: IndexerSettings) -> Iterator[QdrantClient]:
+@pytest.fixture(params=["edge", "server"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexerSettings]:
+    """A place on either engine; the server is that of `QDRANT_URL`, or who speaks its protocol."""
+    if request.param == "edge":
+        gallery = GalleryWriterSettings(path=tmp_path / "qdrant", swap_grace_s=0.1)
+        yield indexer_settings(tmp_path, gallery=gallery)
+    elif "QDRANT_URL" in os.environ:
+        yield indexer_settings(tmp_path)
+    else:
+        with qdrant_shim() as shim:
+            gallery = GalleryWriterSettings(url=shim.url, grpc_port=shim.port, swap_grace_s=0.1)
+            yield indexer_settings(tmp_path, gallery=gallery)
+
+
+def generations_of(settings: IndexerSettings) -> set[str]:
+    """All that the engine keeps under this test's alias."""
+    if settings.gallery.url is None:
+        return set(Folder(settings.gallery).generations())
     client = connect(settings.gallery)
-    yield client
+    names = {collection.name for collection in client.get_collections().collections}
     client.close()
-
-
-def collections_on(settings: IndexerSettings) -> set[str]:
-    """Of this test's alias."""
-    with client_of(settings) as client:
-        names = {collection.name for collection in client.get_collections().collections}
     return {name for name in names if name.startswith(f"{settings.gallery.alias}__")}
+
+
+def stored(settings: IndexerSettings) -> list[StoredImage]:
+    """Images and embeddings of the generation in service."""
+    reader = open_reader(settings.gallery)
+    info = reader.current()
+    found = reader.fetch(info, [each.image_id for each in reader.scroll(info, 1000).images])
+    reader.close()
+    return found
 
 
 def in_service(settings: IndexerSettings) -> str | None:
@@ -119,10 +141,9 @@ def embeddings_by_hash(files: Sequence[Path], encoder: ImageTextEncoder) -> dict
 
 @pytest.mark.parametrize("seed", range(4))
 def test_each_stored_embedding_is_of_its_own_picture_whatever_ids_exchange(
-    seed: int, files: list[Path], tiny: ImageTextEncoder, tmp_path: Path
+    seed: int, files: list[Path], tiny: ImageTextEncoder, settings: IndexerSettings
 ) -> None:
     """Ids exchange pictures between the gallery in service, a killed build and its resumption."""
-    settings = indexer_settings(tmp_path)
     own = embeddings_by_hash(files, tiny)
     order = random.Random(seed)
     everything = list(range(PICTURES))
@@ -132,21 +153,18 @@ def test_each_stored_embedding_is_of_its_own_picture_whatever_ids_exchange(
         cut_short(rows(files, order.sample(everything, PICTURES - kills)), tiny, settings)
     last = order.sample(everything, PICTURES)
     build(rows(files, last), tiny, settings)
-    with client_of(settings) as client:
-        points, _ = client.scroll(settings.gallery.alias, with_vectors=True)
-    assert len(points) == PICTURES
-    for point in points:
-        image = GalleryImage.model_validate(point.payload)
+    found = stored(settings)
+    assert len(found) == PICTURES
+    for each in found:
+        image = each.image
         assert image.content_hash == list(own)[last[int(image.image_id.removeprefix("id-"))]]
-        assert isinstance(point.vector, dict)
-        assert np.dot(np.array(point.vector[VECTOR_NAME]), own[image.content_hash]) > 0.99999
+        assert np.dot(each.embedding, own[image.content_hash]) > 0.99999
 
 
 def test_an_embedding_is_not_copied_from_a_point_that_holds_other_bytes_by_now(
-    files: list[Path], tiny: ImageTextEncoder, tmp_path: Path
+    files: list[Path], tiny: ImageTextEncoder, settings: IndexerSettings
 ) -> None:
     """Even if another process writes into this build, what is copied is of the same bytes."""
-    settings = indexer_settings(tmp_path)
     cut_short(rows(files, [0]), tiny, settings)
     (content_hash,) = embeddings_by_hash(files[:1], tiny)
     writer = open_writer(settings.gallery)
@@ -167,9 +185,8 @@ def test_an_embedding_is_not_copied_from_a_point_that_holds_other_bytes_by_now(
 
 
 def test_a_gallery_of_schema_version_1_is_read_and_reused_and_the_next_says_2(
-    files: list[Path], tiny: ImageTextEncoder, tmp_path: Path
+    files: list[Path], tiny: ImageTextEncoder, settings: IndexerSettings
 ) -> None:
-    settings = indexer_settings(tmp_path)
     images = [
         ImageRow(str(number), str(path), attributes={"colour": ["red", "blue"][: 1 + number % 2]})
         for number, path in enumerate(files)
@@ -182,14 +199,10 @@ def test_a_gallery_of_schema_version_1_is_read_and_reused_and_the_next_says_2(
         "noun_facet": None, "preset": "demo", "rerank_px": 448, "thumbnail_px": 256,
         "built_at": "2026-01-01T00:00:00+00:00",
     }  # fmt: skip
-    name = in_service(settings)
-    assert name is not None
-    with client_of(settings) as client:
-        stored = client.get_collection(name).config.metadata
-        assert stored is not None
-        assert stored["schema_version"] == 2
-        assert stored["facets"] == [{**facet, "multi_valued": True}]
-        client.update_collection(name, metadata=version_1)
+    spec, _ = contents(settings.gallery)
+    written = spec.model_dump(mode="json")
+    assert (written["schema_version"], written["facets"][0]["multi_valued"]) == (2, True)
+    rewrite_metadata(settings.gallery, **version_1)
 
     reader = open_reader(settings.gallery)
     info = reader.current()
@@ -199,45 +212,21 @@ def test_a_gallery_of_schema_version_1_is_read_and_reused_and_the_next_says_2(
     reader.close()
 
     assert build(images, tiny, settings).embedded == 0
-    with client_of(settings) as client:
-        stored = client.get_collection(settings.gallery.alias).config.metadata
-    assert stored is not None
-    assert stored["schema_version"] == 2
+    assert contents(settings.gallery)[0].schema_version == 2
 
 
 def test_a_build_leaves_another_encoders_unfinished_build_alone(
-    files: list[Path], tiny: ImageTextEncoder, other: ImageTextEncoder, tmp_path: Path
+    files: list[Path], tiny: ImageTextEncoder, other: ImageTextEncoder, settings: IndexerSettings
 ) -> None:
     """A nightly rebuild while the move to another encoder is half done; then the move ends."""
-    settings = indexer_settings(tmp_path)
     images = rows(files, range(PICTURES))
     build(images, tiny, settings)
     cut_short(images, other, settings)
-    (moving,) = collections_on(settings) - {in_service(settings)}
+    (moving,) = generations_of(settings) - {in_service(settings)}
     build(images, tiny, settings)
-    assert collections_on(settings) == {in_service(settings), moving}
+    assert generations_of(settings) == {in_service(settings), moving}
     assert build(images, other, settings).embedded == 0, "its work was thrown away"
     assert in_service(settings) == moving
-    assert collections_on(settings) == {moving}, (
+    assert generations_of(settings) == {moving}, (
         "what was in service is removed, whichever encoder made it"
     )
-
-
-def test_generations_are_counted_beyond_four_digits(
-    files: list[Path], tiny: ImageTextEncoder, tmp_path: Path
-) -> None:
-    settings = indexer_settings(tmp_path)
-    qdrant, images = settings.gallery, rows(files, range(3))
-    names = [
-        collection_name(qdrant.alias, tiny.fingerprint, number) for number in range(9_999, 10_002)
-    ]
-    with client_of(settings) as client:
-        collections.create(client, names[0], spec_of(tiny), qdrant)
-        alias = models.CreateAlias(collection_name=names[0], alias_name=qdrant.alias)
-        client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
-    for old, new in pairwise(names):
-        cut_short(images, tiny, settings)
-        assert collections_on(settings) == {old, new}
-        build(images, tiny, settings)
-        assert in_service(settings) == new
-        assert collections_on(settings) == {new}

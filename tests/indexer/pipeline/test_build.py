@@ -19,22 +19,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.gallery import open_writer
+from indexer.gallery import open_reader, open_writer
 from indexer.gallery.errors import GalleryError
 from indexer.gallery.image_store import ImageStore
-from indexer.gallery.server.client import connect
-from indexer.gallery.server.reader import qdrant_filter
 from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.prepare import SkippedRow
 from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
-from models.contracts.gallery import GalleryImage, GallerySpec
+from models.contracts.gallery import GallerySpec
 from models.datasets.manifest import ImageRow, read_folder, read_manifest
 from models.datasets.schema import SchemaError
 from models.encoder.encoder import ImageTextEncoder
 from models.errors import JobError
 from tests.conftest import BuiltGallery, environment_of, indexer_settings
+from tests.damage import contents
 from tests.full_disk import room_for
 from tests.models.encoder.test_encoder import tiny_model
 from tests.paths import SHARED_DATA
@@ -67,10 +66,7 @@ def build(
 
 
 def gallery_ids(settings: IndexerSettings) -> list[str]:
-    client = connect(settings.gallery)
-    points, _ = client.scroll(settings.gallery.alias, limit=10_000)
-    client.close()
-    return sorted(point.payload["image_id"] for point in points if point.payload)
+    return sorted(image.image_id for image in contents(settings.gallery)[1])
 
 
 def test_odd_files_are_used_or_reported_and_never_fatal(
@@ -195,10 +191,7 @@ def test_copies_are_made_upright_at_their_sizes(tmp_path: Path, tiny: ImageTextE
     noise(5, (2400, 1800)).save(folder / "phone.jpg", exif=exif)  # decoded at half its size
     settings = indexer_settings(tmp_path)
     build(read_folder(folder), tiny, settings)
-    client = connect(settings.gallery)
-    (point,), _ = client.scroll(settings.gallery.alias)
-    client.close()
-    image = GalleryImage.model_validate(point.payload)
+    _, (image,) = contents(settings.gallery)
     assert (image.width, image.height) == (1800, 2400)
     store = ImageStore(settings.image_store)
     for side_px, size in ((256, (192, 256)), (448, (336, 448))):
@@ -219,15 +212,12 @@ def test_a_build_at_another_size_makes_its_copies_beside_those_in_service(
     large = small.model_copy(update={"rerank_px": 40, "thumbnail_px": 20, "preset": "fast"})
     report = build(rows, tiny, large)
     assert (report.embedded, report.unused_copies) == (0, 6)
-    client = connect(large.gallery)
-    spec = GallerySpec.model_validate(client.get_collection(large.gallery.alias).config.metadata)
-    points, _ = client.scroll(large.gallery.alias)
-    client.close()
+    spec, images = contents(large.gallery)
     assert (spec.preset, spec.rerank_px, spec.thumbnail_px) == ("fast", 40, 20)
     store = ImageStore(large.image_store)
-    for point in points:
+    for each in images:
         for side_px in (40, 20):
-            with Image.open(store.path_of(point.payload["content_hash"], side_px)) as image:  # type: ignore[index]
+            with Image.open(store.path_of(each.content_hash, side_px)) as image:
                 assert image.size == (side_px, side_px)
     assert {path: path.read_bytes() for path in before} == before
 
@@ -294,11 +284,8 @@ def test_changed_attributes_reach_the_gallery_without_embedding(
         ]
         report = build(rows, tiny, settings)
     assert report.embedded == 0
-    client = connect(settings.gallery)
-    points, _ = client.scroll(settings.gallery.alias)
-    spec = GallerySpec.model_validate(client.get_collection(settings.gallery.alias).config.metadata)
-    client.close()
-    assert {GalleryImage.model_validate(p.payload).attributes["colour"] for p in points} == {"blue"}
+    spec, images = contents(settings.gallery)
+    assert {image.attributes["colour"] for image in images} == {"blue"}
     assert spec.facets[0].values == ("blue",)
 
 
@@ -317,18 +304,18 @@ def test_the_gallery_says_what_is_in_it(tmp_path: Path, tiny: ImageTextEncoder) 
     rows = read_manifest(manifest)
     settings = indexer_settings(tmp_path)
     build(rows, tiny, settings)
-    client = connect(settings.gallery)
-    spec = GallerySpec.model_validate(client.get_collection(settings.gallery.alias).config.metadata)
+    spec, _ = contents(settings.gallery)
     facets = {facet.name: facet for facet in spec.facets}
     assert set(facets["category"].values) == {"sofa", "mug"}
     assert set(facets["size"].values) == {"36", "M"}
     assert set(facets["price"].values) == {"007", "5"}
     assert (facets["category"].multi_valued, facets["size"].multi_valued) == (True, False)
+    reader = open_reader(settings.gallery)
+    info = reader.current()
     for facet in spec.facets:
         for value in facet.values:
-            wanted = qdrant_filter({facet.name: value}, spec.facets)
-            assert client.count(settings.gallery.alias, count_filter=wanted).count
-    client.close()
+            assert reader.scroll(info, 1, where={facet.name: value}).images
+    reader.close()
 
     for noun, refusal, sentence in (
         (

@@ -1,4 +1,4 @@
-"""A folder's gallery answers from memory what its engine would; cancelled work never starts.
+"""The embedded gallery answers as a scan would; cancelled work never starts.
 
 On a server the same is tested in `tests/indexer/gallery/test_server.py`.
 """
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient, models
 
 from app.api.adapters.gallery import AsyncGallery, AsyncGeneration
 from indexer.gallery import open_reader, open_writer
 from indexer.gallery.errors import ImageNotFound, InvalidFilter, InvalidRequest
-from indexer.gallery.server.client import connect
 from indexer.gallery.server.reader import qdrant_filter
 from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.filter import Filter, NumberRange
@@ -88,13 +88,24 @@ async def whole(generation: AsyncGeneration, filters: Filter | None) -> list[str
             return found
 
 
-def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None:
+def test_it_answers_as_a_scan_would(settings: GalleryWriterSettings) -> None:
     query = embeddings()[5]
-    engine = connect(settings)
+    engine = QdrantClient(":memory:")  # a scan in Python, written apart from the engine
+    vectors = {VECTOR_NAME: models.VectorParams(size=DIM, distance=models.Distance.COSINE)}
+    engine.create_collection("all", vectors)
+    engine.upsert(
+        "all",
+        [
+            models.PointStruct(
+                id=n, vector={VECTOR_NAME: row.tolist()}, payload=picture(n).model_dump(mode="json")
+            )
+            for n, row in enumerate(embeddings())
+        ],
+    )
     expected = []
     for filters in [{}, *FILTERS]:
         points = engine.query_points(
-            settings.alias, query=query.tolist(), using=VECTOR_NAME, limit=COUNT,
+            "all", query=query.tolist(), using=VECTOR_NAME, limit=COUNT,
             query_filter=qdrant_filter(filters, FACETS), with_payload=True,
         ).points  # fmt: skip
         expected.append([((point.payload or {})["image_id"], point.score) for point in points])
@@ -147,13 +158,13 @@ def test_it_answers_as_the_engine_would(settings: GalleryWriterSettings) -> None
 
 
 def test_work_whose_caller_was_cancelled_never_starts(settings: GalleryWriterSettings) -> None:
-    """The folder's engine has one thread: what runs on it delays all others."""
+    """The engine has few threads: what runs on them delays all others."""
     busy, done = threading.Event(), list[str]()
 
     async def main() -> None:
         gallery = AsyncGallery(open_reader(settings))
         try:
-            first = asyncio.create_task(gallery.call(lambda: busy.wait(30)))
+            first = [asyncio.create_task(gallery.call(lambda: busy.wait(30))) for _ in range(2)]
             left = [
                 asyncio.create_task(gallery.call(lambda: done.append("cancelled")))
                 for _ in range(5)
@@ -164,7 +175,7 @@ def test_work_whose_caller_was_cancelled_never_starts(settings: GalleryWriterSet
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
             busy.set()
-            await asyncio.gather(first, last)
+            await asyncio.gather(*first, last)
         finally:
             gallery.close()
 

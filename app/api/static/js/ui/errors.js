@@ -36,7 +36,7 @@ function noGallery(problem) {
   ];
   put(h("h2", {}, "There is nothing to search yet"), h("p", {}, `${problem.message[0].toUpperCase()}${problem.message.slice(1)}.`),
     h("dl", { class: "steps" }, ...steps.map(([what, command]) => h("div", {}, h("dt", {}, what), h("dd", {}, h("code", {}, command))))),
-    h("p", { class: "soft" }, "An embedded gallery has one user at a time: stop the service, build, start it again. This page looks again every few seconds and goes on by itself."));
+    h("p", { class: "soft" }, "The service may run meanwhile: this page looks again every few seconds and goes on by itself."));
 }
 
 function put(...children) {
