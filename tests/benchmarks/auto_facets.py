@@ -125,7 +125,7 @@ def embedded(rows: Sequence[ImageRow], encoder: ImageTextEncoder) -> Embeddings:
 
 def unit(rows: Embeddings) -> Embeddings:
     """Rows of unit length."""
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def noisy(images: Embeddings, amount: float) -> Embeddings:

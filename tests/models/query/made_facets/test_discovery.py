@@ -26,7 +26,7 @@ COLOURS = {"red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"
 
 
 def unit(rows: np.ndarray) -> Embeddings:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 @pytest.fixture(scope="module")
