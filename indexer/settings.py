@@ -42,6 +42,11 @@ class IndexerSettings(PresetSettings):
         description="YAML file of the catalogue's other words for its values; unset: the file of "
         "the manifest's name that ends in `.yaml`, if there is one",
     )
+    auto_facets: bool = Field(
+        True,
+        description="whether a gallery whose attributes do not name the things that are shown gets "
+        "facets made of words that its encoder can see in its images; `--no-auto-facets` overrides",
+    )
     decode_workers: int = Field(4, ge=1, le=64, description="threads that decode at once")
     reads_per_host: int = Field(
         16, ge=1, le=256, description="images that are read from one host at once, at most"

@@ -52,7 +52,7 @@ def check_filter(where: Filter, facets: Sequence[Facet]) -> list[CheckedConditio
     Raises:
         InvalidFilter: An attribute, a value or its kind does not fit the gallery.
     """
-    by_name = {facet.name: facet for facet in facets}
+    by_name = {facet.name: facet for facet in facets if not facet.made}  # images have no others
     return [_checked(name, condition, by_name) for name, condition in where.items()]
 
 

@@ -190,6 +190,13 @@ class Generation(Protocol):
         before it is copied.
         """
 
+    def embeddings_of(self, stored: Sequence[ReusableEmbedding]) -> list[Embedding]:
+        """Embeddings that are stored already, (D,) each, in the order asked.
+
+        Raises:
+            GalleryError: Also where one is gone, or belongs to other bytes by now.
+        """
+
     def put(
         self,
         images: Sequence[GalleryImage],

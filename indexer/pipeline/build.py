@@ -21,6 +21,7 @@ from tqdm import tqdm
 from indexer.gallery.errors import GalleryError
 from indexer.gallery.image_store import ImageStore
 from indexer.gallery.ports import GalleryWriter, Generation, ReusableEmbedding
+from indexer.pipeline.auto_facets import EmbeddingSample, with_made_facets
 from indexer.pipeline.prepare import ImagePreparer, IndexRecord, SkippedRow
 from indexer.pipeline.report import BuildReport
 from indexer.pipeline.shards import Embedded, Shard
@@ -114,16 +115,20 @@ def _build(
         preparer = image_preparer(store, encoder.preprocess, generation.reusable, settings)
         if trust_embedded:
             preparer.embedded = Embedded(writer, generation.name).of
-    indexed = Indexed()
-    fill(generation, part, preparer, encoder, settings, indexed, report)
+    indexed, sample = Indexed(), EmbeddingSample() if settings.auto_facets else None
+    fill(generation, part, preparer, encoder, settings, indexed, report, sample)
     if report.failed > settings.max_failed_share * len(part):
         raise GalleryError(
             f"{report.failed} of {len(part)} images could not be used, more than the limit of "
             f"{settings.max_failed_share:.0%}; the gallery in service was left as it is"
         )
     if part is rows:
+        final = spec_of_indexed(indexed.attributes, encoder, settings, built_at)
+        if sample is not None:
+            with report.timed("facets"):
+                final = with_made_facets(final, sample, generation, encoder)
+            report.made = [facet for facet in final.facets if facet.made]
         with report.timed("finish"):
-            final = spec_of_indexed(indexed.attributes, encoder, settings, built_at)
             generation.publish(indexed.ids.keys(), final)
             report.unused_copies = store.count_others(indexed.first_with, sides_px)
     report.indexed = len(indexed.ids)
@@ -219,8 +224,9 @@ def fill(
     settings: IndexerSettings,
     indexed: Indexed,
     report: BuildReport,
+    sample: EmbeddingSample | None = None,
 ) -> None:
-    """Put all rows that can be used."""
+    """Put all rows that can be used, and sample their embeddings."""
     size, threads = encoder.batch_size, max(settings.decode_workers, settings.reads_per_host)
     puts: deque[Future[None]] = deque()
     with (
@@ -237,6 +243,8 @@ def fill(
             records = _without_duplicates(batch, indexed, report)
             with report.timed("encode"):
                 embeddings = _embed(records, encoder, report)
+            if sample is not None:
+                sample.add(embeddings)
             with report.timed("write"):
                 while len(puts) >= _BATCHES_AHEAD:
                     puts.popleft().result()

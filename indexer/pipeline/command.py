@@ -24,6 +24,8 @@ def run(options: BuildOptions) -> Iterator[str]:
             "--shards and --ray are for galleries on a server (CIR_INDEXER__GALLERY__URL): the "
             "embedded one is a folder of one machine"
         )
+    if options.no_auto_facets:
+        settings = settings.model_copy(update={"auto_facets": False})
     if options.check:
         yield from check(rows, settings)
         return

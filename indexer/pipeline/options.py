@@ -141,6 +141,13 @@ class BuildOptions(SourceOptions):
             metavar="ADDRESS",
         ),
     ] = None
+    no_auto_facets: Annotated[
+        bool,
+        Option(
+            "--no-auto-facets",
+            help="make no facets for a gallery whose attributes do not name what is shown",
+        ),
+    ] = False
     check: Annotated[
         bool,
         Option(

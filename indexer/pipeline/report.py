@@ -12,7 +12,10 @@ from typing import Any
 
 from indexer.pipeline.prepare import SkippedRow
 from indexer.pipeline.source import column_lines
+from models.contracts.gallery import Facet
 from models.errors import JobError
+
+_MAX_WORDS = 12  # of a made facet, in a line
 
 
 @dataclass
@@ -25,14 +28,15 @@ class BuildReport:
         embedded: Of these, embedded in this run.
         reused: Of these, taken over from earlier builds with the embedding they had.
         given: Of these, with the embedding that came with their row.
+        made: The facets that were made of what the encoder sees, as they are stored.
         refused: Why the gallery was not put in service; None: it was.
         passed_through: The manifest's columns that could be attributes and are none.
         unused_copies: Copies in the image store that this gallery does not use: of images that are
             gone, at other sizes, or of another gallery.
         skipped: Rows not indexed, with reasons; `duplicate` are byte-identical to an earlier row.
         seconds: Where the time of the encoder's thread went: `start` (resume, schema), `images`
-            (waiting for files), `encode`, `write` (waiting for the gallery's engine), `finish`
-            (verify, publish), `total`.
+            (waiting for files), `encode`, `write` (waiting for the gallery's engine), `facets`
+            (making those that the catalogue lacks), `finish` (verify, publish), `total`.
     """
 
     rows: int
@@ -40,6 +44,7 @@ class BuildReport:
     embedded: int = 0
     reused: int = 0
     given: int = 0
+    made: list[Facet] = field(default_factory=list)
     refused: str | None = None
     passed_through: list[str] = field(default_factory=list)
     unused_copies: int = 0
@@ -68,6 +73,7 @@ class BuildReport:
             "embedded": self.embedded,
             "reused": self.reused,
             "given": self.given,
+            "made_facets": {facet.name: list(facet.values) for facet in self.made},
             "refused": self.refused,
             "passed_through": self.passed_through,
             "unused_copies": self.unused_copies,
@@ -88,8 +94,13 @@ class BuildReport:
                 f"{self.embedded / total:.0f} images/s over all; the encoder alone "
                 f"{self.embedded / self.seconds['encode']:.0f} images/s"
             )
-        shares = ("start", "images", "encode", "write", "finish")
+        shares = ("start", "images", "encode", "write", "facets", "finish")
         yield "time: " + ", ".join(f"{k} {self.seconds[k] / total:.0%}" for k in shares)
+        if self.made:
+            yield "facets made of words that the encoder sees in these images, for intersections:"
+        for facet in self.made:
+            words = ", ".join(facet.values[:_MAX_WORDS])
+            yield f"  {facet.name}: {words}{', …' if facet.values[_MAX_WORDS:] else ''}"
         if self.unused_copies:
             yield (
                 f"{self.unused_copies} copies in the image store are of no image in this gallery, "

@@ -108,6 +108,27 @@ class GallerySpec(BaseModel):
     built_at: str
 
 
+def catalogue_facets(spec: GallerySpec) -> tuple[Facet, ...]:
+    """The facets that the catalogue's own attributes are; those that were made are left out."""
+    return tuple(facet for facet in spec.facets if not facet.made)
+
+
+def with_made_of(spec: GallerySpec, earlier: GallerySpec) -> GallerySpec:
+    """A spec with the facets that were made for an earlier generation of the gallery, unless the
+    catalogue has a noun or attributes of their names by now.
+    """
+    made = tuple(facet for facet in earlier.facets if facet.made)
+    if not made or spec.noun_facet is not None:
+        return spec
+    taken = {facet.name for facet in spec.facets}
+    if earlier.noun_facet in taken:
+        return spec
+    kept = tuple(facet for facet in made if facet.name not in taken)
+    return spec.model_copy(
+        update={"facets": (*spec.facets, *kept), "noun_facet": earlier.noun_facet}
+    )
+
+
 def point_id_for(image_id: str) -> str:
     """The point's id: the same image always lands on the same point, so builds can be repeated."""
     return str(uuid.uuid5(_NAMESPACE, image_id))

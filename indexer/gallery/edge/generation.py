@@ -19,7 +19,7 @@ from indexer.gallery.edge.shard import Shard, ShardFailed
 from indexer.gallery.errors import GalleryError
 from indexer.gallery.ports import ReusableEmbedding
 from indexer.gallery.settings import GalleryWriterSettings
-from models.contracts.gallery import GalleryImage, GallerySpec, point_id_for
+from models.contracts.gallery import GalleryImage, GallerySpec, catalogue_facets, point_id_for
 from models.encoder.types import Embedding
 
 _log = logging.getLogger(__name__)
@@ -108,6 +108,14 @@ class EdgeGeneration:
                 return _reusable(other, name)
         return None
 
+    def embeddings_of(self, stored: Sequence[ReusableEmbedding]) -> list[Embedding]:
+        """Stored embeddings; see the port."""
+        with as_gallery_error(self._folder):
+            copies: dict[ReusableEmbedding, Embedding] = {}
+            for start in range(0, len(stored), PAGE):
+                copies |= self._copy(stored[start : start + PAGE])
+        return [copies[each] for each in stored]
+
     def put(
         self,
         images: Sequence[GalleryImage],
@@ -161,7 +169,7 @@ class EdgeGeneration:
                     f"the build holds {count} images where {len(expected)} were written"
                 )
             self._flush()
-            self._shard.index_payload(spec.facets)
+            self._shard.index_payload(catalogue_facets(spec))
             self._shard.optimize()
             self._closed = True
             self._let_go()

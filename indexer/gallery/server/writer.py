@@ -180,6 +180,14 @@ class QdrantGeneration:
             return stored.embedding
         return self._published.get(content_hash)
 
+    def embeddings_of(self, stored: Sequence[ReusableEmbedding]) -> list[Embedding]:
+        """Stored embeddings; see the port."""
+        with self._as_gallery_error():
+            copies: dict[ReusableEmbedding, Embedding] = {}
+            for start in range(0, len(stored), contents.PAGE):
+                copies |= self._copy(stored[start : start + contents.PAGE])
+        return [copies[each] for each in stored]
+
     def put(
         self,
         images: Sequence[GalleryImage],

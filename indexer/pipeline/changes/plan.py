@@ -27,7 +27,7 @@ from indexer.pipeline.changes.held import ChangeRefused, Held
 from indexer.pipeline.prepare import IndexRecord, SkippedRow
 from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
-from models.contracts.gallery import GalleryImage, GallerySpec
+from models.contracts.gallery import GalleryImage, GallerySpec, catalogue_facets, with_made_of
 from models.datasets.disk_map import DiskMap
 from models.datasets.rows import ImageRow, ImageRows
 from models.datasets.schema import AttributeCounter, SchemaError
@@ -140,6 +140,7 @@ def plan_sync(
             f"{settings.max_failed_share:.0%}, such as {skipped[0].image_id}: {skipped[0].detail}"
         )
     spec = spec_of_indexed(indexed.attributes, encoder, settings, _now())
+    spec = with_made_of(spec, held.spec) if settings.auto_facets else spec
     plan = Plan(held, spec, indexed.ids, skipped=skipped)
     _take_over(plan, examined, rows)
     _find_removed(plan)
@@ -168,12 +169,12 @@ def plan_addition(
     Raises:
         SchemaError: An attribute has words where the gallery has numbers, or true and false.
     """
-    rows.attributes.join(held.spec.facets)
+    rows.attributes.join(catalogue_facets(held.spec))
     sizes = {"rerank_px": held.spec.rerank_px, "thumbnail_px": held.spec.thumbnail_px}
     settings = settings.model_copy(update=sizes)
     indexed, skipped = Indexed(), list[SkippedRow]()
     examined = _examine(rows, held, indexed, skipped, settings, dry_run, others_stay=True)
-    attributes, after = AttributeCounter(held.spec.facets), DiskMap()
+    attributes, after = AttributeCounter(catalogue_facets(held.spec)), DiskMap()
     for image in writer.images(held.generation):
         after.setdefault(image.image_id, b"")
         if image.image_id not in indexed.ids:
@@ -195,7 +196,7 @@ def plan_removal(
     Raises:
         ChangeRefused: No image would be left.
     """
-    going, attributes, after = DiskMap(), AttributeCounter(held.spec.facets), DiskMap()
+    going, attributes, after = DiskMap(), AttributeCounter(catalogue_facets(held.spec)), DiskMap()
     for image_id in image_ids:
         going.setdefault(image_id, b"")
     for image in writer.images(held.generation):
@@ -346,16 +347,17 @@ def _changed_spec(
     """The spec of a gallery after its images have changed, without its whole source.
 
     What was said of facets stays: context, the noun, synonyms. The noun is one no longer if no
-    image has words for it.
+    image has words for it. Facets that were made stay.
     """
-    were = {facet.name: facet for facet in before.facets}
+    were = {facet.name: facet for facet in catalogue_facets(before)}
+    named = before.noun_facet if before.noun_facet in were else None
     context = [
         name
         for name in attributes.names
         if (were[name].context if name in were else name in settings.context_facets)
     ]
     try:
-        facets, noun = attributes.schema(context, before.noun_facet)
+        facets, noun = attributes.schema(context, named)
     except SchemaError:
         facets, noun = attributes.schema(context, None)
     kept = tuple(
@@ -364,7 +366,8 @@ def _changed_spec(
         else facet
         for facet in facets
     )
-    return before.model_copy(update={"facets": kept, "noun_facet": noun, "built_at": _now()})
+    changed = before.model_copy(update={"facets": kept, "noun_facet": noun, "built_at": _now()})
+    return with_made_of(changed, before)
 
 
 def _now() -> str:

@@ -23,6 +23,7 @@ MIN_MARGIN = 0.5  # nats by which a word must win on average
 _MAX_THINGS = 250  # that are looked at closely
 _MAX_PHRASES = 6000  # of one type, with things
 _MAX_PAIRED = 60  # things that pairs are made of
+_MIN_IMAGES = 50  # of fewer, nothing is sure
 _MIN_THINGS = 2  # else there is nothing to tell apart
 _BY_CHANCE = 2  # times as many things as where images mean nothing are found, or none are there
 _MIN_DESCRIBED = 0.02  # share of the images that a describing facet must say something of
@@ -72,7 +73,7 @@ def discover(
         lexicon: Instead of the shipped one.
     """
     images, lexicon = images[:MAX_IMAGES], lexicon or facet_lexicon()
-    if len(images) < _MIN_THINGS or not lexicon.things:
+    if len(images) < _MIN_IMAGES or not lexicon.things:
         return Discovery(())
     return _Discoverer(images, _Texts(encode_texts), logit_scale, lexicon).run()
 

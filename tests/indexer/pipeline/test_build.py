@@ -266,9 +266,9 @@ def test_while_a_build_runs_one_thread_asks_the_engine(
     report = build_gallery(rows, tiny, ThreadsOf(writer, threads), settings)
     writer.close()
     assert (report.embedded, report.reused, report.indexed) == (40, 80, 120)
-    assert set(threads) == {"open_generation", "reusable", "put", "publish"}
+    assert set(threads) == {"open_generation", "reusable", "put", "embeddings_of", "publish"}
     here = {threading.get_ident()}
-    assert (threads["open_generation"], threads["publish"]) == (here, here)
+    assert threads["open_generation"] == threads["embeddings_of"] == threads["publish"] == here
     assert len(threads["put"]) == 1
 
 
@@ -442,7 +442,7 @@ def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
 def test_the_report_adds_up(built_gallery: BuiltGallery) -> None:
     report = built_gallery.report
     assert report.indexed == report.embedded == report.rows - len(report.skipped)
-    stages = [report.seconds[k] for k in ("start", "images", "encode", "write", "finish")]
+    stages = [report.seconds[k] for k in ("start", "images", "encode", "write", "facets", "finish")]
     assert sum(stages) == pytest.approx(report.seconds["total"], rel=0.2)
     assert "images/s" in "\n".join(report.lines())
     assert all(isinstance(skip, SkippedRow) for skip in report.skipped)
@@ -463,5 +463,6 @@ def test_real_photographs(tiny: ImageTextEncoder, tmp_path: Path) -> None:
     report = build(images, tiny, settings)
     assert report.failed == 0
     assert report.indexed == len(set(hashes))
+    assert report.made == []  # an encoder of random weights sees nothing
     assert len(report.skipped) == len(images) - len(set(hashes))
     assert {skip.reason for skip in report.skipped} == {"duplicate"}
