@@ -27,7 +27,7 @@ def open_writer(settings: "GalleryWriterSettings") -> "GalleryWriter":
     """A writer of the gallery that the settings name, connected.
 
     Raises:
-        GalleryError: Another process writes to the folder, or the server cannot be used.
+        GalleryError: The server cannot be used.
     """
     if settings.url is None:
         from indexer.gallery.edge.writer import EdgeWriter  # noqa: PLC0415

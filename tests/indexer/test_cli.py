@@ -15,10 +15,16 @@ from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline import command as build_command
 from indexer.pipeline.options import BuildOptions
 from indexer.settings import IndexerSettings
+from models.contracts.gallery import GallerySpec
 from tests.conftest import environment_of, indexer_settings
 from tests.damage import contents
 from tests.indexer.pipeline.test_build import gallery_ids, save_all
 from tests.models.encoder.test_encoder import tiny_model
+
+SPEC = GallerySpec(
+    encoder_fingerprint="e", embedding_dim=8, preset="demo", rerank_px=448, thumbnail_px=256,
+    built_at="2026-01-01T00:00:00Z",
+)  # fmt: skip
 
 
 def environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> IndexerSettings:
@@ -51,6 +57,7 @@ def test_a_second_process_on_the_embedded_folder_gets_a_sentence(
     save_all(tmp_path / "in", 2)
     settings = indexer_settings(tmp_path, gallery=GalleryWriterSettings(path=tmp_path / "qdrant"))
     holder = open_writer(settings.gallery)
+    holder.open_generation(SPEC)
     monkeypatch.setenv("CIR_INDEXER__GALLERY__PATH", str(settings.gallery.path))
     assert main(["build", "--images", str(tmp_path / "in")]) == 1
     holder.close()

@@ -11,7 +11,6 @@ Locks are the kernel's (`flock`), so they end with their process.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -23,11 +22,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from indexer.gallery.edge import files
 from indexer.gallery.settings import GallerySettings
 from models.contracts.gallery import GallerySpec
 from models.settings import sentences
 
-_FORMAT = 1  # of this layout
+_FORMAT = 2  # of this layout
 _NAME = re.compile(r"(?P<encoder>.+)__\d{8}T\d{12}-[0-9a-f]{6}")
 _REMOVED = ".removed"  # is being removed, or copied
 _SPEC_OF_BUILD, _SUMS = "build.json", "sums.json"
@@ -159,16 +159,13 @@ class Folder:
     def seal(self, name: str, spec: GallerySpec) -> None:
         """Write a generation and its spec through to the disk; raises `OSError`."""
         folder = self._root / name
-        _replace(folder / _SUMS, json.dumps(_sums(folder)))
-        for parent, _, files in os.walk(folder):
-            for file in files:
-                _sync(Path(parent) / file)
-            _sync(Path(parent))
-        _replace(folder / "spec.json", _as_text(spec))
+        (folder / _SUMS).write_text(json.dumps(_sums(folder)))
+        files.sync_all(folder)
+        files.replace(folder / "spec.json", _as_text(spec))
 
     def write_spec_of_build(self, name: str, spec: GallerySpec) -> None:
         """Say what an unfinished generation is to be; raises `OSError`."""
-        _replace(self._root / name / _SPEC_OF_BUILD, _as_text(spec))
+        files.replace(self._root / name / _SPEC_OF_BUILD, _as_text(spec))
 
     def changed_files(self, name: str) -> list[str]:
         """What is not as it was when a generation was sealed, a sentence for each file.
@@ -190,8 +187,7 @@ class Folder:
 
     def size_bytes(self, name: str) -> int:
         """What a generation takes on disk, its holes left out."""
-        files = [each for each in (self._root / name).rglob("*") if each.is_file()]
-        return sum(each.stat().st_blocks * 512 for each in files)
+        return files.size_bytes(self._root / name)
 
     def copy(self, name: str) -> str:
         """Begin a generation as a copy of a sealed one; its name.
@@ -202,7 +198,7 @@ class Folder:
         made = _new_name(encoder_of(name))
         partial = self._root / (made + _REMOVED)
         own = shutil.ignore_patterns("spec.json", "replaced", _SUMS, _SPEC_OF_BUILD)
-        shutil.copytree(self._root / name, partial, ignore=own)
+        shutil.copytree(self._root / name, partial, ignore=own, copy_function=files.copy)
         os.rename(partial, self._root / made)
         return made
 
@@ -212,8 +208,8 @@ class Folder:
         Raises:
             OSError: It cannot be written.
         """
-        _sync(self._root)
-        _replace(self._root / "current", name + "\n")
+        files.sync(self._root)
+        files.replace(self._root / "current", name + "\n")
         if replaced is not None:
             with suppress(FileNotFoundError):
                 (self._root / replaced / "replaced").touch()
@@ -263,15 +259,8 @@ def _as_text(spec: GallerySpec) -> str:
 
 def _sums(folder: Path) -> dict[str, str]:
     """The digest of every file that a sealed generation consists of, by its path."""
-    sums = {}
-    for parent, _, files in os.walk(folder):
-        for file in files:
-            if Path(parent) != folder or file == "images.sqlite":
-                path = Path(parent) / file
-                with path.open("rb") as opened:
-                    digest = hashlib.file_digest(opened, "blake2b").hexdigest()
-                sums[str(path.relative_to(folder))] = digest
-    return sums
+    paths = [folder / "images.sqlite", *(folder / "shard").rglob("*")]
+    return {str(path.relative_to(folder)): files.digest(path) for path in paths if path.is_file()}
 
 
 def _new_name(encoder: str) -> str:
@@ -291,22 +280,3 @@ def _lock(path: Path, kind: int, *, create: bool) -> int | None:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _replace(path: Path, text: str) -> None:
-    """All of a file in one step, through to the disk."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

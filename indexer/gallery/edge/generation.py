@@ -25,7 +25,7 @@ from models.encoder.types import Embedding
 _log = logging.getLogger(__name__)
 
 PAGE = 1000  # images read or removed at once
-_FLUSH_IMAGES, _FLUSH_S = 4096, 5.0  # put until they are made to last: a kill costs so many
+_FLUSH_IMAGES, _FLUSH_S = 16_384, 5.0  # put until they are made to last: a kill costs so many
 _RECALL_SAMPLES, _RECALL_DEPTH, _MIN_RECALL = 20, 10, 0.9
 _POLL_S = 0.1
 
@@ -123,10 +123,11 @@ class EdgeGeneration:
     ) -> None:
         """Store images; those that are there, payload and all, are not written again."""
         with as_gallery_error(self._folder):
+            stored = self._records.digests([image.image_id for image in images])
             new: list[tuple[GalleryImage, Embedding | ReusableEmbedding, bytes]] = []
             for image, embedding in zip(images, embeddings, strict=True):
-                digest, own = digest_of(image), self._records.of_image(image.image_id)
-                if own is None or own.digest != digest:
+                digest = digest_of(image)
+                if stored.get(image.image_id) != digest:
                     new.append((image, embedding, digest))
             copies = self._copy([e for _, e, _ in new if isinstance(e, ReusableEmbedding)])
             points = [
@@ -139,7 +140,8 @@ class EdgeGeneration:
             ]
             if not points:
                 return
-            self._records.remove([image.image_id for image, _, _ in new])
+            if stored:
+                self._records.remove([image.image_id for image, _, _ in new])
             self._shard.put(points)
             for image, _, digest in new:
                 self._unflushed[image.image_id] = Record(

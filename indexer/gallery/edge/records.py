@@ -17,6 +17,14 @@ from pathlib import Path
 from models.contracts.gallery import GalleryImage
 
 _CACHE_KIB = 32_768
+_SCHEMA = """
+BEGIN;
+CREATE TABLE IF NOT EXISTS images
+    (image_id TEXT PRIMARY KEY, content_hash BLOB, width INTEGER, height INTEGER, digest BLOB);
+CREATE INDEX IF NOT EXISTS by_hash ON images (content_hash);
+COMMIT;
+"""
+_ASKED = 500  # images in one statement
 _COLUMNS = "image_id, content_hash, width, height, digest"
 
 
@@ -42,24 +50,22 @@ class Record:
 class Records:
     """The records of one generation. Any thread may ask; one at a time may change."""
 
-    def __init__(self, path: Path, *, sealed: bool = False) -> None:
+    def __init__(self, path: Path, *, sealed: bool = False, read_only: bool = False) -> None:
         """Open, or make, the file; raises `sqlite3.Error`.
 
         Args:
             path: The file.
             sealed: It is never changed again: no lock is taken and nothing is written.
+            read_only: Another process may be changing it: nothing is written.
         """
-        uri = f"{path.absolute().as_uri()}?{'immutable=1' if sealed else 'mode=rwc'}"
+        mode = "immutable=1" if sealed else "mode=ro" if read_only else "mode=rwc"
+        uri = f"{path.absolute().as_uri()}?{mode}"
         self._lock = threading.Lock()
         self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
         try:
             self._execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            if not sealed:
-                self._execute(
-                    "CREATE TABLE IF NOT EXISTS images (image_id TEXT PRIMARY KEY, "
-                    "content_hash BLOB, width INTEGER, height INTEGER, digest BLOB)"
-                )
-                self._execute("CREATE INDEX IF NOT EXISTS by_hash ON images (content_hash)")
+            if not (sealed or read_only):
+                self._database.executescript(_SCHEMA).close()
             self._execute("SELECT 1 FROM images LIMIT 1")
         except sqlite3.Error:
             self._database.close()
@@ -77,6 +83,17 @@ class Records:
     def of_bytes(self, content_hash: str) -> Record | None:
         """A record of some image with these bytes."""
         return self._one("content_hash = ?", bytes.fromhex(content_hash))
+
+    def digests(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """The payloads' digests of those of some images that have a record."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(image_ids), _ASKED):
+            some = image_ids[start : start + _ASKED]
+            marks = ",".join("?" * len(some))
+            statement = f"SELECT image_id, digest FROM images WHERE image_id IN ({marks})"
+            with self._lock, closing(self._database.execute(statement, some)) as cursor:
+                found.update(cursor)
+        return found
 
     def count(self) -> int:
         """How many records there are."""

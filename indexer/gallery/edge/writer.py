@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Literal
 
 from indexer.gallery.edge.folder import Folder, encoder_of
@@ -30,25 +30,16 @@ _log = logging.getLogger(__name__)
 
 
 class EdgeWriter:
-    """Makes generations in a folder; see the port. There is one at a time, readers aside."""
+    """Makes generations in a folder; see the port.
+
+    From the first change on it is the folder's only writer; looking into it locks nobody out.
+    """
 
     def __init__(self, settings: GalleryWriterSettings) -> None:
-        """Take the folder's lock.
-
-        Raises:
-            GalleryError: Another process writes to it, or it cannot be written.
-        """
+        """Touches nothing yet."""
         self._settings, self._folder = settings, Folder(settings)
         self._generation: EdgeGeneration | None = None
-        with as_gallery_error(self._folder):
-            lock = self._folder.lock_for_writing()
-        if lock is None:
-            raise GalleryError(
-                f"another process is writing to the embedded gallery in {settings.path}; wait "
-                "until it has ended: searches go on meanwhile"
-            )
-        self._lock: int | None = lock
-        self._folder.sweep()
+        self._lock: int | None = None
 
     def close(self) -> None:
         """Keep what was put, and let go of the folder."""
@@ -73,13 +64,18 @@ class EdgeWriter:
             published = published_in(self._folder)
             found = []
             for name in self._folder.generations():
-                with suppress(FileNotFoundError):  # killed before it said what it is to be
+                try:
                     found.append(self._kept(name, published))
+                except FileNotFoundError:
+                    continue  # killed before it said what it is to be, or removed meanwhile
+                except sqlite3.Error:
+                    if self._folder.generation(name).exists():
+                        raise
             return found
 
     def images(self, generation: str) -> Iterator[GalleryImage]:
         """Every image of a generation, in the order of point ids; see the port."""
-        with as_gallery_error(self._folder), closing(self._shard(generation)) as shard:
+        with self._reading(generation), closing(self._shard(generation)) as shard:
             offset = None
             while True:
                 images, offset = shard.scroll(PAGE, offset)
@@ -89,7 +85,7 @@ class EdgeWriter:
 
     def check(self, generation: str) -> list[str]:
         """Files, counts and recall of a sealed generation; see the port."""
-        with as_gallery_error(self._folder):
+        with self._reading(generation):
             problems = self._folder.changed_files(generation)
             if problems:
                 return problems
@@ -99,6 +95,7 @@ class EdgeWriter:
     def drop(self, generation: str) -> bool:
         """Remove a folder, unless some process reads it; see the port."""
         with as_gallery_error(self._folder):
+            self._begin_writing()
             if generation == published_in(self._folder):
                 raise GalleryError(f"{generation} is in service")
             if self._generation is not None and self._generation.name == generation:
@@ -112,6 +109,7 @@ class EdgeWriter:
         ones hold beyond it is copied when it is put.
         """
         with as_gallery_error(self._folder):
+            self._begin_writing()
             if self._generation is not None:
                 self._generation.close()
                 self._generation = None
@@ -138,10 +136,40 @@ class EdgeWriter:
             )
         return self._generation
 
+    def _begin_writing(self) -> None:
+        """Be the folder's only writer until `close`.
+
+        Raises:
+            GalleryError: Another process writes to it.
+            OSError: It cannot be written.
+        """
+        if self._lock is not None:
+            return
+        self._lock = self._folder.lock_for_writing()
+        if self._lock is None:
+            raise GalleryError(
+                f"another process is writing to the embedded gallery in {self._settings.path}; "
+                "wait until it has ended: searches go on meanwhile"
+            )
+        self._folder.sweep()
+
+    @contextmanager
+    def _reading(self, generation: str) -> Iterator[None]:
+        """Keep a generation from being removed; raises `GalleryError`."""
+        with as_gallery_error(self._folder):
+            lock = self._folder.lock_for_reading(generation)
+            if lock is None:
+                raise GalleryError(f"{generation} is being removed by another process")
+            try:
+                yield
+            finally:
+                os.close(lock)
+
     def _kept(self, name: str, published: str | None) -> KeptGeneration:
         sealed = self._folder.is_sealed(name)
         spec = self._folder.spec(name, of_build=not sealed)
-        with closing(Records(self._folder.records(name), sealed=sealed)) as records:
+        file = self._folder.records(name)
+        with closing(Records(file, sealed=sealed, read_only=True)) as records:
             images = records.count()
         state: Literal["in service", "replaced", "unfinished"] = "unfinished"
         if name == published:
