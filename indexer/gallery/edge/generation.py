@@ -20,7 +20,7 @@ from indexer.gallery.errors import GalleryError
 from indexer.gallery.ports import ReusableEmbedding
 from indexer.gallery.settings import GalleryWriterSettings
 from models.contracts.gallery import GalleryImage, GallerySpec, catalogue_facets, point_id_for
-from models.encoder.types import Embedding
+from models.encoder.types import Embedding, Embeddings
 
 _log = logging.getLogger(__name__)
 
@@ -260,19 +260,22 @@ def recall_problem(folder: Folder, name: str) -> str | None:
         if not images:
             return None
         stored = shard.stored([point_id_for(image.image_id) for image in images])
-        queries = np.stack([each.embedding for each in stored.values()])
-        exact = shard.nearest(queries, _RECALL_DEPTH, exact=True)
-        found = shard.nearest(queries, _RECALL_DEPTH)
+        hit = right = 0
+        for each in stored.values():
+            query = each.embedding[np.newaxis]  # (1, D)
+            exact = _nearest_ids(shard, query, exact=True)
+            hit += len(exact & _nearest_ids(shard, query, exact=False))
+            right += len(exact)
     finally:
         shard.close()
-    hit = sum(
-        len({point for point, _ in right} & {point for point, _ in answer})
-        for right, answer in zip(exact, found, strict=True)
-    )
-    share = hit / sum(map(len, exact))
+    share = hit / right
     if share >= _MIN_RECALL:
         return None
     return f"the index of {name} finds only {share:.0%} of what an exact search finds"
+
+
+def _nearest_ids(shard: Shard, query: Embeddings, *, exact: bool) -> set[str]:
+    return {image.image_id for image, _ in shard.nearest(query, _RECALL_DEPTH, exact=exact)}
 
 
 def published_in(folder: Folder) -> str | None:

@@ -84,13 +84,8 @@ class EdgeReader:
                 by_point = {point_id_for(image_id): image_id for image_id in among}
                 points = list(by_point)
                 require_all(by_point, shard.present(points))
-            best: dict[str, float] = {}
-            for nearest in shard.nearest(queries, limit, conditions, points):
-                for point, score in nearest:
-                    best[point] = max(score, best.get(point, -2.0))
-            ranked = sorted(best, key=lambda point: -best[point])[:limit]
-            images = shard.images(ranked)
-        return [Hit(images[point], best[point]) for point in ranked]
+            found = shard.nearest(queries, limit, conditions, points)
+        return [Hit(image, score) for image, score in found]
 
     def fetch(self, generation: GenerationInfo, image_ids: Sequence[str]) -> list[StoredImage]:
         """Images by id, in the order asked; see the port."""

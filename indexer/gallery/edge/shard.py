@@ -2,8 +2,8 @@
 
 What the engine does and its types do not say:
 
-* A query and a load hold the interpreter's lock: limits are bounded, payloads are read of what is
-  returned alone, and several vectors go in one batch.
+* A query and a load hold the interpreter's lock: limits are bounded, and several vectors go in one
+  batch.
 * There is no write-ahead log here, so what was put is safe after `flush` only, and several
   processes may open the same folder. A load needs write access all the same.
 * New points are compared one by one until `optimize` has built their graph.
@@ -15,6 +15,8 @@ What the engine does and its types do not say:
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +122,8 @@ class Shard:
         among: Sequence[str] | None = None,
         *,
         exact: bool = False,
-    ) -> list[list[tuple[str, float]]]:
-        """For each query (A, D) the nearest points' ids and cosines, best first."""
+    ) -> list[tuple[GalleryImage, float]]:
+        """The images nearest to any of some queries (A, D) with their best cosine, best first."""
         must: list[edge.ConditionType] = [_condition(each) for each in conditions]
         if among is not None:
             must.append(edge.HasIdCondition(set(among)))
@@ -132,18 +134,18 @@ class Shard:
                 limit=limit,
                 filter=edge.Filter(must=must) if must else None,
                 params=params,
+                with_payload=[_IMAGE],  # cheaper than to ask again by id
             )
             for query in queries.tolist()
         ]
         with _engine_errors():
             answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        return [[(str(point.id), float(point.score)) for point in answer] for answer in answers]
-
-    def images(self, points: Sequence[str]) -> dict[str, GalleryImage]:
-        """Images by point id; those that are not there are left out."""
-        with _engine_errors():
-            records = self._shard.retrieve(list(points), with_payload=[_IMAGE], with_vector=False)
-        return {str(each.id): _image(each) for each in records}
+        best: dict[str, float] = {}  # an image as it is stored → its score
+        for point in chain.from_iterable(answers):
+            stored = _text(point)
+            best[stored] = max(point.score, best.get(stored, -2.0))
+        ranked = sorted(best.items(), key=itemgetter(1), reverse=True)[:limit]
+        return [(GalleryImage.model_validate_json(stored), score) for stored, score in ranked]
 
     def stored(self, points: Sequence[str]) -> dict[str, StoredImage]:
         """Images and embeddings by point id; those that are not there are left out."""
@@ -208,9 +210,14 @@ def _payload(image: GalleryImage) -> dict[str, Any]:
     return {_IMAGE: image.model_dump_json(), _ATTRIBUTES: image.attributes}
 
 
-def _image(stored: edge.Record | edge.ScoredPoint) -> GalleryImage:
-    payload: Any = stored.payload
-    return GalleryImage.model_validate_json(payload[_IMAGE])
+def _text(point: edge.Record | edge.ScoredPoint) -> str:
+    payload: Any = point.payload
+    text: str = payload[_IMAGE]
+    return text
+
+
+def _image(point: edge.Record | edge.ScoredPoint) -> GalleryImage:
+    return GalleryImage.model_validate_json(_text(point))
 
 
 def _stored(record: edge.Record) -> StoredImage:

@@ -20,6 +20,7 @@ from app.web.logging import JsonFormatter
 from indexer.gallery import open_writer
 from indexer.gallery.errors import GalleryUnavailable
 from indexer.gallery.settings import GalleryWriterSettings
+from models.contracts.gallery import GallerySpec
 from models.settings import EncoderSettings
 from tests.conftest import CATALOGUE_IMAGES, BuiltGallery, wait_until_ready
 from tests.models.datasets.test_images import png_claiming
@@ -438,18 +439,21 @@ def test_a_gallery_of_another_encoder_ends_the_start(
 
 
 def test_without_a_gallery_it_waits_for_one(tmp_path: Path) -> None:
-    """Locked by a build, it says so; freed and still empty, it says that."""
+    """Before the first build and during it there is none, and nobody is locked out."""
     qdrant = GalleryWriterSettings(path=tmp_path / "qdrant")
     encoder = EncoderSettings(**tiny_model(tmp_path / "tiny").model_dump())
     holder = open_writer(qdrant)
+    begun = GallerySpec(
+        encoder_fingerprint="e", embedding_dim=8, preset="demo", rerank_px=448, thumbnail_px=256,
+        built_at="2026-01-01T00:00:00Z",
+    )  # fmt: skip
     settings = ApiSettings(encoder=encoder, gallery=qdrant, image_store=tmp_path / "images")
     with TestClient(create_app(settings), raise_server_exceptions=False) as waiting:
-        locked = waiting.get("/readyz")
-        assert locked.status_code == 503
-        assert "another process is using" in locked.json()["reasons"][0]
-        holder.close()
+        assert waiting.get("/readyz").status_code == 503
+        holder.open_generation(begun)
         empty = waiting.get("/readyz").json()
         assert "there is no gallery yet" in empty["reasons"][0]
+        holder.close()
         assert_problem(waiting.get("/gallery"), 503, "gallery-unavailable", "no gallery yet")
         assert waiting.get("/healthz").status_code == 200
 
