@@ -226,7 +226,7 @@ def test_in_a_comparison_nothing_is_offered_that_does_nothing(
     expect(page.locator(".few .picture")).to_have_count(24)
     for control in ("#mode", "#rerank", "#order", "#more"):
         expect(page.locator(control)).to_be_hidden()
-    page.get_by_role("button", name="make it").click()
+    page.get_by_role("button", name="the same but").click()
     expect(page.locator("#compare-view .waiting")).to_have_count(0)
     assert in_address(page)["view"] == "compare"
     page.get_by_role("button", name="Results", exact=True).click()

@@ -25,7 +25,7 @@ from models.encoder.types import Embedding, Embeddings
 _log = logging.getLogger(__name__)
 
 PAGE = 1000  # images read or removed at once
-_FLUSH_IMAGES, _FLUSH_S = 16_384, 5.0  # put until they are made to last: a kill costs so many
+_FLUSH_IMAGES, _FLUSH_S = 16_384, 0.5  # put until they are made to last: a kill costs so many
 _RECALL_SAMPLES, _RECALL_DEPTH, _MIN_RECALL = 20, 10, 0.9
 _POLL_S = 0.1
 

@@ -151,9 +151,6 @@ def _without(item: tuple[str, str, str], left_out: int) -> tuple[str, ...]:
     return tuple("*" if i == left_out else word for i, word in enumerate(item))
 
 
-_LEFT_OUT = {"source", "alternatives", "not_understood", "reading"}
-
-
 def mine(
     examples: DemoData, images: Sequence[Path], preset: Preset, queries: int, depth: int, seed: int
 ) -> dict[int, list[int]]:
@@ -183,7 +180,7 @@ def mine(
     intents = {
         number: Intent(
             **intent_format.parse_intent(examples.queries[number].intent).model_dump(
-                exclude=_LEFT_OUT
+                include=set(Intent.model_fields)
             )
         )
         for number in chosen

@@ -41,6 +41,7 @@ def test_a_compose_gives_the_intent_and_its_reranker(client: httpx.Client) -> No
         "intent": {
             "target": "target of redder", "preserve": [], "desired": [], "forbidden": [],
             "source": "mllm", "reading": None, "alternatives": [], "not_understood": [],
+            "conditions": {}, "provenance": [],
         },
         "reranker": "fake-1",
     }  # fmt: skip

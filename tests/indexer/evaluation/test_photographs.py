@@ -49,7 +49,7 @@ def test_a_csv_of_photographs_is_measured(
         ways = ["--compositions", "image", "facets", "--rerank", "0"]
         assert main([*command, *ways, "--out", str(tmp_path / "out")]) == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["benchmark"]["queries"] == 60
+    assert metrics["benchmark"]["queries"] == 60 + 30  # and half as many typed texts
     for row in metrics["configurations"]:
         assert row["degraded"]["answers"] == 0
         assert 0 <= row["measures"]["mAP@10"]["mean"] <= 1

@@ -37,6 +37,7 @@ from tests.damage import contents
 from tests.full_disk import room_for
 from tests.models.encoder.test_encoder import tiny_model
 from tests.paths import SHARED_DATA
+from tests.qdrant_shim import qdrant_shim
 
 
 @pytest.fixture(scope="module")
@@ -377,6 +378,18 @@ def test_points_that_got_lost_are_noticed(tmp_path: Path, tiny: ImageTextEncoder
 def test_a_full_disk_ends_a_build_with_a_sentence_and_the_next_one_goes_on(
     full: str, tmp_path: Path, tiny: ImageTextEncoder
 ) -> None:
+    """Of the copies, with the gallery on a server; and of an embedded gallery."""
+    with qdrant_shim() as shim:
+        server = GalleryWriterSettings(
+            url=shim.url, grpc_port=shim.port, timeout_s=5, swap_grace_s=0.1
+        )
+        embedded = GalleryWriterSettings(path=tmp_path / "qdrant")
+        check_full_disk(full, tmp_path, tiny, server if full == "images" else embedded)
+
+
+def check_full_disk(
+    full: str, tmp_path: Path, tiny: ImageTextEncoder, gallery: GalleryWriterSettings
+) -> None:
     (tmp_path / "in").mkdir()
     noise(1, (40, 40)).save(tmp_path / "in" / "small.png")
     noise(2, (600, 600)).save(tmp_path / "in" / "large.png")
@@ -386,9 +399,7 @@ def test_a_full_disk_ends_a_build_with_a_sentence_and_the_next_one_goes_on(
         for row in read_folder(tmp_path / "in")
     ]
     settings = indexer_settings(
-        tmp_path,
-        gallery=GalleryWriterSettings(path=tmp_path / "qdrant"),
-        rerank_px=600 if full == "images" else 40,
+        tmp_path, gallery=gallery, rerank_px=600 if full == "images" else 40
     )
     with room_for(100_000), pytest.raises(JobError, match="run the build again") as ended:
         build(rows, tiny, settings)
