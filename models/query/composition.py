@@ -17,6 +17,7 @@ from models.contracts.intent import MAX_PHRASE_CHARS, ComposedIntent, Intent, Pr
 from models.encoder.types import Embedding, Embeddings
 from models.query.attribute_reader import still_possible
 from models.query.intent_builder import Attributes, IntentBuilder, IntentCandidate
+from models.query.made_facets.blending import blend, context_phrases
 from models.query.target import Target
 from models.query.text_requests import TextRequests
 from models.query.weights import (
@@ -121,10 +122,12 @@ class Composer:
         self._builder = (
             IntentBuilder(spec.facets, spec.noun_facet) if spec.noun_facet is not None else None
         )
+        self._made = any(facet.made for facet in spec.facets)
+        self._contexts = context_phrases(spec.facets)
 
     def vocabulary(self) -> list[str]:
         """The texts that queries of this gallery are compared with, whatever is asked."""
-        return self._builder.vocabulary() if self._builder is not None else []
+        return [*self._contexts, *(self._builder.vocabulary() if self._builder is not None else ())]
 
     def compose(
         self,
@@ -160,11 +163,23 @@ class Composer:
         for candidate in candidates:
             weighed = weights or self._weights_of(candidate.intent)
             texts += _phrases(mode, text, candidate.intent, weighed)
+            if self._made and candidate.reading is not None:
+                texts += [*_targets(candidate.intent), candidate.reading.phrase, text]
+                texts += self._contexts
         texts = list(dict.fromkeys(texts))
         table = dict(zip(texts, (yield texts), strict=True))
         chosen = _chosen(candidates, reference, table)
         weighed = weights or self._weights_of(chosen.intent)
-        rows = _embeddings(mode, reference, text, chosen.intent, weighed, table)
+        if self._made and weights is None and chosen.reading is not None:
+            rows = blend(
+                _rows(table, _targets(chosen.intent), len(reference)),
+                table[chosen.reading.phrase],
+                reference,
+                table[text],
+                _rows(table, self._contexts, len(reference)),
+            )
+        else:
+            rows = _embeddings(mode, reference, text, chosen.intent, weighed, table)
         return ComposedQuery(self._explained(chosen, text), rows, chosen.target)
 
     def _explained(self, chosen: IntentCandidate, text: str) -> ComposedIntent:
@@ -305,7 +320,7 @@ def _embeddings(
     if intent is None or _is_plain_sum(mode, intent):
         assert isinstance(weights, CompositionWeights)  # nothing of it is understood
         return unite(reference, table[text], weights)[None]
-    targets = intent.alternatives or (intent.target,)
+    targets = _targets(intent)
     if not weights.desired + weights.preserve + weights.text + weights.forbidden:
         return _rows(table, targets, len(reference))
     nothing = np.zeros_like(reference)  # what weighs nothing may be missing
@@ -326,6 +341,11 @@ def _embeddings(
             for target in targets
         ]
     )
+
+
+def _targets(intent: ComposedIntent) -> tuple[str, ...]:
+    """What may be shown, in words."""
+    return intent.alternatives or (intent.target,)
 
 
 def _rows(table: Mapping[str, Embedding], texts: Sequence[str], dim: int) -> Embeddings:
