@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from indexer.gallery import open_writer
+from indexer.pipeline.command.ray_cluster import embed_on_cluster
 from indexer.pipeline.options import BuildOptions
 from indexer.pipeline.report import write_report
-from indexer.pipeline.shards.ray_cluster import embed_on_cluster
 from indexer.pipeline.source import check, open_source
 from models.errors import InputError
 
