@@ -29,7 +29,7 @@ from models.contracts.gallery import VECTOR_NAME, Facet, GalleryImage, attribute
 from models.encoder.types import Embedding, Embeddings
 
 _GRAPH = edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000)
-# images from which so many candidates are kept while the graph is walked: recall@100 stays ≥ .98
+# images from which so many candidates are kept while the graph is walked; the first was measured
 _BREADTHS = ((500_000, 512), (100_000, 400), (0, 200))
 # of a point's payload: the image as JSON, which is read in one piece, and what filters ask
 _IMAGE, _ATTRIBUTES = "image", "attributes"
