@@ -212,7 +212,7 @@ class Composer:
         Raises:
             ValueError: Mode `intersection` without an intent.
         """
-        weighed = weights or self._weights_of(intent)
+        weighed = weights or self._weights_of(intent if mode == "intersection" else None)
         texts = list(dict.fromkeys(_phrases(mode, text, intent, weighed)))
         rows = (yield texts) if texts else ()
         table = dict(zip(texts, rows, strict=True))

@@ -29,7 +29,7 @@ from models.metrics.retrieval import average_precision_at_k, recall_at_k
 from models.presets import load_preset
 from models.query.composition import Composer
 from models.query.text_requests import answer
-from models.query.weights import CompositionMode, CompositionWeights
+from models.query.weights import CompositionMode, CompositionWeights, UnderstoodWeights
 
 MODES: tuple[CompositionMode, ...] = ("image", "text", "union", "intersection")
 DEPTH = 50
@@ -71,7 +71,9 @@ class Bench:
         ]
         self.true_intents = [
             ComposedIntent(
-                **Intent.model_validate({k: q[k] for k in Intent.model_fields}).model_dump(),
+                **Intent.model_validate(
+                    {k: q[k] for k in Intent.model_fields if k in q}
+                ).model_dump(),
                 source="client",
             )
             for q in queries
@@ -94,11 +96,23 @@ class Bench:
         mode: CompositionMode,
         weights: CompositionWeights,
         intents: Sequence[ComposedIntent],
+        understood: UnderstoodWeights | None = None,
     ) -> np.ndarray:
-        """(queries, 3): mAP@10, recall@1, recall@50; the reference itself is left out."""
-        composer = Composer(self.spec, weights)
+        """(queries, 3): mAP@10, recall@1, recall@50; the reference itself is left out.
+
+        Args:
+            mode: Of composition.
+            weights: How much each role counts.
+            intents: One per query.
+            understood: Instead of `weights`, where the text is understood.
+        """
+        composer = Composer(self.spec, weights, understood)
+        only = weights if understood is None else None
         rows = [
-            answer(composer.embed(mode, self.gallery[reference], text, intent), self.encode_texts)
+            answer(
+                composer.embed(mode, self.gallery[reference], text, intent, only),
+                self.encode_texts,
+            )
             for reference, text, intent in zip(self.references, self.texts, intents, strict=True)
         ]
         # (queries, N): the best of a query's embeddings
@@ -155,13 +169,15 @@ def main() -> None:
     queries = [query for line in lines if (query := json.loads(line))["family"] == "templates"]
     bench = Bench(rows, queries, encoder)
     weights = bench.tune() if options.tune else preset.composition
+    understood = None if options.tune else preset.understood
     print(f"{len(bench.queries)} queries, gallery of {len(rows)}, {encoder.fingerprint}")
     print("weights", weights.model_dump_json())
     print("| composition | mAP@10 | recall@1 | recall@50 |\n|---|---|---|---|")
     for mode in MODES:
-        bench.report(mode, bench.scores(mode, weights, bench.facet_intents))
+        bench.report(mode, bench.scores(mode, weights, bench.facet_intents, understood))
     bench.report(
-        "intersection, true roles", bench.scores("intersection", weights, bench.true_intents)
+        "intersection, true roles",
+        bench.scores("intersection", weights, bench.true_intents, understood),
     )
     for name, values in bench.by_edit.items():
         print(f"mAP@10 of {name} by edit: {values}")

@@ -30,7 +30,7 @@ def start(page: Page, _: argparse.Namespace) -> None:
 def result(page: Page, options: argparse.Namespace) -> None:
     page.goto("/?" + urlencode({"image_id": options.image_id, "text": options.text}))
     page.locator("#order").wait_for()
-    page.locator("#judging").wait_for(state="hidden")
+    page.locator("#scoring").wait_for(state="hidden")
 
 
 def why(page: Page, options: argparse.Namespace) -> None:
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[1280])
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--image-id", default="test-001091")
-    parser.add_argument("--text", default="the same but green")
+    parser.add_argument("--text", default="same bag but in emerald, under 200 €")
     parser.add_argument("--pair-id", default="test-001091", help="of the heat map's search")
     parser.add_argument("--pair-text", default="the same but green")
     parser.add_argument("--phrase", default="green", help="whose heat map is shown")

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.query.composition import RoleEmbeddings, intersect, unite
+from models.contracts.gallery import GallerySpec
+from models.contracts.intent import ComposedIntent
+from models.query.composition import Composer, RoleEmbeddings, intersect, unite
+from models.query.text_requests import answer
 from models.query.weights import CompositionWeights
 
 DIM = 6
@@ -71,3 +74,15 @@ def test_the_union_goes_from_text_to_image() -> None:
     image, text = unit(1), unit(0, 1)
     np.testing.assert_allclose(unite(image, text, CompositionWeights(union_reference=1)), image)
     np.testing.assert_allclose(unite(image, text, CompositionWeights(union_reference=0)), text)
+
+
+def test_a_baseline_has_no_intent_of_its_own() -> None:
+    """A read intent says how an intersection weighs; the union beside it stays the plain sum."""
+    spec = GallerySpec(
+        encoder_fingerprint="e", embedding_dim=DIM, preset="demo", rerank_px=448, thumbnail_px=256,
+        built_at="2026-01-01T00:00:00",
+    )  # fmt: skip
+    read = ComposedIntent(target="a hat", source="facets", reading="read", alternatives=("a hat",))
+    composer = Composer(spec, CompositionWeights(union_reference=1))
+    rows = answer(composer.embed("union", unit(1), "in red", read), lambda texts: unit(0, 1)[None])
+    np.testing.assert_allclose(rows, unit(1)[None])
