@@ -8,10 +8,9 @@ own; without, against the embedded engine.
 
 import logging
 import os
-import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +23,11 @@ from app.api.settings import ApiSettings
 from indexer.demo.catalogue import write_catalogue
 from indexer.gallery import open_writer
 from indexer.gallery.server.client import connect
-from indexer.gallery.settings import GallerySettings, GalleryWriterSettings
+from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
-from models.datasets.manifest import read_manifest
+from models.datasets.manifest import ImageRow, read_manifest
 from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
 from models.settings import EncoderSettings
@@ -80,14 +79,6 @@ class BuiltGallery:
     image_store: Path
     report: BuildReport
 
-    def for_reader(self, root: Path) -> GallerySettings:
-        """A place of its own, for those who change it: a copy, where it is a folder."""
-        if self.gallery.url is not None:
-            return self.gallery
-        copy = root / "qdrant"
-        shutil.copytree(self.gallery.path, copy)
-        return self.gallery.model_copy(update={"path": copy})
-
 
 def qdrant_settings(root: Path) -> GalleryWriterSettings:
     """A place for one test's gallery: on the server of `QDRANT_URL`, or else embedded in `root`."""
@@ -121,9 +112,7 @@ def built_gallery(
     """The catalogue, embedded and in service in Qdrant."""
     root = tmp_path_factory.mktemp("gallery")
     build_settings = indexer_settings(root)
-    writer = open_writer(build_settings.gallery)
-    report = build_gallery(read_manifest(catalogue), encoder, writer, build_settings)
-    writer.close()
+    report = build(read_manifest(catalogue), encoder, build_settings)
     return BuiltGallery(build_settings.gallery, build_settings.image_store, report)
 
 
@@ -150,6 +139,17 @@ def indexer_settings(root: Path, **changes: object) -> IndexerSettings:
         "encoder": EncoderSettings(batch_size=32),
     }
     return IndexerSettings(**(values | changes))  # type: ignore[arg-type]
+
+
+def build(
+    rows: Collection[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings
+) -> BuildReport:
+    """Embed these images and put them in service, as the settings say."""
+    writer = open_writer(settings.gallery)
+    try:
+        return build_gallery(rows, encoder, writer, settings)
+    finally:
+        writer.close()
 
 
 def environment_of(qdrant: GalleryWriterSettings) -> dict[str, str]:

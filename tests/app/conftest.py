@@ -28,7 +28,6 @@ def foreign_adapter(tmp_path: Path) -> Path:
 @pytest.fixture
 def copied_gallery(built_gallery: BuiltGallery, tmp_path: Path) -> Path:
     """The built gallery's folder, copied, to be changed."""
-    settings = built_gallery.for_reader(tmp_path)
-    if settings.url is not None:
+    if built_gallery.gallery.url is not None:
         pytest.skip("about a folder, and the gallery is on a server")
-    return settings.path
+    return shutil.copytree(built_gallery.gallery.path, tmp_path / "qdrant")

@@ -11,13 +11,11 @@ from PIL import Image
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings, WorkerSettings
-from indexer.gallery import open_writer
-from indexer.pipeline.build import build_gallery
 from models.datasets.manifest import read_folder
 from models.encoder.encoder import ImageTextEncoder
 from models.presets import load_preset
 from tests.app.api.stub_worker import stub_worker
-from tests.conftest import indexer_settings, wait_until_ready
+from tests.conftest import build, indexer_settings, wait_until_ready
 from tests.damage import rewrite_metadata
 from tests.indexer.pipeline.test_build import noise
 from tests.models.encoder.test_encoder import tiny_model
@@ -49,9 +47,7 @@ def settings(tmp_path: Path) -> ApiSettings:
     (tmp_path / "in").mkdir()
     for number in range(3):
         noise(number, (200, 100)).save(tmp_path / "in" / f"{number}.png")
-    writer = open_writer(building.gallery)
-    build_gallery(read_folder(tmp_path / "in"), ImageTextEncoder(encoder), writer, building)
-    writer.close()
+    build(read_folder(tmp_path / "in"), ImageTextEncoder(encoder), building)
     return ApiSettings(
         preset="demo",
         encoder=encoder,

@@ -11,14 +11,12 @@ from fastapi.testclient import TestClient
 
 from app.api.main import create_app
 from app.api.settings import ApiSettings
-from indexer.gallery import open_writer
-from indexer.pipeline.build import build_gallery
 from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import Facet
 from models.datasets.manifest import ImageRow, read_folder
 from models.encoder.encoder import ImageTextEncoder
-from tests.conftest import indexer_settings, wait_until_ready
+from tests.conftest import build, indexer_settings, wait_until_ready
 
 IMAGES = 120
 
@@ -31,16 +29,6 @@ class Folder:
     settings: IndexerSettings
     first: BuildReport
     second: BuildReport
-
-
-def build(
-    rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings
-) -> BuildReport:
-    writer = open_writer(settings.gallery)
-    try:
-        return build_gallery(rows, encoder, writer, settings)
-    finally:
-        writer.close()
 
 
 @pytest.fixture(scope="module")

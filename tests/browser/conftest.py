@@ -7,6 +7,7 @@ that leaves this machine fails the test.
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,14 +73,12 @@ class Guard:
 
 
 @pytest.fixture(scope="package")
-def service(
-    built_gallery: BuiltGallery, catalogue: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    """API and worker on a copy of the gallery (the embedded engine has one user)."""
+def service(built_gallery: BuiltGallery, catalogue: Path) -> Iterator[Service]:
+    """API and worker."""
     worker = Worker(built_gallery.image_store)
     worker.start()
     settings = ApiSettings(
-        gallery=built_gallery.for_reader(tmp_path_factory.mktemp("browsed")),
+        gallery=built_gallery.gallery,
         image_store=built_gallery.image_store,
         # patient: on a busy machine a connection that takes half a second is no dead worker
         worker=WorkerSettings(urls=(worker.url,), connect_timeout_s=10, max_retry_after_s=1),
@@ -123,19 +122,27 @@ def guard() -> Guard:
     return Guard()
 
 
-@pytest.fixture
-def context(
-    browser: "sync_types.Browser", guard: Guard, service: Service
+@contextmanager
+def guarded(
+    browser: "sync_types.Browser", guard: Guard, url: str
 ) -> Iterator["sync_types.BrowserContext"]:
-    """A fresh profile, 1280 × 900, that must end without complaints."""
+    """A fresh profile at a service, 1280 × 900, that must end without complaints."""
     opened = browser.new_context(
-        base_url=service.url, viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
+        base_url=url, viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
     )
     opened.set_default_timeout(PATIENCE_MS)
     guard.watch(opened)
     yield opened
     opened.close()
     assert guard.complaints == []
+
+
+@pytest.fixture
+def context(
+    browser: "sync_types.Browser", guard: Guard, service: Service
+) -> Iterator["sync_types.BrowserContext"]:
+    with guarded(browser, guard, service.url) as opened:
+        yield opened
 
 
 @pytest.fixture

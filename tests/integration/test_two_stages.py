@@ -71,12 +71,10 @@ def worker(built_gallery: BuiltGallery) -> Iterator[Worker]:
 
 
 @pytest.fixture(scope="module")
-def two_stages(
-    built_gallery: BuiltGallery, worker: Worker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestClient]:
-    """The API with that worker, on a copy of the gallery (the embedded engine has one user)."""
+def two_stages(built_gallery: BuiltGallery, worker: Worker) -> Iterator[TestClient]:
+    """The API with that worker."""
     settings = ApiSettings(
-        gallery=built_gallery.for_reader(tmp_path_factory.mktemp("second")),
+        gallery=built_gallery.gallery,
         image_store=built_gallery.image_store,
         worker=WorkerSettings(urls=(worker.url,)),
         timeout_ms=30_000,

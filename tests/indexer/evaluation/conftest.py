@@ -13,10 +13,10 @@ from tests.conftest import BuiltGallery
 
 
 @pytest.fixture(scope="session")
-def api(built_gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def api(built_gallery: BuiltGallery) -> Iterator[str]:
     """Its address."""
     settings = ApiSettings(
-        gallery=built_gallery.for_reader(tmp_path_factory.mktemp("measured")),
+        gallery=built_gallery.gallery,
         image_store=built_gallery.image_store,
         timeout_ms=20_000,
     )

@@ -20,13 +20,11 @@ from indexer.gallery.errors import GalleryError
 from indexer.gallery.ports import StoredImage
 from indexer.gallery.server.client import connect
 from indexer.gallery.settings import GalleryWriterSettings
-from indexer.pipeline.build import build_gallery
-from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GalleryImage, GallerySpec
 from models.datasets.manifest import ImageRow
 from models.encoder.encoder import ImageTextEncoder
-from tests.conftest import indexer_settings
+from tests.conftest import build, indexer_settings
 from tests.damage import contents, rewrite_metadata
 from tests.models.encoder.test_encoder import pictures, tiny_model
 from tests.qdrant_shim import qdrant_shim
@@ -61,16 +59,6 @@ def one_by_one(folder: Path, seed: int = 0) -> ImageTextEncoder:
 def rows(files: Sequence[Path], order: Sequence[int]) -> list[ImageRow]:
     """The n-th id shows the picture `order[n]`."""
     return [ImageRow(f"id-{n}", str(files[number])) for n, number in enumerate(order)]
-
-
-def build(
-    images: Sequence[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings
-) -> BuildReport:
-    writer = open_writer(settings.gallery)
-    try:
-        return build_gallery(images, encoder, writer, settings)
-    finally:
-        writer.close()
 
 
 def spec_of(encoder: ImageTextEncoder) -> GallerySpec:

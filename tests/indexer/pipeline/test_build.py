@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,19 @@ from indexer.gallery.image_store import ImageStore
 from indexer.gallery.settings import GalleryWriterSettings
 from indexer.pipeline.build import build_gallery
 from indexer.pipeline.prepare import SkippedRow
-from indexer.pipeline.report import BuildReport
 from indexer.settings import IndexerSettings
 from models.contracts.gallery import GallerySpec
 from models.datasets.manifest import ImageRow, read_folder, read_manifest
 from models.datasets.schema import SchemaError
 from models.encoder.encoder import ImageTextEncoder
 from models.errors import JobError
-from tests.conftest import BuiltGallery, environment_of, indexer_settings
+from tests.conftest import BuiltGallery, build, environment_of, indexer_settings
 from tests.damage import contents
 from tests.full_disk import room_for
 from tests.models.encoder.test_encoder import tiny_model
 from tests.paths import SHARED_DATA
 from tests.qdrant_shim import qdrant_shim
+from tests.web_server import Quiet, web_server
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +54,6 @@ def save_all(folder: Path, count: int, start: int = 0) -> None:
     folder.mkdir(exist_ok=True)
     for number in range(start, start + count):
         noise(number).save(folder / f"{number:03d}.png")
-
-
-def build(
-    rows: list[ImageRow], encoder: ImageTextEncoder, settings: IndexerSettings
-) -> BuildReport:
-    writer = open_writer(settings.gallery)
-    try:
-        return build_gallery(rows, encoder, writer, settings)
-    finally:
-        writer.close()
 
 
 def gallery_ids(settings: IndexerSettings) -> list[str]:
@@ -116,7 +106,7 @@ def test_odd_files_are_used_or_reported_and_never_fatal(
     assert sentence == "the same bytes as good.png"
 
 
-class Files(BaseHTTPRequestHandler):
+class Files(Quiet, BaseHTTPRequestHandler):
     """Images by number; `refused` and `cut` are what servers do, everything else is not there."""
 
     def do_GET(self) -> None:
@@ -133,9 +123,6 @@ class Files(BaseHTTPRequestHandler):
         else:
             self.send_error(404)
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 def test_what_cannot_be_read_is_skipped_with_its_reason(
     tmp_path: Path, tiny: ImageTextEncoder
@@ -143,25 +130,17 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(
     with socket.socket() as closing:
         closing.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{closing.getsockname()[1]}/1"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    at = f"http://127.0.0.1:{server.server_port}/"
-    urls = [f"{at}1", f"{at}2", f"{at}none", f"{at}refused", f"{at}cut", closed]
-    urls += ["tape://1", "s3://bucket/1.png", "https://", str(tmp_path / "a\0b.png")]
     settings = indexer_settings(tmp_path, max_failed_share=1)
-    try:
+    with web_server(Files) as at:
+        urls = [f"{at}/{name}" for name in ("1", "2", "none", "refused", "cut")]
+        urls += [closed, "tape://1", "s3://bucket/1.png", "https://", str(tmp_path / "a\0b.png")]
         report = build([ImageRow(url, url) for url in urls], tiny, settings)
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
     assert gallery_ids(settings) == urls[:2]
     assert {skip.reason for skip in report.skipped} == {"unreadable"}
     said = {skip.image_id: skip.detail for skip in report.skipped}
     assert list(said) == urls[2:]
     assert all(said.values())
-    assert "403" in said[f"{at}refused"]
+    assert "403" in said[f"{at}/refused"]
     assert said["tape://1"] == "Protocol not known: tape"
     assert "Install s3fs" in said["s3://bucket/1.png"]
 

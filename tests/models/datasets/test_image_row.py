@@ -1,8 +1,7 @@
 """A row's file: whole, or refused after as many bytes as the limit allows."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import fsspec
@@ -10,12 +9,13 @@ import pytest
 
 from models.datasets.images import InvalidImage
 from models.datasets.manifest import ImageRow
+from tests.web_server import Quiet, web_server
 
 FILE = bytes(range(256)) * 400  # more than one packet
 ENDLESS_BYTES = 1_000_000_000
 
 
-class Files(BaseHTTPRequestHandler):
+class Files(Quiet, BaseHTTPRequestHandler):
     """`/file`, and `/endless`, of which it counts what is taken."""
 
     taken = 0
@@ -32,19 +32,11 @@ class Files(BaseHTTPRequestHandler):
         except OSError:  # the client has gone
             pass
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def web() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    serving.join()
-    server.server_close()
+    with web_server(Files) as address:
+        yield address
 
 
 @pytest.fixture(params=["disk", "web", "memory"])

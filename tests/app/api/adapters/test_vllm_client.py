@@ -364,10 +364,10 @@ def test_it_composes_nothing(stub: tuple[StubReranker, str], store: ImageStore) 
 
 
 def test_the_service_reranks_with_it_and_composes_with_facets(
-    stub: tuple[StubReranker, str], built_gallery: BuiltGallery, tmp_path: Path
+    stub: tuple[StubReranker, str], built_gallery: BuiltGallery
 ) -> None:
     settings = ApiSettings(
-        gallery=built_gallery.for_reader(tmp_path),
+        gallery=built_gallery.gallery,
         image_store=built_gallery.image_store,
         external_reranker=ExternalRerankerSettings(url=stub[1], model=MODEL),
         reranker_composes=True,  # it cannot

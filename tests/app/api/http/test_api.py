@@ -425,12 +425,12 @@ def test_what_failed_is_in_the_log_with_its_id(
 
 
 def test_a_gallery_of_another_encoder_ends_the_start(
-    built_gallery: BuiltGallery, tmp_path: Path, client: TestClient
+    built_gallery: BuiltGallery, tmp_path: Path
 ) -> None:
-    """Searched never; `client` holds the folder, so a copy is opened."""
+    """Searched never."""
     settings = ApiSettings(
         encoder=tiny_model(tmp_path / "tiny"),
-        gallery=built_gallery.for_reader(tmp_path),
+        gallery=built_gallery.gallery,
         image_store=built_gallery.image_store,
     )
     both = r"built with encoder demo-\w+, but this service runs tiny-\w+; build it again, or set"

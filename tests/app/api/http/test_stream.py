@@ -41,14 +41,11 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def running(
-    built_gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    """The API with a stub for a worker; on a copy, because another test holds the folder."""
-    qdrant = built_gallery.for_reader(tmp_path_factory.mktemp("gallery"))
+def running(built_gallery: BuiltGallery) -> Iterator[Service]:
+    """The API with a stub for a worker."""
     with stub_worker() as (worker, worker_url):
         settings = ApiSettings(
-            gallery=qdrant,
+            gallery=built_gallery.gallery,
             image_store=built_gallery.image_store,
             worker=WorkerSettings(urls=(worker_url,)),
             timeout_ms=20_000,

@@ -16,12 +16,10 @@ from PIL import Image
 from app.api.main import create_app
 from app.api.settings import ApiSettings
 from indexer.cli import main
-from indexer.gallery import open_writer
-from indexer.pipeline.build import build_gallery
 from models.datasets.manifest import read_manifest
 from models.encoder.encoder import ImageTextEncoder
 from tests.app.api.stub_worker import serving
-from tests.conftest import indexer_settings
+from tests.conftest import build, indexer_settings
 from tests.indexer.evaluation.benchmarks.published import MEMBERS, write_circo, write_cirr
 from tests.indexer.evaluation.conftest import wait_until_serving
 
@@ -40,9 +38,7 @@ def stand_ins(folder: Path, files: list[str], catalogue: Path) -> Path:
 @contextmanager
 def gallery_of(manifest: Path, encoder: ImageTextEncoder, root: Path) -> Iterator[str]:
     settings = indexer_settings(root)
-    writer = open_writer(settings.gallery)
-    report = build_gallery(read_manifest(manifest), encoder, writer, settings)
-    writer.close()
+    report = build(read_manifest(manifest), encoder, settings)
     assert report.indexed == 60
     api = create_app(ApiSettings(gallery=settings.gallery, image_store=settings.image_store))
     with serving(api) as address:

@@ -23,8 +23,8 @@ from models.datasets.manifest import ImageRow
 from models.datasets.rows import ImageRows
 from models.datasets.schema import SchemaError, guessed
 from models.encoder.encoder import ImageTextEncoder
-from tests.conftest import indexer_settings
-from tests.indexer.pipeline.test_build import build, noise
+from tests.conftest import build, indexer_settings
+from tests.indexer.pipeline.test_build import noise
 from tests.models.encoder.test_encoder import tiny_model
 
 COLOURS = ("red", "blue", "green")
