@@ -1,4 +1,5 @@
-// The filter of searches and of browsing: one small panel per facet of the gallery.
+// The filter of searches and of browsing: one small panel per attribute of the catalogue. No image
+// has the facets that were made of what its encoder sees.
 
 import { $, h } from "../ui/dom.js";
 import { keywordFacets, numberFacets, gallery } from "../state/gallery_schema.js";
@@ -8,7 +9,7 @@ import { toolbar } from "../ui/toolbar.js";
 export function build(changed) {
   const flags = gallery().facets.filter((facet) => facet.kind === "flag");
   const panels = [
-    ...keywordFacets().map((facet) => panel(facet, choices(facet, facet.values, changed))),
+    ...keywordFacets().filter((facet) => !facet.made).map((facet) => panel(facet, choices(facet, facet.values, changed))),
     ...flags.map((facet) => panel(facet, choices(facet, [true, false], changed))),
     ...numberFacets().map((facet) => panel(facet, range(facet, changed))),
   ];
