@@ -21,8 +21,13 @@ from fsspec.asyn import AsyncFileSystem, sync
 READ_TIMEOUT_S = 60.0
 _TRIES, _FIRST_WAIT_S = 3, 0.25
 _PASSING_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+# scheme → the package that opens it, where that is not fsspec
+_DRIVERS = {
+    "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs",
+    "hf": "huggingface_hub", "oci": "ocifs",
+}  # fmt: skip
 # what a manifest from elsewhere may name: nothing of this machine
-_ON_A_NETWORK = {"http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "hf", "oci"}
+_ON_A_NETWORK = {"http", "https", *_DRIVERS}
 
 
 class HostUnreachable(OSError):
@@ -48,8 +53,7 @@ def resolved(image: str, base: Path | str) -> str:
     if isinstance(base, Path):
         return image if is_url(image) else str(base / image)
     if is_url(image):
-        scheme = image.partition("://")[0].lower()
-        if "::" in image or scheme not in _ON_A_NETWORK | {base.partition("://")[0].lower()}:
+        if "::" in image or _scheme(image) not in _ON_A_NETWORK | {_scheme(base)}:
             raise ValueError("must be on a network, as its manifest is")
         return image
     path = posixpath.normpath(image.replace("\\", "/"))
@@ -74,6 +78,31 @@ def opened(location: Path | str) -> Iterator[IO[bytes]]:
             shutil.copyfileobj(file, copy)
         copy.seek(0)
         yield copy
+
+
+@contextmanager
+def opened_in_place(location: str) -> Iterator[IO[bytes]]:
+    """A file, opened to be read in any order where it lies: only what is read is fetched.
+
+    Args:
+        location: A path, or a URL that fsspec can open.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with _driver_errors_as_os_errors(location), fsspec.open(location, "rb") as file:
+        yield file
+
+
+def matching(pattern: str) -> list[str]:
+    """The URLs that a URL with `*` stands for, in order.
+
+    Raises:
+        OSError: Whoever is asked cannot say.
+    """
+    with _driver_errors_as_os_errors(pattern):
+        filesystem, path = fsspec.url_to_fs(pattern)
+        return [filesystem.unstrip_protocol(found) for found in sorted(filesystem.glob(path))]
 
 
 def read_range(location: str, start: int, count: int, timeout_s: float) -> bytes:
@@ -110,6 +139,11 @@ def read_range(location: str, start: int, count: int, timeout_s: float) -> bytes
     raise AssertionError("the last try returns or raises")
 
 
+def _scheme(url: str) -> str:
+    """What opens a URL; of several, one within the other, the innermost."""
+    return url.rpartition("::")[2].partition("://")[0].lower()
+
+
 @contextmanager
 def _driver_errors_as_os_errors(location: str) -> Iterator[None]:
     """Every driver has errors of its own, or is not installed."""
@@ -117,6 +151,13 @@ def _driver_errors_as_os_errors(location: str) -> Iterator[None]:
         yield
     except TimeoutError:
         raise
+    except ImportError as error:
+        driver = _DRIVERS.get(_scheme(location))
+        if driver is None:
+            raise OSError(str(error)) from error
+        raise OSError(
+            f"{_scheme(location)}:// needs {driver}, which is not installed: pip install {driver}"
+        ) from error
     except Exception as error:
         if _is_unreachable(error):
             raise HostUnreachable(f"{urlsplit(location).netloc}: {error}") from error

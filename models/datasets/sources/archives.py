@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-
 from models.datasets.records import ManifestError, Problems, Record, RecordFile, json_cell, shown
-from models.datasets.remote import is_url
+from models.datasets.remote import is_url, matching, opened_in_place
 from models.datasets.sources.text_files import parse_json
 
 _MAX_TEXT_BYTES = 1_000_000  # of a caption, or of a sample's columns
@@ -39,25 +37,24 @@ def read_archives(pattern: str, image_suffixes: frozenset[str], problems: Proble
 
 def _archives(pattern: str) -> list[str]:
     """The archives that a pattern names, in order."""
-    names = _expanded(pattern)
-    if is_url(pattern):
-        filesystem, _ = fsspec.url_to_fs(pattern)
-        found = [
-            filesystem.unstrip_protocol(each) if "*" in name else name
-            for name in names
-            for each in (sorted(filesystem.glob(name)) if "*" in name else [name])
-        ]
-    else:
-        found = []
-        for name in names:
-            path = Path(name)
-            inside = sorted(map(str, path.glob("*.tar"))) if path.is_dir() else glob.glob(name)
-            found += sorted(str(Path(each).resolve()) for each in inside)
+    try:
+        found = [archive for name in _expanded(pattern) for archive in _matching(name)]
+    except OSError as error:
+        raise ManifestError(f"{pattern} cannot be read: {error}") from error
     if not found:
         raise ManifestError(f"there are no archives at {pattern}; one is called NAME.tar")
     if odd := next((name for name in found if not name.endswith(".tar")), None):
         raise ManifestError(f"{odd}: an archive ends in .tar, and is not compressed")
     return found
+
+
+def _matching(name: str) -> list[str]:
+    """The archives of a name without `{000..127}`, in order."""
+    if is_url(name):
+        return matching(name) if "*" in name else [name]
+    folder = Path(name)
+    inside = folder.glob("*.tar") if folder.is_dir() else map(Path, glob.glob(name))
+    return sorted(str(path.resolve()) for path in inside)
 
 
 def _expanded(pattern: str) -> list[str]:
@@ -81,13 +78,16 @@ def _records(
     line = 0
     for archive in archives:
         try:
-            with fsspec.open(archive, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-                for sample in _samples(tar, image_suffixes, problems):
-                    line += 1
-                    yield sample.record(archive, line, problems)
-        except (tarfile.TarError, EOFError) as error:
-            problems.add(line, f"{archive} is no tar archive, or damaged after this row ({error})")
-        except (OSError, ImportError) as error:
+            with opened_in_place(archive) as file:
+                try:
+                    with tarfile.open(fileobj=file, mode="r:") as tar:
+                        for sample in _samples(tar, image_suffixes, problems):
+                            line += 1
+                            yield sample.record(archive, line, problems)
+                except (tarfile.TarError, EOFError) as error:
+                    broken = f"{archive} is no tar archive, or damaged after this row ({error})"
+                    problems.add(line, broken)
+        except OSError as error:
             raise ManifestError(f"{archive} cannot be read: {error}") from error
 
 

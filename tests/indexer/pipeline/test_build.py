@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(
     assert all(said.values())
     assert "403" in said[f"{at}/refused"]
     assert said["tape://1"] == "Protocol not known: tape"
-    assert "Install s3fs" in said["s3://bucket/1.png"]
+    assert "pip install s3fs" in said["s3://bucket/1.png"]
 
 
 def test_a_host_that_hangs_is_left_alone_after_a_while(
