@@ -29,21 +29,14 @@ from models.datasets.records import (
     shown,
 )
 from models.datasets.remote import is_url, opened, resolved
-from models.datasets.rows import ImageRow, ImageRows, passed_through
+from models.datasets.rows import ImageRow, ImageRows
 from models.datasets.schema import Cell
 from models.datasets.sources.archives import read_archives
 from models.datasets.sources.embeddings import read_embeddings
 from models.datasets.sources.parquet import read_parquet
 from models.datasets.sources.text_files import read_csv, read_jsonl
 
-__all__ = [
-    "ImageRow",
-    "ImageRows",
-    "ManifestError",
-    "passed_through",
-    "read_folder",
-    "read_manifest",
-]
+__all__ = ["ImageRow", "ManifestError", "read_folder", "read_manifest"]
 
 IMAGE_SUFFIXES = {
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif",

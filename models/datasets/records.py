@@ -4,7 +4,8 @@ What a record says is for `models.datasets.manifest`; the formats are in `models
 All problems are collected, so that a file is mended in one go.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,11 +146,25 @@ def misspelt(names: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield name, right
 
 
-def renamed(names: Sequence[str], columns: Columns, problems: Problems) -> list[str]:
-    """A file's column names, those that `columns` speaks of by what they mean."""
+def renamed(names: Iterable[str], columns: Columns) -> list[str]:
+    """Column names, those that `columns` speaks of by what they mean."""
     right = {theirs: ours for ours, theirs in columns.items()}
-    for theirs, ours in right.items():
-        if theirs not in names:
-            there_are = ", ".join(f"`{name}`" for name in names)
-            problems.add(0, f"no column `{theirs}` to be `{ours}`; there are: {there_are}")
     return [right.get(name, name) for name in names]
+
+
+def missing(names: Collection[str], columns: Columns) -> Iterator[str]:
+    """What is wrong where `columns` speaks of columns that a file does not have."""
+    there_are = ", ".join(f"`{name}`" for name in names)
+    for ours, theirs in columns.items():
+        if theirs not in names:
+            yield f"no column `{theirs}` to be `{ours}`; there are: {there_are}"
+
+
+def named_twice(names: Iterable[str]) -> Iterator[str]:
+    """What is wrong where several columns have one name."""
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for column, name in enumerate(names, start=1):
+        places[name].append(column)
+    for name, columns in places.items():
+        if name and len(columns) > 1:
+            yield f"columns {', '.join(map(str, columns))} are all called `{name}`"

@@ -16,7 +16,9 @@ from models.datasets.records import (
     Record,
     RecordFile,
     json_cell,
+    missing,
     misspelt,
+    named_twice,
     renamed,
 )
 
@@ -45,7 +47,9 @@ def _records(file: IO[bytes], problems: Problems, columns: Columns) -> Iterator[
     line = 0
     try:
         table = pyarrow.parquet.ParquetFile(file)
-        names = renamed(table.schema_arrow.names, columns, problems)
+        names = renamed(table.schema_arrow.names, columns)
+        for sentence in (*missing(table.schema_arrow.names, columns), *named_twice(names)):
+            problems.add(0, sentence)
         for wrong, right in misspelt(names):
             problems.add(0, f"the column `{wrong}` should be `{right}`")
         for batch in table.iter_batches(_BATCH_ROWS, use_threads=False):

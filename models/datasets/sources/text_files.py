@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -15,7 +14,9 @@ from models.datasets.records import (
     Record,
     RecordFile,
     json_cell,
+    missing,
     misspelt,
+    named_twice,
     renamed,
     shown,
 )
@@ -68,6 +69,7 @@ def _not_utf_8(raw: bytes) -> str:
 
 def _json_records(lines: Iterable[str], problems: Problems, columns: Columns) -> Iterator[Record]:
     known_misspelt: set[str] = set()
+    there: dict[str, None] = {}  # names, in order of appearance
     for line, row in enumerate(lines, start=1):
         if not row.strip():
             continue
@@ -79,9 +81,12 @@ def _json_records(lines: Iterable[str], problems: Problems, columns: Columns) ->
         if not isinstance(values, dict):
             problems.add(line, f"expected an object, found {shown(values)}")
             continue
-        for ours, theirs in columns.items():
-            if theirs in values:
-                values[ours] = values.pop(theirs)
+        if columns:
+            there |= dict.fromkeys(values)
+            names = renamed(values, columns)
+            for sentence in named_twice(names):
+                problems.add(line, sentence)
+            values = dict(zip(names, values.values(), strict=True))
         for name, right in misspelt([name for name in values if "." not in name]):
             if name not in known_misspelt:
                 known_misspelt.add(name)
@@ -89,6 +94,8 @@ def _json_records(lines: Iterable[str], problems: Problems, columns: Columns) ->
             values[right] = values.pop(name)
         attributes = values.pop("attributes", None) or {}
         yield Record(line, values, attributes if isinstance(attributes, dict) else None)
+    for sentence in missing(there, columns):
+        problems.add(0, sentence)
 
 
 def parse_json(row: str) -> Any:
@@ -126,7 +133,9 @@ def _csv_records(lines: Iterable[str], problems: Problems, columns: Columns) -> 
     names: list[str] | None = None
     for line, cells in _csv_lines(reader, problems):
         if names is None:
-            names = _header(line, renamed(cells, columns, problems), problems)
+            for sentence in missing(cells, columns):
+                problems.add(0, sentence)
+            names = _header(line, renamed(cells, columns), problems)
             if "image" not in names:
                 return
             continue
@@ -165,14 +174,11 @@ def _header(line: int, cells: list[str], problems: Problems) -> list[str]:
         column = names.index(wrong)
         problems.add(line, f"column {column + 1}: `{wrong}` should be `{right}`")
         names[column] = right
-    places: defaultdict[str, list[int]] = defaultdict(list)
     for column, name in enumerate(names, start=1):
-        places[name].append(column)
         if name in ("attributes", ATTRIBUTE_PREFIX):
             problems.add(line, f"column {column}: `{name}` should name one: `attributes.colour`")
-    for name, columns in places.items():
-        if name and len(columns) > 1:
-            problems.add(line, f"columns {', '.join(map(str, columns))} are all called `{name}`")
+    for sentence in named_twice(names):
+        problems.add(line, sentence)
     if "image" not in names:
         there_are = ", ".join(f"`{name}`" for name in names)
         problems.add(line, f"no column is called `image` (path or URL); there are: {there_are}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.datasets.manifest import ManifestError, passed_through, read_folder, read_manifest
+from models.datasets.manifest import ManifestError, read_folder, read_manifest
+from models.datasets.rows import passed_through
 
 
 def test_a_folder_is_read_in_a_stable_order_with_relative_ids(tmp_path: Path) -> None:

@@ -79,24 +79,38 @@ def test_what_is_wrong_with_a_parquet_is_said_by_row(tmp_path: Path) -> None:
         read_manifest(path)
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
-def test_columns_of_other_names(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"m.{suffix}"
-    row = {"file": "a.jpg", "sku": "x1", "text": "a sofa", "rot": "no"}
-    if suffix == "jsonl":
+def write_row(path: Path, row: dict[str, str]) -> Path:
+    if path.suffix == ".jsonl":
         path.write_text(json.dumps(row))
-    elif suffix == "csv":
+    elif path.suffix == ".csv":
         with path.open("w", newline="") as file:
             csv.writer(file).writerows([list(row), list(row.values())])
     else:
         pq.write_table(pa.Table.from_pylist([row]), path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_columns_of_other_names(tmp_path: Path, suffix: str) -> None:
+    row = {"file": "a.jpg", "sku": "x1", "text": "a sofa", "rot": "no"}
+    path = write_row(tmp_path / f"m.{suffix}", row)
     names = {"image": "file", "image_id": "sku", "caption": "text"}
     (read,) = open_manifest(path, columns=names)
     assert (read.image_id, read.caption) == ("x1", "a sofa")
     assert read.location == str(tmp_path / "a.jpg")
     assert read.payload == {"rot": "no"}
-    with pytest.raises(ManifestError, match="`image`|no column `photo`"):
+    with pytest.raises(ManifestError, match="no column `photo` to be `image`; there are: `file`"):
         open_manifest(path, columns={"image": "photo"})
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_names_of_columns_can_change_places_but_not_meet(tmp_path: Path, suffix: str) -> None:
+    row = {"image": "a sofa", "file": "a.jpg", "caption": "b.jpg"}
+    path = write_row(tmp_path / f"m.{suffix}", row)
+    (read,) = open_manifest(path, columns={"image": "caption", "caption": "image"})
+    assert (read.image_id, read.caption, read.payload) == ("b.jpg", "a sofa", {"file": "a.jpg"})
+    with pytest.raises(ManifestError, match="columns 1, 2 are all called `image`"):
+        open_manifest(path, columns={"image": "file"})
 
 
 def write_embeddings(folder: Path, parts: list[np.ndarray[Any, Any]]) -> Path:
