@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping
 
 from indexer.demo.scene import Item, Scene, Split
+from models.query.attribute_reader import with_article
 
 PLACES: Mapping[str, tuple[str, ...]] = {
     "studio": ("in a studio", "on a studio background", "in a photo studio"),
@@ -103,11 +104,6 @@ def captions(scene: Scene, count: int) -> list[str]:
         else:
             said.append(caption(scene, rng))
     return said
-
-
-def with_article(phrase: str) -> str:
-    """Like "an orange sofa"."""
-    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 # {the}: "the sofa" where two objects need telling apart; {old}, {new}: kind, colour or pattern;

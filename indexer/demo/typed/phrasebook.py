@@ -16,7 +16,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
 
-from indexer.demo.language import with_article
+from models.query.attribute_reader import with_article
 
 PhrasebookName = Literal["validation", "test"]
 LANGUAGES: Mapping[str, str] = {"de": "German", "fr": "French", "es": "Spanish"}

@@ -11,31 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from indexer.evaluation.types import Query
 from models.contracts.gallery import AttributeValue, Facet
-from models.datasets.attribute_queries import in_turn
+from models.datasets.attribute_queries import EditableImages, in_turn
 from models.datasets.slips import mistyped
+from models.query.attribute_reader import with_article
 
 Answers = Sequence[str]
 Values = tuple[str, ...]
-
-
-class Labelled(Protocol):
-    """Images that show one thing, see `attributes.LabelledGallery`."""
-
-    core: list[str]
-    context: list[str]
-    noun_facet: str | None
-
-    def values(self, image: str) -> Mapping[str, str]:
-        """An image's value of each facet it has."""
-
-    def alternatives(
-        self, kept: Mapping[str, str], facets: tuple[str, ...]
-    ) -> Mapping[Values, Sequence[str]]:
-        """Values of the facets → ids of the images with them and exactly what is kept."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +28,7 @@ class _Reference:
     """An image that a text is about, and what may be found from it."""
 
     image: str
-    gallery: Labelled
+    gallery: EditableImages[str]
     numbers: Mapping[str, Mapping[str, float]]  # image → numeric facet → value
     texts: Mapping[str, Mapping[str, Sequence[str]]]
     synonyms: Mapping[str, Mapping[str, Sequence[str]]]
@@ -51,7 +36,7 @@ class _Reference:
 
     def text(self, family: str, form: str, **words: str) -> str:
         if "n" in words:
-            words["a_n"] = f"{'an' if words['n'][:1].lower() in 'aeiou' else 'a'} {words['n']}"
+            words["a_n"] = with_article(words["n"])
         return self.rng.choice(self.texts[family][form]).format(**words)
 
     def others(self, *facets: str) -> Mapping[Values, Answers]:
@@ -116,10 +101,8 @@ def _contrasted(reference: _Reference, facet: str) -> Made | None:
     others = reference.others(facet)
     if not others:
         return None
-    old, new = (
-        reference.gallery.values(reference.image)[facet],
-        reference.rng.choice(sorted(others)),
-    )
+    old = reference.gallery.values(reference.image)[facet]
+    new = reference.rng.choice(sorted(others))
     return reference.text("negation", "contrast", o=old, n=new[0]), others[new]
 
 
@@ -201,7 +184,7 @@ _OF_NUMBERS: Mapping[str, Maker] = {
 
 
 def typed_queries(
-    gallery: Labelled,
+    gallery: EditableImages[str],
     images: Sequence[tuple[str, Mapping[str, AttributeValue]]],
     facets: Sequence[Facet],
     references: Sequence[str],
@@ -247,7 +230,7 @@ class _Material:
 
     def __init__(
         self,
-        gallery: Labelled,
+        gallery: EditableImages[str],
         numbers: Mapping[str, Mapping[str, float]],
         texts: Mapping[str, Mapping[str, Sequence[str]]],
         facets: Sequence[Facet],

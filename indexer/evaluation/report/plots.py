@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
 
 from indexer.evaluation.report.examples import balance
 from indexer.evaluation.results import Results, Row, Run, recall_curve
 from indexer.evaluation.types import Configuration
+from models.metrics.bootstrap import Interval
 from models.metrics.plotting import BLUE, GREEN, INK, ORANGE, VERMILION, new_axes, style
 
 _LOG_FROM = 10  # an axis that spans more than 1 : 10 is logarithmic
@@ -155,17 +158,9 @@ def draw_kinds(results: Results) -> Figure:
         for number, row in enumerate(rows):
             mark = look([row.configuration for row in rows], row.configuration)
             shown = [place for place, kind in enumerate(kinds) if kind in row.kinds]
+            places = np.array(shown) + (number - (len(rows) - 1) / 2) * step
             scores = [row.kinds[kinds[place]].interval for place in shown]
-            axes.barh(
-                np.array(shown) + (number - (len(rows) - 1) / 2) * step,
-                [score.mean for score in scores],
-                height=0.9 * step,
-                xerr=np.transpose([(s.mean - s.low, s.high - s.mean) for s in scores]),
-                error_kw={"ecolor": INK, "elinewidth": 0.8},
-                color=mark.colour,
-                hatch=mark.hatch,
-                label=row.configuration.name,
-            )
+            _bars(axes, places, scores, 0.9 * step, mark, row.configuration.name)
         _name_kinds(axes, [f"{kind} ({len(results.kinds[kind])})" for kind in kinds])
         axes.set(xlabel=f"mean {benchmark.headline}", ylabel="kind (queries)")
         axes.set_title(f"{benchmark.name}: {benchmark.headline} by kind")
@@ -181,23 +176,12 @@ def draw_families(results: Results) -> Figure:
     with style():
         figure, axes = new_axes(1.2 + len(families) * (0.15 + 0.14 * len(configurations)))
         for number, configuration in enumerate(configurations):
-            mark, figures = (
-                look(configurations, configuration),
-                results.families[configuration.name],
-            )
+            mark = look(configurations, configuration)
+            figures = results.families[configuration.name]
             places = np.arange(len(families)) + (number - (len(configurations) - 1) / 2) * step
             first = [figures[family].recalls["recall@1"].interval for family in families]
             deep = [figures[family].recalls[f"recall@{depth}"].interval.mean for family in families]
-            axes.barh(
-                places,
-                [score.mean for score in first],
-                height=0.9 * step,
-                xerr=np.transpose([(s.mean - s.low, s.high - s.mean) for s in first]),
-                error_kw={"ecolor": INK, "elinewidth": 0.8},
-                color=mark.colour,
-                hatch=mark.hatch,
-                label=configuration.name,
-            )
+            _bars(axes, places, first, 0.9 * step, mark, configuration.name)
             axes.plot(deep, places, "o", color=mark.colour, markeredgecolor=INK, markersize=4)
         counts = next(iter(results.families.values()))
         _name_kinds(axes, [f"{name} ({counts[name].queries})" for name in families])
@@ -267,6 +251,27 @@ def draw_balance(results: Results, run: Run) -> Figure:
         axes.set_title(f"{run.name} against {results.baseline.name}: {results.benchmark.headline}")
         figure.legend(loc="outside right upper")
     return figure
+
+
+def _bars(
+    axes: Axes,
+    places: NDArray[np.floating[Any]],
+    scores: Sequence[Interval],
+    height: float,
+    mark: "Look",
+    label: str,
+) -> None:
+    """Horizontal bars, one per score, with its interval."""
+    axes.barh(
+        places,
+        [score.mean for score in scores],
+        height=height,
+        xerr=np.transpose([(s.mean - s.low, s.high - s.mean) for s in scores]),
+        error_kw={"ecolor": INK, "elinewidth": 0.8},
+        color=mark.colour,
+        hatch=mark.hatch,
+        label=label,
+    )
 
 
 def _name_kinds(axes: Axes, names: Sequence[str]) -> None:
