@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.ablation --gallery data/qdrant --texts data/demo/queries.jsonl
 
-Offline: the built gallery is read once (no service may hold it) and searched whole, in memory,
+Offline: the built gallery is read once and searched whole, in memory,
 with the intents, the query embeddings and the attribute check of the service. The texts are those
 of a demo catalogue, or any file whose lines are `{"family", "reference", "text", "targets"}`; of a
 name such as `n_colour` the family is what stands before the `_`. Printed are recall@1 without the
