@@ -11,6 +11,7 @@ from math import inf
 
 from indexer.demo.artwork import PALETTE
 from indexer.demo.scene import COLOURS, KINDS, PATTERNS, Item, Scene
+from models.query.text.vocabulary.colours import lab_of
 
 Values = frozenset[str]
 
@@ -88,9 +89,4 @@ def _key(kinds: Iterable[str]) -> tuple[str, ...]:
 
 def lightness(colour: str) -> float:
     """CIELAB's L, 0 to 100, of a colour as it is drawn."""
-    channels = [int(PALETTE[colour][at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    if luminance > (6 / 29) ** 3:
-        return float(116 * luminance ** (1 / 3) - 16)
-    return float(luminance * (29 / 3) ** 3)
+    return float(lab_of(PALETTE[colour].removeprefix("#"))[0])

@@ -20,7 +20,7 @@ _COLOUR_SHARE = 0.6  # of values that are names of colours, for all to be taken 
 def colour_names() -> dict[str, Lab]:
     """Every name in lower case → its colour in CIELAB (D65)."""
     lines = (Path(__file__).parent / "words" / "colours.tsv").read_text("utf-8").splitlines()
-    return {name: _lab(value) for name, value in (line.split("\t") for line in lines)}
+    return {name: lab_of(value) for name, value in (line.split("\t") for line in lines)}
 
 
 @cache
@@ -83,8 +83,8 @@ _MOVES: dict[str, Callable[[Lab, Lab], bool]] = {
 COLOUR_MOVES = frozenset(_MOVES)
 
 
-def _lab(value: str) -> Lab:
-    """SRGB in hexadecimal → CIELAB (CIE 15, white D65)."""
+def lab_of(value: str) -> Lab:
+    """SRGB in six hexadecimal digits → CIELAB (CIE 15, white D65)."""
     rgb = np.array([int(value[at : at + 2], 16) for at in (0, 2, 4)]) / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array(
@@ -96,8 +96,8 @@ def _lab(value: str) -> Lab:
 
 
 def nearest_colour(name: str, values: Sequence[str]) -> tuple[str, float] | None:
-    """The value that a named colour is a shade of, and how far it is (CIE76, lightness at half
-    weight).
+    """The value that a named colour is a shade of, and how far it is (CIE76, lightness at 0.6
+    of its weight).
 
     A value is where the survey's shades of it are: blue is also "sky blue" and "navy blue".
     """
